@@ -1,0 +1,14 @@
+//! What an event is, where its bytes lie, and how they travel. Nothing here knows nginx, ZeroMQ or Kafka.
+//!
+//! The data's way: [`event`] -> [`format`] -> [`record`] -> [`ring`] -> [`feed`].
+
+pub mod event;
+pub mod feed;
+pub mod field;
+pub mod format;
+pub mod gzip;
+pub mod id;
+pub mod query;
+pub mod record;
+pub mod ring;
+pub mod time;

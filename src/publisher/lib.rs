@@ -1,0 +1,1 @@
+//! The publisher: one thread that drains a ring over ZeroMQ.

@@ -1,0 +1,3 @@
+//! The program `sparkngin`.
+
+fn main() {}
