@@ -1,0 +1,229 @@
+//! Sessions: the publisher's half, all conversations of it, at most one per name.
+//!
+//! [`Sessions`] knows the names, hears every frame that comes in, and says what follows from it; the caller asks the ring
+//! and sends. A session ends when a newer HELLO of its name fences it, its connection is gone, it was silent for 3 s, or
+//! it said what it must not: what it had unacknowledged is sent again to the next one.
+
+use std::time::{Duration, Instant};
+
+use super::message::{Ack, Beat, Garbage, Hello, Message, Reason, Refused, printable};
+use super::session::{Moved, Packet, Peer, Session, Shelf};
+use super::wire::SessionId;
+use super::{BEAT, SILENCE};
+
+/// What follows from a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A subscriber begins: call [`Sessions::welcome`] with what the ring says.
+    Hello {
+        /// The name's place in the configuration.
+        who: usize,
+        /// What it said.
+        hello: Hello,
+    },
+    /// Store these at once.
+    Acked {
+        /// The name's place in the configuration.
+        who: usize,
+        /// What moved.
+        moved: Vec<Moved>,
+    },
+    /// Nothing but that the peer is there.
+    Beat,
+    /// Send this back; `why` is for the log, where there is something to say.
+    Refused {
+        /// The answer.
+        packet: Packet,
+        /// What was wrong, when it was not just an old session.
+        why: Option<String>,
+        /// The name whose session it ended.
+        ended: Option<usize>,
+    },
+}
+
+/// What is to be done without anybody having said anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overdue {
+    /// BEATs.
+    pub packets: Vec<Packet>,
+    /// Names whose sessions ended by silence.
+    pub silent: Vec<usize>,
+}
+
+/// All conversations of a publisher: at most one per name.
+#[derive(Debug)]
+pub struct Sessions {
+    names: Vec<String>,
+    open: Vec<Option<Session>>,
+}
+
+impl Sessions {
+    /// No conversation yet; `names` in the order of the configuration.
+    pub fn new(names: Vec<String>) -> Sessions {
+        let open = names.iter().map(|_| None).collect();
+        Sessions { names, open }
+    }
+
+    /// The names, in the order of the configuration.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The conversation of a name, if it is going on.
+    pub fn get(&self, who: usize) -> Option<&Session> {
+        self.open.get(who)?.as_ref()
+    }
+
+    /// The same, to send in.
+    pub fn get_mut(&mut self, who: usize) -> Option<&mut Session> {
+        self.open.get_mut(who)?.as_mut()
+    }
+
+    /// Whether any conversation is going on.
+    pub fn any(&self) -> bool {
+        self.open.iter().any(Option::is_some)
+    }
+
+    /// Hears one message of `peer`.
+    pub fn receive<F: AsRef<[u8]>>(&mut self, peer: &Peer, frames: &[F], now: Instant) -> Heard {
+        match Message::read(frames) {
+            Err(Garbage::Version(v)) => {
+                let why = format!("a HELLO of version {v}");
+                self.refuse(peer, Refused::for_reason(Reason::Version, None), Some(why))
+            }
+            Err(garbage) => self.garbage(peer, garbage.to_string()),
+            Ok(Message::Hello(hello)) => self.hello(peer, hello),
+            Ok(Message::Ack(ack)) => self.ack(peer, &ack, now),
+            Ok(Message::Beat(beat)) => match self.find(peer, beat.session) {
+                Some(who) => self.touch(who, now),
+                None => self.unknown(peer, beat.session),
+            },
+            Ok(_) => self.garbage(peer, "a message that only a publisher sends".to_owned()),
+        }
+    }
+
+    /// Opens a session for the peer that said `hello`, with the books as they are now; `id` must never have been used.
+    /// An older session of the name ends, and its connection, if it is another one, is told.
+    pub fn welcome(
+        &mut self,
+        who: usize,
+        peer: &Peer,
+        hello: &Hello,
+        id: SessionId,
+        shelves: &[Shelf],
+        now: Instant,
+    ) -> Vec<Packet> {
+        let mut packets = Vec::new();
+        let Some(place) = self.open.get_mut(who) else { return packets };
+        if let Some(old) = place.take() {
+            if old.peer != *peer {
+                let mut refused = Refused::for_reason(Reason::Fenced, Some(old.id));
+                refused.other = hello.from.as_deref().map(printable);
+                packets.push(Packet::new(&old.peer, Message::Refused(refused)));
+            }
+        }
+        let session = Session::open(peer, hello, id, shelves, now);
+        packets.push(Packet::new(peer, session.welcome(shelves)));
+        *place = Some(session);
+        packets
+    }
+
+    /// BEATs that are due, and sessions whose peers fell silent, which are over.
+    pub fn due(&mut self, now: Instant) -> Overdue {
+        let mut due = Overdue::default();
+        for (who, place) in self.open.iter_mut().enumerate() {
+            let Some(session) = place else { continue };
+            if now.saturating_duration_since(session.heard) >= SILENCE {
+                *place = None;
+                due.silent.push(who);
+            } else if now.saturating_duration_since(session.beat) >= BEAT {
+                session.beat = now;
+                let beat = Message::Beat(Beat { session: session.id });
+                due.packets.push(Packet::new(&session.peer, beat));
+            }
+        }
+        due
+    }
+
+    /// How long nothing is due, if nobody says anything: nothing at all while no session is open.
+    pub fn wait(&self, now: Instant) -> Option<Duration> {
+        let beats = self.open.iter().flatten().map(|s| (s.beat + BEAT).min(s.heard + SILENCE));
+        beats.min().map(|at| at.saturating_duration_since(now))
+    }
+
+    /// The socket does not know this connection any more: its session, if it had one, is over.
+    pub fn gone(&mut self, peer: &Peer) -> Option<usize> {
+        let who = self.of(peer)?;
+        self.open[who] = None;
+        Some(who)
+    }
+
+    /// Ends a name's session because the ring changed under it; the peer will say HELLO.
+    pub fn end(&mut self, who: usize) -> Option<Packet> {
+        let session = self.open.get_mut(who)?.take()?;
+        let refused = Refused::for_reason(Reason::Session, Some(session.id));
+        Some(Packet::new(&session.peer, Message::Refused(refused)))
+    }
+
+    fn hello(&mut self, peer: &Peer, hello: Hello) -> Heard {
+        match self.names.iter().position(|name| *name == hello.name) {
+            Some(who) => Heard::Hello { who, hello },
+            None => {
+                let refused = Refused::for_reason(Reason::Name, None);
+                let why = format!("no subscriber {:?} is configured", hello.name);
+                self.refuse(peer, refused, Some(why))
+            }
+        }
+    }
+
+    fn ack(&mut self, peer: &Peer, ack: &Ack, now: Instant) -> Heard {
+        let Some(who) = self.find(peer, ack.session) else {
+            return self.unknown(peer, ack.session);
+        };
+        let Some(session) = self.get_mut(who) else { return self.unknown(peer, ack.session) };
+        session.heard = now;
+        match session.acknowledge(ack) {
+            Ok(moved) => Heard::Acked { who, moved },
+            Err(why) => {
+                self.open[who] = None;
+                let refused = Refused::for_reason(Reason::Session, Some(ack.session));
+                let packet = Packet::new(peer, Message::Refused(refused));
+                Heard::Refused { packet, why: Some(why), ended: Some(who) }
+            }
+        }
+    }
+
+    fn touch(&mut self, who: usize, now: Instant) -> Heard {
+        if let Some(session) = self.get_mut(who) {
+            session.heard = now;
+        }
+        Heard::Beat
+    }
+
+    /// The session of this number, if this connection opened it: from another one the number means nothing.
+    fn find(&self, peer: &Peer, id: SessionId) -> Option<usize> {
+        let it = |s: &Option<Session>| s.as_ref().is_some_and(|s| s.id == id && s.peer == *peer);
+        self.open.iter().position(it)
+    }
+
+    fn of(&self, peer: &Peer) -> Option<usize> {
+        self.open.iter().position(|s| s.as_ref().is_some_and(|s| s.peer == *peer))
+    }
+
+    fn unknown(&self, peer: &Peer, id: SessionId) -> Heard {
+        self.refuse(peer, Refused::for_reason(Reason::Session, Some(id)), None)
+    }
+
+    fn refuse(&self, peer: &Peer, refused: Refused, why: Option<String>) -> Heard {
+        let packet = Packet::new(peer, Message::Refused(refused));
+        Heard::Refused { packet, why, ended: None }
+    }
+
+    fn garbage(&mut self, peer: &Peer, why: String) -> Heard {
+        let who = self.of(peer);
+        let ended = who.and_then(|who| self.open[who].take());
+        let refused = Refused::for_reason(Reason::Session, ended.map(|s| s.id));
+        let packet = Packet::new(peer, Message::Refused(refused));
+        Heard::Refused { packet, why: Some(why), ended: who }
+    }
+}
