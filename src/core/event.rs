@@ -1,1 +1,285 @@
-//! Event.
+//! An event: what one request says, valid by construction.
+//!
+//! It borrows from the request, or from the record that it was read back from. What had to be decoded lies in one buffer
+//! of its own, so an event costs at most two allocations, and none when it is read with a [`Spare`] of the one before.
+//!
+//! Its fields have one order, in every format that shows all of them: the known ones by their ids, single cookies and
+//! custom ones as they came, `data` last.
+
+mod invalid;
+mod json;
+mod names;
+mod read;
+
+use std::fmt;
+
+pub use crate::field::HeaderFields;
+use crate::field::{DataKind, Field, FieldName, Name, Value};
+use crate::query::Span;
+use crate::time::Millis;
+pub use invalid::Invalid;
+
+/// The most parameters with different names that an event has.
+pub const MOST_FIELDS: usize = 1024;
+
+/// The deepest that arrays and objects of a JSON body lie in each other.
+pub const DEEPEST_JSON: usize = 100;
+
+/// Fields with an id that hold text: an index is the id.
+const TEXTS: usize = Field::Sg.id() as usize;
+
+/// What a request says, borrowed from the server that received it.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// What stands after the `?`, as it was sent.
+    pub query: &'a [u8],
+    /// The body; an empty one is none.
+    pub body: Option<&'a [u8]>,
+    /// The header `Content-Type`.
+    pub content_type: Option<&'a [u8]>,
+    /// The peer's address as text; an empty one is none.
+    pub peer: &'a [u8],
+    /// The header `User-Agent`.
+    pub user_agent: Option<&'a [u8]>,
+    /// The header `Referer`.
+    pub referrer: Option<&'a [u8]>,
+    /// The whole header `Cookie`.
+    pub cookie: Option<&'a [u8]>,
+    /// When the request was received, ns since 1970.
+    pub received: u64,
+}
+
+/// What the place it came in at says.
+#[derive(Clone, Copy, Debug)]
+pub struct Intake<'a> {
+    /// The topic of events that name none.
+    pub topic: Option<&'a [u8]>,
+    /// Which header values are stored.
+    pub keep: &'a HeaderFields,
+    /// The most bytes that an event has as it lies in the ring (its binary form).
+    pub max_event: usize,
+}
+
+/// One event. See the head of this file.
+#[derive(Clone)]
+pub struct Event<'a> {
+    time_stamp: Millis,
+    submitted: Option<Millis>,
+    /// By id; times and the payload's kind stand beside.
+    texts: [Option<Span<'a>>; TEXTS],
+    kind: DataKind,
+    named: Vec<Named<'a>>,
+    /// Fields of a newer version: kept, not understood.
+    others: Vec<(u8, &'a [u8])>,
+    /// What was decoded.
+    text: Vec<u8>,
+}
+
+/// A single cookie's or a custom field.
+#[derive(Clone, Copy, Debug)]
+struct Named<'a> {
+    name: Span<'a>,
+    value: Span<'a>,
+}
+
+/// The memory of an event that is no longer needed, for the next one.
+#[derive(Debug, Default)]
+pub struct Spare {
+    named: Vec<Named<'static>>,
+    text: Vec<u8>,
+}
+
+impl<'a> Event<'a> {
+    /// Reads a request.
+    ///
+    /// # Errors
+    /// [`Invalid`]: the first thing that is wrong. Nothing of the request is stored then.
+    pub fn read(request: &Request<'a>, intake: &Intake<'a>) -> Result<Event<'a>, Invalid> {
+        Event::read_with(Spare::default(), request, intake)
+    }
+
+    /// Reads a request into the memory of an earlier event.
+    ///
+    /// # Errors
+    /// As [`Event::read`].
+    pub fn read_with(
+        spare: Spare,
+        request: &Request<'a>,
+        intake: &Intake<'a>,
+    ) -> Result<Event<'a>, Invalid> {
+        read::event(spare, request, intake)
+    }
+
+    /// Gives its memory to the next event.
+    pub fn into_spare(mut self) -> Spare {
+        self.text.clear();
+        Spare { named: emptied(self.named), text: self.text }
+    }
+
+    fn new(spare: Spare, time_stamp: Millis) -> Event<'a> {
+        Event {
+            time_stamp,
+            submitted: None,
+            texts: [None; TEXTS],
+            kind: DataKind::Text,
+            named: emptied(spare.named),
+            others: Vec::new(),
+            text: spare.text,
+        }
+    }
+
+    /// The topic it is for: a legal name of a Kafka topic.
+    pub fn topic(&self) -> &[u8] {
+        self.text_of(Field::Topic).unwrap_or_default()
+    }
+
+    /// When it was received.
+    pub fn time_stamp(&self) -> Millis {
+        self.time_stamp
+    }
+
+    /// When the client says that it happened.
+    pub fn submitted(&self) -> Option<Millis> {
+        self.submitted
+    }
+
+    /// Its payload.
+    pub fn data(&self) -> Option<(DataKind, &[u8])> {
+        Some((self.kind, self.text_of(Field::Data)?))
+    }
+
+    /// What a field holds. `sg` is none of the event's: it is known only once the event is stored.
+    pub fn get(&self, field: &FieldName) -> Option<Value<'_>> {
+        match field.name() {
+            Name::Known(field) => self.known(field),
+            Name::Named(name) => {
+                self.named().find(|(other, _)| *other == name).map(|(_, value)| Value::Text(value))
+            }
+        }
+    }
+
+    /// What a field that every event may have holds.
+    pub fn known(&self, field: Field) -> Option<Value<'_>> {
+        match field {
+            Field::TimeStamp => Some(Value::Time(self.time_stamp)),
+            Field::Submitted => self.submitted.map(Value::Time),
+            Field::Data => self.data().map(|(kind, bytes)| Value::Data(kind, bytes)),
+            text => self.text_of(text).map(Value::Text),
+        }
+    }
+
+    /// Its fields, in their order.
+    pub fn fields(&self) -> impl Iterator<Item = (Name<'_>, Value<'_>)> {
+        let known = |field| Some((Name::Known(field), self.known(field)?));
+        let head = Field::ALL[..Field::Data.id() as usize - 1].iter();
+        let named = self.named().map(|(name, value)| (Name::Named(name), Value::Text(value)));
+        head.filter_map(move |field| known(*field)).chain(named).chain(known(Field::Data))
+    }
+
+    /// Single cookies and custom fields, as they came.
+    pub fn named(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.named.iter().map(|field| (field.name.of(&self.text), field.value.of(&self.text)))
+    }
+
+    /// Fields of a newer version, by id: kept, not understood.
+    pub fn others(&self) -> &[(u8, &'a [u8])] {
+        &self.others
+    }
+
+    /// The bytes of its binary form.
+    pub fn encoded_len(&self) -> usize {
+        let texts = self.texts.iter().flatten().map(|span| framed(span.of(&self.text).len()));
+        let named = self.named().map(|(name, value)| framed(name.len()) + framed(value.len()) - 1);
+        let others = self.others.iter().map(|(_, bytes)| framed(bytes.len()));
+        let submitted = if self.submitted.is_some() { framed(8) } else { 0 };
+        // The payload's kind is one byte more, and may be what takes its length over a boundary.
+        let kind = self.data().map_or(0, |(_, data)| framed(data.len() + 1) - framed(data.len()));
+        1 + framed(8) + submitted + kind + texts.chain(named).chain(others).sum::<usize>()
+    }
+
+    fn text_of(&self, field: Field) -> Option<&[u8]> {
+        self.texts.get(usize::from(field.id()))?.map(|span| span.of(&self.text))
+    }
+}
+
+/// How an event is put together from its binary form.
+impl<'a> Event<'a> {
+    /// An event with no field yet.
+    pub(crate) fn blank() -> Event<'a> {
+        Event::new(Spare::default(), Millis(0))
+    }
+
+    /// Sets the time of receipt.
+    pub(crate) fn set_time_stamp(&mut self, time: Millis) {
+        self.time_stamp = time;
+    }
+
+    /// Sets the client's time.
+    pub(crate) fn set_submitted(&mut self, time: Millis) {
+        self.submitted = Some(time);
+    }
+
+    /// Sets a field that holds text; a time, the payload and `sg` are none.
+    pub(crate) fn set_text(&mut self, field: Field, text: &'a [u8]) {
+        if let Some(place) = self.texts.get_mut(usize::from(field.id())) {
+            *place = Some(Span::Sent(text));
+        }
+    }
+
+    /// Sets the payload.
+    pub(crate) fn set_data(&mut self, kind: DataKind, bytes: &'a [u8]) {
+        self.kind = kind;
+        self.set_text(Field::Data, bytes);
+    }
+
+    /// Adds a single cookie's or a custom field.
+    pub(crate) fn push_named(&mut self, name: &'a [u8], value: &'a [u8]) {
+        self.named.push(Named { name: Span::Sent(name), value: Span::Sent(value) });
+    }
+
+    /// Adds a field that this version does not know.
+    pub(crate) fn push_other(&mut self, id: u8, bytes: &'a [u8]) {
+        self.others.push((id, bytes));
+    }
+}
+
+/// The bytes of a field in the binary format: id, length, and the value's own.
+fn framed(len: usize) -> usize {
+    // Seven bits of the length a byte, at least one.
+    let bits = (usize::BITS - len.leading_zeros()).max(1) as usize;
+    1 + bits.div_ceil(7) + len
+}
+
+/// The memory of an empty list, which can hold what lives shorter or longer.
+fn emptied<'b>(mut named: Vec<Named<'_>>) -> Vec<Named<'b>> {
+    named.clear();
+    // Collecting in place keeps the allocation.
+    named.into_iter().map(|_| Named { name: Span::Sent(&[]), value: Span::Sent(&[]) }).collect()
+}
+
+/// Equal when every field is, in the same order; where the bytes lie does not matter.
+impl PartialEq for Event<'_> {
+    fn eq(&self, other: &Event<'_>) -> bool {
+        self.fields().eq(other.fields()) && self.others == other.others
+    }
+}
+
+impl fmt::Debug for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        for (name, value) in self.fields() {
+            map.entry(&format_args!("{name}"), &value);
+        }
+        map.entries(self.others.iter().map(|(id, bytes)| (id, bytes))).finish()
+    }
+}
+
+/// Whether Kafka takes this name for a topic: 1 to 249 of `[a-zA-Z0-9._-]`, not `.` or `..`, not starting with `__`.
+pub fn is_topic(name: &[u8]) -> bool {
+    let legal = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    (1..=249).contains(&name.len())
+        && name.iter().all(legal)
+        && name != b"."
+        && name != b".."
+        && !name.starts_with(b"__")
+}

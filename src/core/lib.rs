@@ -2,6 +2,7 @@
 //!
 //! The data's way: [`event`] -> [`format`] -> [`record`] -> [`ring`] -> [`feed`].
 
+pub mod escape;
 pub mod event;
 pub mod feed;
 pub mod field;

@@ -1,0 +1,111 @@
+//! Why a request is no event.
+
+use super::{DEEPEST_JSON, MOST_FIELDS};
+
+/// What is wrong with a request, and what would be right. Nothing of it was stored.
+///
+/// What it shows of the client's bytes is printable ASCII, other bytes as `\xHH`, at most 64 of them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// A parameter's name or value has a `%` that two hex digits do not follow.
+    #[error(
+        "parameter \"{field}\" has a bad percent-encoding at byte {at} of the query, it must be \"%\" and two hex digits"
+    )]
+    Percent {
+        /// The parameter, as it was sent.
+        field: String,
+        /// The place of the `%`, from 0.
+        at: usize,
+    },
+    /// A parameter has a name that no field may have.
+    #[error(
+        "parameter \"{field}\" has a name that is no field's, it must be 1 to 255 bytes of UTF-8 without control characters"
+    )]
+    Name {
+        /// The name.
+        field: String,
+    },
+    /// A parameter would set what only the server sets.
+    #[error("parameter \"{field}\" is the server's own, it must have another name")]
+    Reserved {
+        /// The name.
+        field: &'static str,
+    },
+    /// There is no topic.
+    #[error("there is no topic, the parameter \"topic\" must name one")]
+    NoTopic,
+    /// The topic is not one that Kafka takes.
+    #[error(
+        "topic \"{topic}\" is not the name of a topic, it must be 1 to 249 of a-z A-Z 0-9 . _ -, not \".\" or \"..\", and not start with \"__\""
+    )]
+    Topic {
+        /// What was sent.
+        topic: String,
+    },
+    /// The client's timestamp cannot be read.
+    #[error(
+        "timestamp \"{value}\" cannot be read, it must be s, ms or us since 1970, or RFC 3339 from 1970 to 9999"
+    )]
+    Timestamp {
+        /// What was sent.
+        value: String,
+    },
+    /// The parameter `ip` is no address.
+    #[error(
+        "ip \"{value}\" is not an address, it must be IPv4 or IPv6 without port, prefix or zone"
+    )]
+    Address {
+        /// What was sent.
+        value: String,
+    },
+    /// There is a body and a parameter `data` or `log`.
+    #[error(
+        "there are two payloads, it must be the body or the parameter \"data\" (or \"log\"), not both"
+    )]
+    TwoPayloads,
+    /// The body is not what its type says.
+    #[error("the body is not the JSON that its type says: {what}")]
+    Json {
+        /// What is wrong, with line and column.
+        what: String,
+    },
+    /// Arrays and objects of the body lie too deep in each other.
+    #[error("the JSON of the body is nested {depth} deep, it must be {DEEPEST_JSON} at most")]
+    Depth {
+        /// How deep.
+        depth: usize,
+    },
+    /// There are too many parameters.
+    #[error(
+        "there are more than {MOST_FIELDS} parameters with different names, it must be {MOST_FIELDS} at most"
+    )]
+    TooMany,
+    /// The event is larger than the place takes.
+    #[error("the event has {bytes} bytes as it would be stored, it must be {limit} at most")]
+    TooLarge {
+        /// Its binary form.
+        bytes: usize,
+        /// What was allowed.
+        limit: usize,
+    },
+}
+
+impl Invalid {
+    /// 413 for what is too large, 400 for all else.
+    pub fn status(&self) -> u16 {
+        if matches!(self, Invalid::TooLarge { .. }) { 413 } else { 400 }
+    }
+
+    /// The field that is wrong, where it is one alone.
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Invalid::Percent { field, .. } | Invalid::Name { field } => Some(field),
+            Invalid::Reserved { field } => Some(field),
+            Invalid::NoTopic | Invalid::Topic { .. } => Some("topic"),
+            Invalid::Timestamp { .. } => Some("submitted_timestamp"),
+            Invalid::Address { .. } => Some("ip"),
+            Invalid::TwoPayloads | Invalid::Json { .. } | Invalid::Depth { .. } => Some("data"),
+            Invalid::TooMany | Invalid::TooLarge { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! From a request to an event: parameters first, then what the request itself says where no parameter did.
+
+use std::net::IpAddr;
+
+use super::names::Names;
+use super::{Event, Intake, Invalid, MOST_FIELDS, Named, Request, Spare, is_topic, json};
+use crate::escape::Shown;
+use crate::field::{COOKIE, DataKind, Field, is_name};
+use crate::query::{self, BadPercent, Pair, Raw, Span};
+use crate::time::Millis;
+
+/// Reads a request.
+pub fn event<'a>(
+    spare: Spare,
+    request: &Request<'a>,
+    intake: &Intake<'a>,
+) -> Result<Event<'a>, Invalid> {
+    if u32::try_from(request.query.len()).is_err() {
+        return Err(Invalid::TooLarge { bytes: request.query.len(), limit: intake.max_event });
+    }
+    let mut event = Event::new(spare, Millis::of_nanos(request.received));
+    parameters(&mut event, request.query)?;
+    check_parameters(&mut event)?;
+    headers(&mut event, request, intake);
+    topic(&mut event, intake)?;
+    payload(&mut event, request)?;
+
+    let bytes = event.encoded_len();
+    if bytes > intake.max_event {
+        return Err(Invalid::TooLarge { bytes, limit: intake.max_event });
+    }
+    // Last, when its size is known to be bearable.
+    if event.kind == DataKind::Json {
+        json::check(event.text_of(Field::Data).unwrap_or_default())?;
+    }
+    Ok(event)
+}
+
+/// Takes the first parameter of each name. A repeated one is not looked at.
+fn parameters<'a>(event: &mut Event<'a>, query: &'a [u8]) -> Result<(), Invalid> {
+    let mut names = Names::default();
+    for Pair { name: sent, value } in query::pairs(query) {
+        let percent = |bad: BadPercent| Invalid::Percent {
+            field: Shown(sent.sent()).to_string(),
+            at: bad.at,
+        };
+        let name = sent.decode(&mut event.text).map_err(percent)?;
+        match Field::of_parameter(name.of(&event.text)) {
+            Some(field @ (Field::TimeStamp | Field::Sg)) => {
+                return Err(Invalid::Reserved { field: field.name() });
+            }
+            Some(field) => {
+                let place = &mut event.texts[usize::from(field.id())];
+                if place.is_none() {
+                    *place = Some(value.decode(&mut event.text).map_err(percent)?);
+                }
+            }
+            None => custom(event, &mut names, name, value).map_err(|wrong| match wrong {
+                Wrong::Percent(bad) => percent(bad),
+                Wrong::Invalid(invalid) => invalid,
+            })?,
+        }
+    }
+    Ok(())
+}
+
+enum Wrong {
+    Percent(BadPercent),
+    Invalid(Invalid),
+}
+
+/// Adds a custom field, if it is the first of its name.
+fn custom<'a>(
+    event: &mut Event<'a>,
+    names: &mut Names,
+    name: Span<'a>,
+    value: Raw<'a>,
+) -> Result<(), Wrong> {
+    let bytes = name.of(&event.text);
+    if names.contains(bytes, &event.named, &event.text) {
+        return Ok(());
+    }
+    if !is_name(bytes) {
+        return Err(Wrong::Invalid(Invalid::Name { field: Shown(bytes).to_string() }));
+    }
+    // JSON shows a payload that is not text under this name.
+    if bytes == b"data_base64" {
+        return Err(Wrong::Invalid(Invalid::Reserved { field: "data_base64" }));
+    }
+    if event.named.len() == MOST_FIELDS {
+        return Err(Wrong::Invalid(Invalid::TooMany));
+    }
+    let value = value.decode(&mut event.text).map_err(Wrong::Percent)?;
+    event.named.push(Named { name, value });
+    names.add(&event.named, &event.text);
+    Ok(())
+}
+
+/// Looks at those parameters that not every value suits.
+fn check_parameters(event: &mut Event<'_>) -> Result<(), Invalid> {
+    if let Some(sent) = event.texts[usize::from(Field::Submitted.id())].take() {
+        let text = sent.of(&event.text);
+        let bad = |_| Invalid::Timestamp { value: Shown(text).to_string() };
+        event.submitted = Some(Millis::parse(text).map_err(bad)?);
+    }
+    if let Some(ip) = event.text_of(Field::Ip) {
+        let address = std::str::from_utf8(ip).ok().and_then(|text| text.parse::<IpAddr>().ok());
+        if address.is_none() {
+            return Err(Invalid::Address { value: Shown(ip).to_string() });
+        }
+    }
+    Ok(())
+}
+
+/// Fills in what the request's head says, where no parameter said it.
+fn headers<'a>(event: &mut Event<'a>, request: &Request<'a>, intake: &Intake<'a>) {
+    let keep = intake.keep;
+    for (field, wanted, value) in [
+        (Field::Ip, !request.peer.is_empty(), Some(request.peer)),
+        (Field::UserAgent, keep.user_agent, request.user_agent),
+        (Field::Referrer, keep.referrer, request.referrer),
+        (Field::Cookie, keep.cookie, request.cookie),
+    ] {
+        let place = &mut event.texts[usize::from(field.id())];
+        if let (true, Some(value), None) = (wanted, value, &place) {
+            *place = Some(Span::Sent(value));
+        }
+    }
+    if let (false, Some(header)) = (keep.cookies.is_empty(), request.cookie) {
+        cookies(event, header, &keep.cookies);
+    }
+}
+
+/// Takes single cookies out of the header `Cookie`, the first of each key, where no parameter of that name came.
+fn cookies<'a>(event: &mut Event<'a>, header: &'a [u8], wanted: &'a [Box<[u8]>]) {
+    for crumb in header.split(|b| *b == b';') {
+        let Some(equals) = crumb.iter().position(|b| *b == b'=') else { continue };
+        let (key, value) = (crumb[..equals].trim_ascii(), crumb[equals + 1..].trim_ascii());
+        let name = wanted.iter().find(|name| name.strip_prefix(COOKIE) == Some(key));
+        if let Some(name) = name
+            && !event.named().any(|(other, _)| other == &**name)
+        {
+            event.push_named(name, value);
+        }
+    }
+}
+
+/// Checks the topic, or fills in that of the place.
+fn topic<'a>(event: &mut Event<'a>, intake: &Intake<'a>) -> Result<(), Invalid> {
+    let place = usize::from(Field::Topic.id());
+    event.texts[place] = event.texts[place].or(intake.topic.map(Span::Sent));
+    match event.text_of(Field::Topic) {
+        None => Err(Invalid::NoTopic),
+        Some(topic) if is_topic(topic) => Ok(()),
+        Some(topic) => Err(Invalid::Topic { topic: Shown(topic).to_string() }),
+    }
+}
+
+/// Takes the body for the payload, or finds out of what kind the parameter's is.
+fn payload<'a>(event: &mut Event<'a>, request: &Request<'a>) -> Result<(), Invalid> {
+    let parameter = event.text_of(Field::Data);
+    match (request.body.filter(|body| !body.is_empty()), parameter) {
+        (Some(_), Some(_)) => return Err(Invalid::TwoPayloads),
+        (Some(body), None) => {
+            let kind = if request.content_type.is_some_and(json::says_json) {
+                DataKind::Json
+            } else {
+                DataKind::of(body)
+            };
+            event.set_data(kind, body);
+        }
+        (None, Some(text)) => event.kind = DataKind::of(text),
+        (None, None) => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! The binary format: what lies in the ring, one event.
+//!
+//! ```text
+//!   version u8 = 1, then fields until the end:
+//!   id u8 (not 0) | length varint | bytes
+//!   0             | length varint | name | length varint | bytes       a single cookie or a custom field
+//!   3, 4          | 8             | ms since 1970, u64, little endian  time_stamp, submitted_timestamp
+//!   14            | 1 + n         | kind u8 | n bytes                   data: 1 JSON, 2 text, 3 bytes
+//! ```
+//!
+//! A varint holds seven bits a byte, the lowest first; the highest bit says that another follows; five bytes at most. A
+//! reader passes over an id that it does not know by its length. `encode` writes the fields in their order, each once.
+
+use super::Chosen;
+use crate::event::{Event, is_topic};
+use crate::field::{DataKind, Field, Name, Value};
+use crate::time::Millis;
+
+/// The version of the format.
+pub const VERSION: u8 = 1;
+
+/// The id of fields that have a name instead.
+const NAMED: u8 = 0;
+
+/// Bytes that are no event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// The first byte is another version's, or missing.
+    #[error("an event begins with another version than 1")]
+    Version,
+    /// A length leads beyond the end, or is no varint.
+    #[error("a field of an event is cut off at byte {at}")]
+    Cut {
+        /// Where the field begins.
+        at: usize,
+    },
+    /// A time is not 8 bytes, or a payload has no known kind.
+    #[error("field \"{field}\" of an event holds what it cannot")]
+    Value {
+        /// Which.
+        field: Field,
+    },
+    /// A field stands there twice, or one that is never stored stands there.
+    #[error("field \"{field}\" of an event stands where it must not")]
+    Misplaced {
+        /// Which.
+        field: Field,
+    },
+    /// A field that every stored event has is missing.
+    #[error("an event has no field \"{field}\"")]
+    Missing {
+        /// Which.
+        field: Field,
+    },
+}
+
+/// Appends the whole event, as it lies in the ring.
+pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
+    out.reserve(event.encoded_len());
+    out.push(VERSION);
+    for (name, value) in event.fields() {
+        if name == Name::Known(Field::Data) {
+            others(event, out);
+        }
+        field(name, value, out);
+    }
+    if event.data().is_none() {
+        others(event, out);
+    }
+}
+
+/// Reads one event, borrowed from where it lies.
+///
+/// # Errors
+/// [`Malformed`]. Fields with ids of a newer version are kept, as [`Event::others`].
+pub fn decode(bytes: &[u8]) -> Result<Event<'_>, Malformed> {
+    let mut event = Event::blank();
+    let mut seen = 0_u32;
+    for part in parts(bytes)? {
+        let (id, part) = part?;
+        let (name, value) = match part {
+            Part::Field(name, value) => (name, value),
+            Part::Other(bytes) => {
+                event.push_other(id, bytes);
+                continue;
+            }
+        };
+        let Name::Known(field) = name else {
+            if let (Name::Named(name), Value::Text(value)) = (name, value) {
+                event.push_named(name, value);
+            }
+            continue;
+        };
+        if field == Field::Sg || seen & (1 << field.id()) != 0 {
+            return Err(Malformed::Misplaced { field });
+        }
+        seen |= 1 << field.id();
+        match value {
+            Value::Text(text) => event.set_text(field, text),
+            Value::Data(kind, data) => event.set_data(kind, data),
+            Value::Time(time) if field == Field::TimeStamp => event.set_time_stamp(time),
+            Value::Time(time) => event.set_submitted(time),
+        }
+    }
+    for field in [Field::TimeStamp, Field::Topic] {
+        if seen & (1 << field.id()) == 0 {
+            return Err(Malformed::Missing { field });
+        }
+    }
+    if !is_topic(event.topic()) {
+        return Err(Malformed::Value { field: Field::Topic });
+    }
+    Ok(event)
+}
+
+/// What stands in the binary form under one id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// A field of this version.
+    Field(Name<'a>, Value<'a>),
+    /// A field of a newer one: its bytes.
+    Other(&'a [u8]),
+}
+
+/// Reads the fields one by one, with their ids; also of an event that was rendered with a choice of fields.
+///
+/// # Errors
+/// [`Malformed::Version`] here; [`Malformed::Cut`] and [`Malformed::Value`] end the iteration.
+pub fn parts(bytes: &[u8]) -> Result<Parts<'_>, Malformed> {
+    match bytes.first() {
+        Some(&VERSION) => Ok(Parts { bytes, at: 1 }),
+        _ => Err(Malformed::Version),
+    }
+}
+
+/// The fields of an event's binary form.
+#[derive(Clone, Debug)]
+pub struct Parts<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = Result<(u8, Part<'a>), Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.bytes.get(self.at..)?;
+        let (id, after) = rest.split_first()?;
+        let part = part(*id, after, self.at);
+        // After an error there is nothing more.
+        self.at = part.as_ref().map_or(usize::MAX, |(_, rest)| self.bytes.len() - rest.len());
+        Some(part.map(|(part, _)| (*id, part)))
+    }
+}
+
+fn part(id: u8, after: &[u8], at: usize) -> Result<(Part<'_>, &[u8]), Malformed> {
+    let (first, rest) = framed(after).ok_or(Malformed::Cut { at })?;
+    if id == NAMED {
+        let (value, rest) = framed(rest).ok_or(Malformed::Cut { at })?;
+        return Ok((Part::Field(Name::Named(first), Value::Text(value)), rest));
+    }
+    let Some(field) = Field::of_id(id) else { return Ok((Part::Other(first), rest)) };
+    let bad = Malformed::Value { field };
+    let value = match field {
+        Field::TimeStamp | Field::Submitted => {
+            Value::Time(Millis(u64::from_le_bytes(first.try_into().map_err(|_| bad)?)))
+        }
+        Field::Data => {
+            let (kind, data) = first.split_first().ok_or(bad)?;
+            Value::Data(DataKind::of_id(*kind).ok_or(bad)?, data)
+        }
+        _ => Value::Text(first),
+    };
+    Ok((Part::Field(Name::Known(field), value), rest))
+}
+
+/// A length and so many bytes; and the rest.
+fn framed(from: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut length = 0_usize;
+    for (at, byte) in from.iter().take(5).enumerate() {
+        length |= usize::from(byte & 0x7F) << (7 * at);
+        if byte & 0x80 == 0 {
+            return from[at + 1..].split_at_checked(length);
+        }
+    }
+    None
+}
+
+/// Appends the chosen fields that the event has.
+pub(super) fn write(chosen: &Chosen<'_, '_>, out: &mut Vec<u8>) {
+    out.push(VERSION);
+    chosen.each(|name, value| {
+        if let Some(value) = value {
+            field(name, value, out);
+        }
+    });
+}
+
+fn field(name: Name<'_>, value: Value<'_>, out: &mut Vec<u8>) {
+    match name {
+        Name::Known(known) => out.push(known.id()),
+        Name::Named(name) => {
+            out.push(NAMED);
+            length(name.len(), out);
+            out.extend_from_slice(name);
+        }
+    }
+    match value {
+        Value::Text(bytes) => {
+            length(bytes.len(), out);
+            out.extend_from_slice(bytes);
+        }
+        Value::Time(millis) => {
+            length(8, out);
+            out.extend_from_slice(&millis.0.to_le_bytes());
+        }
+        Value::Data(kind, bytes) => {
+            length(1 + bytes.len(), out);
+            out.push(kind as u8);
+            out.extend_from_slice(bytes);
+        }
+    }
+}
+
+fn others(event: &Event<'_>, out: &mut Vec<u8>) {
+    for (id, bytes) in event.others() {
+        out.push(*id);
+        length(bytes.len(), out);
+        out.extend_from_slice(bytes);
+    }
+}
+
+fn length(mut value: usize, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
