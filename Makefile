@@ -1,0 +1,63 @@
+# Everything is built below build/ and target/; `make run` keeps its ring below run/.
+
+SHELL := /bin/bash
+CARGO ?= cargo
+PORT ?= 8080
+LIVE_PORT ?= 7000
+KAFKA ?=
+NGINX_SOURCE_DIR ?=
+NGINX_BUILD_DIR ?=
+export NGINX_SOURCE_DIR NGINX_BUILD_DIR CARGO
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+MODULE := build/ngx_http_sparkngin_module.so
+PROGRAM := build/sparkngin
+
+.DEFAULT_GOAL := help
+.PHONY: help deps kafka build module program check test run bench clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+	@echo
+	@echo 'Variables: PORT=$(PORT) LIVE_PORT=$(LIVE_PORT) KAFKA=host:port (run); NGINX_SOURCE_DIR, NGINX_BUILD_DIR (build);'
+	@echo 'SEED=n LINES=file T="t/log.t ..." (test)'
+
+deps: ## Install the Debian packages that are missing, fetch the crates and Kafka's jars; 2 min when nothing is there
+	tools/deps.sh
+
+build: module program ## Build build/ngx_http_sparkngin_module.so and build/sparkngin; 6 min when nothing is there
+
+module:
+	@tools/deps.sh build
+	set -e; vars=$$(tools/nginx-build.sh build); export $$vars; \
+	$(CARGO) build --locked --release --package sparkngin
+	@mkdir -p build
+	install -m 0644 $(TARGET)/release/libngx_http_sparkngin_module.so $(MODULE).new && mv $(MODULE).new $(MODULE)
+
+program:
+	@tools/deps.sh build
+	$(CARGO) build --locked --release --package sparkngin-subscriber
+	@mkdir -p build
+	install -m 0755 $(TARGET)/release/sparkngin $(PROGRAM).new && mv $(PROGRAM).new $(PROGRAM)
+
+check: ## Look at the sources alone: format, clippy, the arrows between files, sleeps, README against code; 3 min cold
+	@tools/deps.sh build
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	set -e; vars=$$(tools/nginx-build.sh build); export $$vars; \
+	$(CARGO) clippy --locked --package sparkngin -- -D warnings
+	tools/check
+
+test: deps build ## Test everything, with a real nginx, ZeroMQ and Kafka; 8 min. SEED=n repeats a run, T=files chooses
+	tools/test $(T)
+
+run: ## Collect events at 127.0.0.1:8080 and see them in Kafka: an embedded one, or KAFKA=host:port. PORT=n LIVE_PORT=n
+	@tools/deps.sh build
+	@test -x $(PROGRAM) -a -f $(MODULE) || $(MAKE) --no-print-directory build
+	@exec tools/run.sh "$(PORT)" "$(LIVE_PORT)" "$(KAFKA)"
+
+bench: deps build ## Measure requests a second and CPU an event beside nginx's own empty reply; 3 min
+	tools/bench
+
+clean: ## Remove what was built, and nothing else
+	rm -rf build target

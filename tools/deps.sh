@@ -1,0 +1,59 @@
+#!/bin/bash
+# Installs what is needed and missing, and says what it does. Everything there: it does nothing, without the network.
+#
+#   tools/deps.sh          for everything: building, running, testing
+#   tools/deps.sh build    for building and running alone, so neither Java nor Maven
+set -euo pipefail
+cd "$(dirname "$0")/.."
+what=${1:-all}
+
+need() { # command, what it is called, what it is for
+    command -v "$1" >/dev/null || { echo "$2 is missing ($1): it is needed $3; install it first" >&2; exit 1; }
+}
+need "${CARGO:-cargo}" "Rust 1.85 or later" "to build"
+packages=(nginx nginx-dev libzmq3-dev libclang-dev libssl-dev pkg-config g++ make curl kcat)
+if [ "$what" = all ]; then
+    need java "Java 17" "by the tests, which run a real Kafka"
+    need mvn "Maven" "to fetch the Kafka that the tests run"
+    need node "Node" "by the browser's side of the tests"
+    need python3 "Python 3" "by the examples"
+    packages+=(python3 python3-zmq wrk nghttp2-client perl)
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+    [ "$(dpkg-query -Wf '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+    echo "installing from Debian: ${missing[*]}"
+    root=()
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo >/dev/null || { echo "not root, and no sudo: install them as root" >&2; exit 1; }
+        root=(sudo)
+    fi
+    # A package that is installed must not start its service: port 80 is not ours. What ran before runs on.
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e $policy ]; then
+        printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee $policy >/dev/null
+        "${root[@]}" chmod 0755 $policy
+        trap '"${root[@]}" rm -f $policy' EXIT
+    fi
+    install=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}")
+    { "${root[@]}" apt-get update -qq && "${install[@]}"; } >build-deps.log 2>&1 ||
+        { tail -20 build-deps.log >&2; rm -f build-deps.log; echo "apt-get could not install them" >&2; exit 1; }
+    rm -f build-deps.log
+fi
+[ "$what" = all ] || exit 0
+
+"${CARGO:-cargo}" fetch --locked --quiet
+
+# Kafka, as Maven Central has it; the second time from Maven's own cache.
+libs=build/kafka/libs
+if [ ! -e "$libs/.complete" ] || [ t/kafka/pom.xml -nt "$libs/.complete" ]; then
+    echo "fetching Kafka's jars into $libs"
+    rm -rf "$libs"
+    mkdir -p "$libs"
+    copy=(-q -B -f t/kafka/pom.xml dependency:copy-dependencies "-DoutputDirectory=$PWD/$libs")
+    mvn -o "${copy[@]}" >/dev/null 2>&1 || mvn "${copy[@]}"
+    touch "$libs/.complete"
+fi

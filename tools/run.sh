@@ -1,0 +1,158 @@
+#!/bin/bash
+# The whole way on one machine: nginx, the subscriber, and a Kafka: yours, or an embedded one. Ctrl-C ends it cleanly;
+# what Kafka does not have yet stays in the ring below run/, and goes on the next time.
+#
+#   tools/run.sh PORT LIVE_PORT [KAFKA=host:port]        (make run PORT=... LIVE_PORT=... KAFKA=...)
+set -uo pipefail
+cd "$(dirname "$0")/.."
+port=$1 live=$2 kafka=${3:-} mock_port=${MOCK_PORT:-9092}
+root=$PWD
+mkdir -p run/logs run/tmp
+
+say() { printf '%s\n' "$*"; }
+taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+for wish in "PORT $port" "LIVE_PORT $live" ${kafka:+} $([ -n "$kafka" ] || echo "MOCK_PORT:$mock_port"); do
+    set -- ${wish/:/ }
+    if taken "$2"; then
+        say "port $2 on 127.0.0.1 is taken by another program; choose another one: make run $1=$(($2 + 1))" >&2
+        exit 2
+    fi
+done
+
+# A unix socket's path must fit into 107 bytes, and a clone may lie deep.
+ring=$root/run/ring feed=$ring/feed.sock short=
+if [ ${#feed} -gt 100 ]; then
+    short=$(mktemp -d /tmp/sparkngin-XXXXXX)
+    feed=$short/feed.sock
+fi
+
+nginx=$(command -v nginx || echo /usr/sbin/nginx)
+user=
+[ "$(id -u)" != 0 ] || user="user root;"
+cat >run/nginx.conf <<CONF
+$user
+daemon off;
+worker_processes 2;
+load_module "$root/build/ngx_http_sparkngin_module.so";
+pid "$root/run/nginx.pid";
+error_log "$root/run/logs/error.log" notice;
+events { worker_connections 1024; }
+http {
+    access_log off;
+    client_body_temp_path "$root/run/tmp/body";
+    proxy_temp_path "$root/run/tmp/proxy";
+    fastcgi_temp_path "$root/run/tmp/fastcgi";
+    uwsgi_temp_path "$root/run/tmp/uwsgi";
+    scgi_temp_path "$root/run/tmp/scgi";
+
+    sparkngin_listen 127.0.0.1:$live "feed=unix:$feed";
+    sparkngin_buf_path "$ring";
+    sparkngin_buf_size 64m;
+    sparkngin_subscriber kafka;
+    sparkngin_format json;
+    # What live shows and what is stored of a request's headers: no cookies, they are people's keys to other places.
+    sparkngin_fields %time_stamp% %ip% %level% %topic% %type% %env% %user-agent% %referrer% %data%;
+
+    server {
+        listen 127.0.0.1:$port;
+        location /sn/ { sparkngin_root_loc; }
+    }
+}
+CONF
+if ! test_out=$("$nginx" -t -q -p run -c "$root/run/nginx.conf" 2>&1); then
+    say "$test_out" >&2
+    exit 2
+fi
+
+# Each child in a session of its own: Ctrl-C reaches this script alone, which ends them in order.
+pids=()
+start() { # name, log or "-" for the terminal, command
+    local name=$1 log=$2
+    shift 2
+    if [ "$log" = - ]; then
+        setsid setpriv --pdeathsig TERM "$@" </dev/null &
+    else
+        setsid setpriv --pdeathsig TERM "$@" </dev/null >>"$log" 2>&1 &
+    fi
+    printf -v "pid_$name" %s $!
+    pids+=("$!")
+}
+ended() { [ -z "${1:-}" ] || ! kill -0 "$1" 2>/dev/null; }
+finish() { # signal, pid
+    [ -n "${2:-}" ] || return 0
+    kill -"$1" "$2" 2>/dev/null
+    wait "$2" 2>/dev/null
+}
+pid_kafka='' pid_nginx='' pid_subscriber='' leaving=
+leave() {
+    [ -z "$leaving" ] || return 0
+    leaving=1
+    trap '' INT TERM HUP
+    say ""
+    say "stopping: what Kafka does not have yet stays in run/ring"
+    finish QUIT "$pid_nginx"
+    finish TERM "$pid_subscriber"
+    finish TERM "$pid_kafka"
+    [ -z "$short" ] || rm -rf "$short"
+    build/sparkngin ring status run/ring 2>/dev/null | sed -n 1,12p
+    exit "${1:-0}"
+}
+trap 'leave 0' INT TERM HUP
+
+if [ -z "$kafka" ]; then
+    kafka=127.0.0.1:$mock_port
+    start kafka run/logs/kafka.log build/sparkngin mock-kafka --port "$mock_port"
+    say "Kafka: embedded on $kafka, in memory only, it forgets beyond 5 MB a partition (yours: make run KAFKA=host:port)"
+else
+    say "Kafka: $kafka"
+fi
+start nginx run/logs/error.log "$nginx" -p "$root/run" -c "$root/run/nginx.conf"
+out=run/logs/subscriber.log
+[ -t 2 ] && out=-
+
+poll_until() { # seconds, command
+    local end=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ $SECONDS -lt $end ] || return 1
+        ! ended "$pid_nginx" || return 1
+        read -rt 0.1 <> <(:)
+    done
+}
+healthy() { [ "$(curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:$port/sn/imok")" = 200 ]; }
+if ! poll_until 20 healthy; then
+    say "nginx does not answer; run/logs/error.log says:" >&2
+    tail -5 run/logs/error.log >&2
+    leave 1
+fi
+
+cat <<TEXT
+nginx: http://127.0.0.1:$port/sn/ (two workers), live on tcp://127.0.0.1:$live, ring in run/ring, logs in run/logs
+
+send an event:     curl -i 'http://127.0.0.1:$port/sn/log?topic=clicks&level=info&data=hello'
+see it in Kafka:   kcat -q -b $kafka -C -t clicks -o beginning -e
+see events live:   build/sparkngin tail tcp://127.0.0.1:$live
+the books:         curl -s http://127.0.0.1:$port/sn/status
+then kill things:  kill -9 a worker, reload (kill -HUP $pid_nginx), stop Kafka; Ctrl-C here ends it all
+
+TEXT
+start subscriber "$out" build/sparkngin subscribe --feed "ipc://$feed" --kafka "$kafka" --create-topics --http off
+
+# Without a terminal a line of progress now and then, here from the books; on one the subscriber shows its own.
+was=
+while :; do
+    for name in nginx subscriber kafka; do
+        pid=pid_$name
+        if [ -n "${!pid}" ] && ended "${!pid}"; then
+            say "$name ended by itself; run/logs/ says why" >&2
+            leave 1
+        fi
+    done
+    if [ "$out" != - ]; then
+        now=$(curl -s "http://127.0.0.1:$port/sn/status" | tr -d ' \n' |
+            grep -oE '"(committed|in_kafka|in_ring|lost)":[0-9]+' | head -4 | tr -d '"' | tr '\n' ' ')
+        [ "$now" = "$was" ] || say "$now"
+        was=$now
+    fi
+    read -rt 1 <> <(:)
+done
