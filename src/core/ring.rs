@@ -1,1 +1,44 @@
-//! Ring.
+//! The ring.
+
+mod bell;
+mod block;
+mod configuration;
+mod cursor;
+mod disk;
+mod eye;
+mod file;
+mod hours;
+mod layout;
+mod lease;
+mod ledger;
+mod lock;
+mod mapping;
+mod memory;
+mod pen;
+mod places;
+mod reader;
+mod scan;
+mod search;
+mod superblock;
+mod view;
+mod word;
+mod writer;
+
+pub use bell::{Bell, Fifo};
+pub use block::Filled;
+pub use configuration::{Configuration, Name, NotAName, Overflow, PublisherState, SubscriberState};
+pub use cursor::{Cursor, Who};
+pub use eye::Next;
+pub use file::{Difference, OpenError, Ring, Wanted};
+pub use hours::hour;
+pub use layout::{At, Geometry, Layout, NAMES, SLOTS, VERSION};
+pub use lease::{Bid, Lease};
+pub use ledger::{Books, Ledger, StreamBooks, SubscriberBooks};
+pub use mapping::Mapping;
+pub use memory::{Heap, Memory};
+pub use pen::{Committed, Refused};
+pub use reader::Reader;
+pub use scan::{Blocks, Scan};
+pub use view::View;
+pub use word::{BlockState, Generation, MAX_BLOCK_BYTES, Phase, Ticket};
+pub use writer::{NoSlot, Writer};

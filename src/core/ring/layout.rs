@@ -1,0 +1,311 @@
+//! Where everything lies in a ring file. Every offset of the ring is here; all numbers are little endian.
+//!
+//! ```text
+//!   byte     what                                                                     size
+//!   0        superblock: what the file is; written once, before the file has its name 4096
+//!   4096     control words, one per 128 bytes                                         4096
+//!   8192     configuration, kept twice                                                4096
+//!   12288    (room)                                                                   4096
+//!   16384    slots, one per stream                                                    slots x 4096
+//!   ...      block descriptors                                                        blocks x 128
+//!   ...      (up to the next multiple of 4096)
+//!   ...      blocks                                                                   blocks x block_bytes
+//!
+//!   superblock, words:  0 magic "SPARKRNG" | 1 layout version | 2 file bytes | 3 block bytes | 4 blocks | 5 slots
+//!                       6, 7 region (low, high) | 8, 9 boot id (low, high) | 10 inode | 11 made at, ns since 1970
+//!                       15 CRC32C of words 0 to 14
+//!   control, lines:     0 epoch | 1 ticket | 2 sleeping | 3 freed | 4 streams | 5 poisoned | 6 clean | 7 last turn
+//!                       8 live dropped | 9 last good sync | 10 syncing
+//!                       16 to 19 of the named subscribers: word 0 connected since, word 1 last BEAT
+//!   configuration:      byte 0 selector | 1024, 2048 the copies, words: 0 policy (0 none yet, 1 overwrite, 2 reject)
+//!                       1 configured at | 2 places in use, a bit each | 8 x (place + 1) name, padded with NUL
+//!   slot:               byte 0 last | 8 block hint | 16 hour floor || 128 synced | 136 waiting
+//!                       256 64 pairs (hour, first seq), 16 bytes each
+//!                       1280 + 256 x c cursor c (0 live, 1 to 4 named): selector || + 128, + 192 the copies,
+//!                       words: 0 start | 1 acked | 2 lost | 3 dead | 4 uncertain | 5 uncertain, open-ended (0 or 1)
+//!   descriptor, words:  0 state | 1 committed | 2 ticket | 3 first seq | 4 last seq, from the sealing on
+//! ```
+//!
+//! A slot has a page of its own, so that a page that one worker dirties is not another's: after each sync the first
+//! write to a page costs its writer a fault. Locks are bytes of the file, too: [`attach_byte`], [`Layout::slot_byte`].
+
+use super::word::MAX_BLOCK_BYTES;
+use crate::id::Stream;
+
+/// Bytes of a page.
+pub const PAGE: usize = 4096;
+/// Words of 128 bytes: two cache lines, since CPUs fetch them in pairs.
+const LINE: usize = 16;
+const PAGE_WORDS: usize = PAGE / 8;
+
+/// The version of this layout; a file of another one is not written to.
+pub const VERSION: u64 = 1;
+/// The first word of a ring file.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"SPARKRNG");
+/// Slots of a ring file, so as many workers may write at a time.
+pub const SLOTS: u16 = 256;
+/// Subscribers that can be named at a time.
+pub const NAMES: usize = 4;
+/// (hour, first seq) pairs that a slot keeps.
+pub const PAIRS: usize = 64;
+/// Words of one copy of a cursor.
+pub const CURSOR_WORDS: usize = 8;
+/// Words of one copy of the configuration.
+pub const CONFIGURATION_WORDS: usize = 8 + NAMES * 8;
+/// Words of the superblock that the file's making writes; the last one is the CRC of the others.
+pub const SUPERBLOCK_WORDS: usize = 16;
+
+const CONTROL: usize = PAGE_WORDS;
+const CONFIGURATION: usize = 2 * PAGE_WORDS;
+const SLOT_AREA: usize = 4 * PAGE_WORDS;
+const SLOT_PAIRS: usize = 2 * LINE;
+const SLOT_CURSORS: usize = SLOT_PAIRS + 2 * PAIRS;
+
+const _: () = assert!(16 * 8 <= PAGE && (16 + NAMES) * LINE <= PAGE_WORDS);
+const _: () = assert!(SLOT_CURSORS + (1 + NAMES) * 2 * LINE <= PAGE_WORDS);
+const _: () = assert!(CONFIGURATION_WORDS <= 1024 / 8 && 3 * 1024 <= PAGE);
+const _: () = assert!(cfg!(target_endian = "little"));
+
+/// How large a ring is: a value of each file, never a constant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Blocks in the pool.
+    pub blocks: u32,
+    /// Bytes of a block, a multiple of 8, [`MAX_BLOCK_BYTES`] at most; no record is larger.
+    pub block_bytes: u32,
+    /// Streams, and so writers at a time.
+    pub slots: u16,
+}
+
+/// The number of a word in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct At(pub usize);
+
+impl At {
+    /// The word `words` further on.
+    pub const fn plus(self, words: usize) -> At {
+        At(self.0 + words)
+    }
+}
+
+/// Raised by each new holder of the lease.
+pub const EPOCH: At = control(0);
+/// The last ticket that was drawn.
+pub const TICKET: At = control(1);
+/// 1 while the publisher waits for its bell.
+pub const SLEEPING: At = control(2);
+/// Raised whenever a block became FREE.
+pub const FREED: At = control(3);
+/// Slots from here on were never taken: raised before a slot's first claim.
+pub const STREAMS: At = control(4);
+/// 1 when nothing more may be written to this file.
+pub const POISONED: At = control(5);
+/// 1 when the last process left it in order; for a later opening after another boot.
+#[expect(dead_code, reason = "its place is kept for files of an earlier boot")]
+pub const CLEAN: At = control(6);
+/// When the publisher last looked, ns since 1970.
+pub const LAST_TURN: At = control(7);
+/// Live messages dropped at full pipes.
+pub const LIVE_DROPPED: At = control(8);
+/// When the last sync that succeeded began, ns since 1970.
+pub const LAST_SYNC: At = control(9);
+/// 1 while a worker waits for the next sync.
+#[expect(dead_code, reason = "its place is kept for the sync")]
+pub const SYNCING: At = control(10);
+
+const fn control(line: usize) -> At {
+    At(CONTROL + line * LINE)
+}
+
+/// Since when the subscriber of this place is connected (ns since 1970, 0 when it is not), and when it last said BEAT.
+pub const fn presence(place: usize) -> (At, At) {
+    let at = control(16 + place);
+    (at, at.plus(1))
+}
+
+/// The lock byte that whoever uses the file holds for reading.
+pub const fn attach_byte() -> u64 {
+    0
+}
+
+/// A record kept twice, with the selector that says which copy holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Twice<const WORDS: usize> {
+    selector: At,
+    copies: [At; 2],
+}
+
+impl<const WORDS: usize> Twice<WORDS> {
+    /// Counts the switches; its low bit says which copy holds.
+    pub const fn selector(self) -> At {
+        self.selector
+    }
+
+    /// The copy that holds when the selector is `turn`.
+    pub const fn copy(self, turn: u64) -> At {
+        self.copies[(turn & 1) as usize]
+    }
+}
+
+/// The configuration, as the lease holder wrote it.
+pub const fn configuration() -> Twice<CONFIGURATION_WORDS> {
+    let start = At(CONFIGURATION);
+    Twice { selector: start, copies: [start.plus(1024 / 8), start.plus(2048 / 8)] }
+}
+
+/// The places of one file.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    geometry: Geometry,
+}
+
+/// The places of one slot.
+#[derive(Clone, Copy, Debug)]
+pub struct SlotAt(usize);
+
+/// The places of one block.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockAt {
+    descriptor: usize,
+    data: usize,
+}
+
+impl Geometry {
+    /// Why a ring of this size cannot be, in words.
+    pub fn fault(&self) -> Option<&'static str> {
+        if self.blocks < 2 {
+            Some("a ring needs 2 blocks at least")
+        } else if self.block_bytes % 8 != 0 || self.block_bytes < 64 {
+            Some("a block's size must be a multiple of 8, and 64 bytes at least")
+        } else if self.block_bytes > MAX_BLOCK_BYTES {
+            Some("a block's size must be 4 MiB at most")
+        } else if self.slots == 0 {
+            Some("a ring needs a slot")
+        } else {
+            None
+        }
+    }
+}
+
+impl Layout {
+    /// The places in a file of this size.
+    pub fn new(geometry: Geometry) -> Layout {
+        Layout { geometry }
+    }
+
+    /// The size.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    fn descriptors(&self) -> usize {
+        SLOT_AREA + usize::from(self.geometry.slots) * PAGE_WORDS
+    }
+
+    fn data(&self) -> usize {
+        let end = self.descriptors() + self.geometry.blocks as usize * LINE;
+        end.next_multiple_of(PAGE_WORDS)
+    }
+
+    /// Words of the whole file.
+    pub fn words(&self) -> usize {
+        self.data() + self.geometry.blocks as usize * (self.geometry.block_bytes as usize / 8)
+    }
+
+    /// Bytes of the whole file.
+    pub fn bytes(&self) -> u64 {
+        self.words() as u64 * 8
+    }
+
+    /// The places of a slot.
+    pub fn slot(&self, stream: Stream) -> SlotAt {
+        debug_assert!(stream.0 < self.geometry.slots);
+        SlotAt(SLOT_AREA + usize::from(stream.0) * PAGE_WORDS)
+    }
+
+    /// The lock byte of a slot: who holds it is the stream's only writer.
+    pub fn slot_byte(&self, stream: Stream) -> u64 {
+        self.slot(stream).0 as u64 * 8
+    }
+
+    /// The places of a block.
+    pub fn block(&self, block: u32) -> BlockAt {
+        debug_assert!(block < self.geometry.blocks);
+        BlockAt {
+            descriptor: self.descriptors() + block as usize * LINE,
+            data: self.data() + block as usize * (self.geometry.block_bytes as usize / 8),
+        }
+    }
+}
+
+impl SlotAt {
+    /// The highest seq that was committed; the holder of the slot may be one commit ahead.
+    pub fn last(self) -> At {
+        At(self.0)
+    }
+
+    /// The number of the block that was claimed last, a hint.
+    pub fn hint(self) -> At {
+        At(self.0 + 1)
+    }
+
+    /// Hours since 1970 below which nothing more will be written here.
+    pub fn floor(self) -> At {
+        At(self.0 + 2)
+    }
+
+    /// The highest seq that a finished sync covers.
+    pub fn synced(self) -> At {
+        At(self.0 + LINE)
+    }
+
+    /// 1 while the slot's worker waits for its bell.
+    pub fn waiting(self) -> At {
+        At(self.0 + LINE + 1)
+    }
+
+    /// The places of the pair number `index`: hour, first seq.
+    pub fn pair(self, index: usize) -> (At, At) {
+        let at = At(self.0 + SLOT_PAIRS + 2 * (index % PAIRS));
+        (at, at.plus(1))
+    }
+
+    /// The cursor of live (0) or of the named subscriber in place `index - 1`.
+    pub fn cursor(self, index: usize) -> Twice<CURSOR_WORDS> {
+        let selector = At(self.0 + SLOT_CURSORS + index * 2 * LINE);
+        let first = selector.plus(LINE);
+        Twice { selector, copies: [first, first.plus(CURSOR_WORDS)] }
+    }
+}
+
+impl BlockAt {
+    /// The word [`BlockState`](super::word::BlockState).
+    pub fn state(self) -> At {
+        At(self.descriptor)
+    }
+
+    /// The word [`Fill`](super::word::Fill).
+    pub fn committed(self) -> At {
+        At(self.descriptor + 1)
+    }
+
+    /// The word [`Ticket`](super::word::Ticket).
+    pub fn ticket(self) -> At {
+        At(self.descriptor + 2)
+    }
+
+    /// The seq of the first record in it.
+    pub fn first(self) -> At {
+        At(self.descriptor + 3)
+    }
+
+    /// The seq of the last record in it, written before it is sealed.
+    pub fn last(self) -> At {
+        At(self.descriptor + 4)
+    }
+
+    /// The word at `offset` bytes into the block.
+    pub fn data(self, offset: u32) -> At {
+        At(self.data + offset as usize / 8)
+    }
+}

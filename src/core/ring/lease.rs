@@ -1,0 +1,57 @@
+//! Who publishes: the holder of one byte of the file `lock` in the ring's directory. The file is never removed, and
+//! the kernel gives the byte back when its holder is gone: never two, never a dead one.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use super::disk;
+use super::lock::{Hold, held_by_another, try_lock};
+
+const FILE: &str = "lock";
+const LEASE: u64 = 0;
+const BID: u64 = 1;
+pub(super) const MAKING: u64 = 3;
+
+/// The right to publish. Dropping it lets the next one in.
+#[derive(Debug)]
+pub struct Lease {
+    file: File,
+}
+
+/// The wish of a newer configuration to publish: the holder of the lease sees it and lets go.
+#[derive(Debug)]
+pub struct Bid {
+    _file: File,
+}
+
+impl Lease {
+    /// Takes the lease, if nobody has it. Never waits.
+    ///
+    /// # Errors
+    /// When the directory or its file `lock` cannot be opened.
+    pub fn try_take(dir: &Path) -> io::Result<Option<Lease>> {
+        Ok(hold(dir, LEASE)?.map(|file| Lease { file }))
+    }
+
+    /// Whether somebody has placed a bid.
+    pub fn outbid(&self) -> bool {
+        held_by_another(&self.file, BID).unwrap_or(false)
+    }
+}
+
+impl Bid {
+    /// Places the bid, if nobody else has. Keep it until the lease is taken.
+    ///
+    /// # Errors
+    /// When the directory or its file `lock` cannot be opened.
+    pub fn try_place(dir: &Path) -> io::Result<Option<Bid>> {
+        Ok(hold(dir, BID)?.map(|file| Bid { _file: file }))
+    }
+}
+
+/// One byte of the file `lock`, through a description of its own.
+pub(super) fn hold(dir: &Path, byte: u64) -> io::Result<Option<File>> {
+    let file = disk::open_or_create(&dir.join(FILE))?;
+    Ok(try_lock(&file, byte, Hold::Alone)?.then_some(file))
+}

@@ -1,0 +1,201 @@
+//! The ring's books, all derived from what lies in it: nothing is counted on the way.
+
+use super::block;
+use super::configuration::{Name, Overflow, Written};
+use super::cursor::{self, Cursor};
+use super::file::Ring;
+use super::layout::{LAST_TURN, LIVE_DROPPED};
+use super::memory::Memory;
+use super::scan::{Blocks, Sampled, Scan};
+use super::view::View;
+use crate::id::{Region, Seq, Stream};
+use crate::record::Slice;
+
+/// Everything about a ring that can be counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// The ring file.
+    pub region: Region,
+    /// How many have held the lease.
+    pub epoch: u64,
+    /// What happens when it is full; None before any publisher said it.
+    pub policy: Option<Overflow>,
+    /// Nothing more is written to it.
+    pub poisoned: bool,
+    /// When the publisher last looked, ns since 1970, 0 for never.
+    pub last_turn: u64,
+    /// Live messages dropped at full pipes.
+    pub live_dropped: u64,
+    /// The blocks, by phase.
+    pub blocks: Blocks,
+    /// Events committed since the file was made.
+    pub committed: u64,
+    /// Of these, still readable.
+    pub readable: u64,
+    /// Each stream.
+    pub streams: Vec<StreamBooks>,
+    /// The readers of live, all together.
+    pub live: Books,
+    /// Every name with a place, also one that left (then not `active`).
+    pub subscribers: Vec<SubscriberBooks>,
+}
+
+/// One stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamBooks {
+    /// Which.
+    pub stream: Stream,
+    /// Its last event.
+    pub last: Seq,
+    /// Its oldest event that can still be read; beyond `last` when there is none.
+    pub oldest: Seq,
+}
+
+/// A subscriber's books.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriberBooks {
+    /// Its name.
+    pub name: Name,
+    /// Its place in every slot.
+    pub place: usize,
+    /// Whether it holds events back: it is in the publisher's configuration.
+    pub active: bool,
+    /// The numbers.
+    pub books: Books,
+}
+
+/// `committed = delivered + in_ring + lost + dead + uncertain`, in events; from where the reader started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Books {
+    /// Committed since it started.
+    pub committed: u64,
+    /// Delivered and acknowledged: for a Kafka subscriber, in Kafka.
+    pub delivered: u64,
+    /// In the ring, not yet acknowledged.
+    pub in_ring: u64,
+    /// Overwritten before they were acknowledged; `ahead` of them the reader has not been told of yet.
+    pub lost: u64,
+    /// Of `lost`: overwritten, and still ahead of the cursor.
+    pub ahead: u64,
+    /// In the dead letter.
+    pub dead: u64,
+    /// Not known whether they ever were.
+    pub uncertain: u64,
+    /// A range without a known end is among the uncertain, and counts 0.
+    pub uncertain_open: bool,
+}
+
+impl Ledger {
+    /// Reads the books. When nothing moves they close; otherwise they do as of a moment ago.
+    pub fn read<M: Memory>(ring: &Ring<M>) -> Ledger {
+        Ledger::of(ring.view())
+    }
+
+    pub(super) fn of<M: Memory>(view: &View<M>) -> Ledger {
+        // Cursors first: what is acknowledged later than this look is only shown as still in the ring.
+        let written = Written::read(view);
+        let indices: Vec<usize> = (0..=written.places.len()).collect();
+        let cursors: Vec<Vec<Cursor>> = indices
+            .iter()
+            .map(|index| view.streams().map(|s| cursor::read(view, s, *index)).collect())
+            .collect();
+        let scan = Scan::look(view, Sampled::take(view), &mut Vec::new());
+        let runs: Vec<Runs> = scan.streams().map(|s| Runs::of(view, &scan, s)).collect();
+        let books = |index: usize| {
+            let both = cursors[index].iter().zip(&runs);
+            both.fold(Books::default(), |sum, (cursor, runs)| sum.and(runs.books(*cursor)))
+        };
+        let named = written.places.iter().enumerate().filter_map(|(place, held)| {
+            let held = held.as_ref()?;
+            let (name, active) = (held.name.clone(), held.active);
+            Some(SubscriberBooks { name, place, active, books: books(place + 1) })
+        });
+        let state = super::configuration::state(view);
+        Ledger {
+            region: view.region,
+            epoch: state.epoch,
+            policy: written.policy,
+            poisoned: view.poisoned(),
+            last_turn: view.load(LAST_TURN),
+            live_dropped: view.load(LIVE_DROPPED),
+            blocks: scan.blocks(),
+            committed: runs.iter().map(|r| r.last.0).sum(),
+            readable: runs.iter().map(|r| r.readable(Seq(0))).sum(),
+            streams: runs.iter().map(Runs::stream_books).collect(),
+            live: books(0),
+            subscribers: named.collect(),
+        }
+    }
+}
+
+/// What of one stream is there: runs of seqs, first to last.
+struct Runs {
+    stream: Stream,
+    last: Seq,
+    runs: Vec<(Seq, Seq)>,
+}
+
+impl Runs {
+    fn of<M: Memory>(view: &View<M>, scan: &Scan, stream: Stream) -> Runs {
+        let mut runs = Vec::new();
+        let mut last = scan.last(stream);
+        for seen in scan.of(stream) {
+            let end = seen.last.unwrap_or_else(|| end(view, seen));
+            if end >= seen.first && block::still(view, seen) {
+                last = last.max(end);
+                runs.push((seen.first, end));
+            }
+        }
+        Runs { stream, last, runs }
+    }
+
+    /// Events beyond `after` that can be read.
+    fn readable(&self, after: Seq) -> u64 {
+        let beyond = |(first, end): &(Seq, Seq)| end.0.saturating_sub(after.0.max(first.0 - 1));
+        self.runs.iter().map(beyond).sum()
+    }
+
+    fn books(&self, cursor: Cursor) -> Books {
+        let ahead_of = self.last.0.saturating_sub(cursor.acked.0);
+        let in_ring = self.readable(cursor.acked).min(ahead_of);
+        let ahead = ahead_of - in_ring;
+        Books {
+            committed: self.last.max(cursor.acked).0.saturating_sub(cursor.start.0),
+            delivered: cursor.delivered(),
+            in_ring,
+            lost: cursor.lost + ahead,
+            ahead,
+            dead: cursor.dead,
+            uncertain: cursor.uncertain,
+            uncertain_open: cursor.uncertain_open,
+        }
+    }
+
+    fn stream_books(&self) -> StreamBooks {
+        let oldest = self.runs.first().map_or(self.last.next(), |(first, _)| *first);
+        StreamBooks { stream: self.stream, last: self.last, oldest }
+    }
+}
+
+/// The last seq in an OPEN block.
+fn end<M: Memory>(view: &View<M>, seen: &block::Filled) -> Seq {
+    let mut bytes = Vec::new();
+    view.memory.read(view.layout.block(seen.block).data(0), seen.used as usize, &mut bytes);
+    let records = Slice::new(view.seed(seen.state.slot), seen.first, &bytes);
+    Seq(seen.first.0 - 1 + records.take_while(Result::is_ok).count() as u64)
+}
+
+impl Books {
+    fn and(self, other: Books) -> Books {
+        Books {
+            committed: self.committed + other.committed,
+            delivered: self.delivered + other.delivered,
+            in_ring: self.in_ring + other.in_ring,
+            lost: self.lost + other.lost,
+            ahead: self.ahead + other.ahead,
+            dead: self.dead + other.dead,
+            uncertain: self.uncertain + other.uncertain,
+            uncertain_open: self.uncertain_open || other.uncertain_open,
+        }
+    }
+}

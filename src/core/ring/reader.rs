@@ -1,0 +1,150 @@
+//! The publisher's hands: a ring, the lease's right to store cursors and to free blocks, and the bell.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::bell::{Bell, Fifo};
+use super::configuration::Configuration;
+use super::cursor::{self, Cursor, Who};
+use super::eye::{Eye, Next};
+use super::file::Ring;
+use super::layout::{LAST_TURN, LIVE_DROPPED, SLEEPING, presence};
+use super::lease::Lease;
+use super::lock::{Hold, try_lock, unlock};
+use super::mapping::Mapping;
+use super::memory::Memory;
+use super::scan::Scan;
+use super::writer::{PUBLISHER, slot_bell};
+use crate::id::{Region, Seq, Stream};
+
+/// What only the holder of the lease has. It must be dropped before the lease is.
+pub struct Reader<M = Mapping> {
+    eye: Eye,
+    bell: Fifo,
+    bells: BTreeMap<Stream, Fifo>,
+    ring: Ring<M>,
+}
+
+/// A slot's byte, held for a moment.
+struct HeldSlot<'a, M: Memory> {
+    ring: &'a Ring<M>,
+    byte: u64,
+}
+
+impl<M: Memory> Drop for HeldSlot<'_, M> {
+    fn drop(&mut self) {
+        // What could be locked can be unlocked.
+        let _ = unlock(self.ring.file(), self.byte);
+    }
+}
+
+impl<M: Memory> Reader<M> {
+    /// Begins: raises the epoch, moves `freed`, writes policy and names for everybody, gives each name its place. `ring`
+    /// is the reader's own: see [`Ring::again`].
+    ///
+    /// # Errors
+    /// When the ring was opened for looking only, or the directory refuses the bell.
+    pub fn new(ring: Ring<M>, _: &Lease, configuration: &Configuration) -> io::Result<Reader<M>> {
+        if !ring.writable() {
+            return Err(io::Error::other("the ring was opened for looking only"));
+        }
+        let bell = Fifo::open(ring.dir(), PUBLISHER)?;
+        let eye = Eye::new(ring.view(), configuration);
+        Ok(Reader { eye, bell, bells: BTreeMap::new(), ring })
+    }
+
+    /// Samples every stream's last, then looks at every block.
+    pub fn scan(&mut self) -> Scan {
+        self.eye.scan(self.ring.view())
+    }
+
+    /// Acts for dead slots: returns claims that were never begun, seals a block by the rule of the design. Once a turn.
+    pub fn tend(&mut self, scan: &Scan) {
+        let ring = &self.ring;
+        let hold = |stream| {
+            let byte = ring.view().layout.slot_byte(stream);
+            let held = try_lock(ring.file(), byte, Hold::Alone).unwrap_or(false);
+            held.then_some(HeldSlot { ring, byte })
+        };
+        self.eye.tend(ring.view(), scan, hold);
+    }
+
+    /// What comes after `after` in a stream. A slice has at least one record, then as many as `room` bytes hold; each
+    /// was checked. A hole has a reason. To see what was committed since `scan`, scan again.
+    pub fn next(
+        &self,
+        scan: &Scan,
+        stream: Stream,
+        after: Seq,
+        room: usize,
+        out: &mut Vec<u8>,
+    ) -> Next {
+        self.eye.next(self.ring.view(), scan, stream, after, room, out)
+    }
+
+    /// Somebody's cursor.
+    pub fn cursor(&self, who: Who, stream: Stream) -> Cursor {
+        cursor::read(self.ring.view(), stream, self.eye.index(who))
+    }
+
+    /// Stores it: a kill leaves the old one or this one.
+    pub fn store(&mut self, who: Who, stream: Stream, cursor: Cursor) {
+        cursor::store(self.ring.view(), stream, self.eye.index(who), cursor);
+    }
+
+    /// Frees the blocks that every named subscriber has acknowledged; how many.
+    pub fn free(&mut self, scan: &Scan) -> usize {
+        self.eye.free(self.ring.view(), scan)
+    }
+
+    /// Every stream that ever had a writer.
+    pub fn streams(&self) -> impl Iterator<Item = Stream> + use<M> {
+        self.ring.view().streams()
+    }
+
+    /// The ring file's uuid.
+    pub fn region(&self) -> Region {
+        self.ring.region()
+    }
+
+    /// The ring.
+    pub fn ring(&self) -> &Ring<M> {
+        &self.ring
+    }
+
+    /// What wakes the publisher: [`Bell::arm`], scan once more, poll; [`Bell::clear`] when awake, before the next scan.
+    pub fn bell(&self) -> Bell<'_, M> {
+        Bell::new(&self.bell, self.ring.view(), SLEEPING)
+    }
+
+    /// Wakes the worker of a slot, if it waits; after its cursors were stored.
+    pub fn wake(&mut self, stream: Stream) {
+        let view = self.ring.view();
+        view.memory.fence();
+        let flag = view.layout.slot(stream).waiting();
+        if view.load(flag) != 1 || !view.memory.swap(flag, 1, 0) {
+            return;
+        }
+        if let Ok(fifo) = Fifo::open(self.ring.dir(), &slot_bell(stream)) {
+            self.bells.entry(stream).or_insert(fifo).ring();
+        }
+    }
+
+    /// Notes that the publisher is at work; `now` in ns since 1970.
+    pub fn note_turn(&mut self, now: u64) {
+        self.ring.view().store(LAST_TURN, now);
+    }
+
+    /// Notes since when a subscriber (its index in the configuration) is connected, None when it is not, and when it
+    /// last said BEAT; in ns since 1970.
+    pub fn note_subscriber(&mut self, who: usize, connected: Option<u64>, beat: u64) {
+        let (since, last_beat) = presence(self.eye.place(who));
+        self.ring.view().store(last_beat, beat);
+        self.ring.view().store(since, connected.unwrap_or(0));
+    }
+
+    /// Notes how many live messages were dropped at full pipes, since the ring was made.
+    pub fn note_live_dropped(&mut self, dropped: u64) {
+        self.ring.view().store(LIVE_DROPPED, dropped);
+    }
+}

@@ -1,0 +1,97 @@
+//! Which block a writer claims next.
+
+use super::block;
+use super::configuration::{Name, Overflow, Written, policy};
+use super::cursor;
+use super::memory::Memory;
+use super::pen::Refused;
+use super::view::View;
+use super::word::{BlockState, Generation, Phase, Ticket};
+use crate::id::Stream;
+
+/// Candidates kept from one look at all blocks, so that not every claim needs one.
+const CANDIDATES: usize = 32;
+
+/// What is known of blocks that could be claimed.
+#[derive(Default)]
+pub(super) struct Search {
+    /// Lowest ticket at the end.
+    candidates: Vec<(Ticket, u32, BlockState)>,
+    /// `freed`, noted before the look that found the candidates.
+    noted: u64,
+    /// That look found none; who holds the ring full.
+    dry: Option<Refused>,
+}
+
+impl Search {
+    /// W1 on the FREE block of the lowest ticket or, under `overwrite` and when none is FREE, the SEALED one. Without
+    /// a new look it takes the next best of the last one: no worse, but for blocks freed since.
+    pub fn claim<M: Memory>(
+        &mut self,
+        view: &View<M>,
+        slot: Stream,
+    ) -> Result<(u32, Generation), Refused> {
+        if let Some(refused) = &self.dry {
+            if view.freed() == self.noted {
+                return Err(refused.clone());
+            }
+        }
+        loop {
+            while let Some((_, block, seen)) = self.candidates.pop() {
+                if seen.phase == Phase::Sealed && view.freed() != self.noted {
+                    self.candidates.clear();
+                } else if let Some(generation) = block::claim(view, block, seen, slot) {
+                    return Ok((block, generation));
+                }
+            }
+            self.look(view)?;
+        }
+    }
+
+    fn look<M: Memory>(&mut self, view: &View<M>) -> Result<(), Refused> {
+        // Noted before the look: what is freed behind its back moves it again.
+        self.noted = view.freed();
+        self.dry = None;
+        self.collect(view, Phase::Free);
+        if !self.candidates.is_empty() {
+            return Ok(());
+        }
+        if policy(view) == Overflow::Overwrite {
+            self.collect(view, Phase::Sealed);
+            return match self.candidates.is_empty() {
+                true => Err(Refused::Full { holder: None }),
+                false => Ok(()),
+            };
+        }
+        let refused = Refused::Full { holder: holder(view) };
+        self.dry = Some(refused.clone());
+        Err(refused)
+    }
+
+    fn collect<M: Memory>(&mut self, view: &View<M>, phase: Phase) {
+        for block in 0..view.layout.geometry().blocks {
+            let state = block::state(view, block);
+            if state.phase == phase {
+                let ticket = Ticket(view.load(view.layout.block(block).ticket()));
+                self.candidates.push((ticket, block, state));
+            }
+        }
+        let by_ticket = |(ticket, block, _): &(Ticket, u32, BlockState)| (*ticket, *block);
+        if self.candidates.len() > CANDIDATES {
+            self.candidates.select_nth_unstable_by_key(CANDIDATES, by_ticket);
+            self.candidates.truncate(CANDIDATES);
+        }
+        self.candidates.sort_unstable_by_key(|c| std::cmp::Reverse(by_ticket(c)));
+    }
+}
+
+/// The named subscriber that has acknowledged least.
+fn holder<M: Memory>(view: &View<M>) -> Option<Name> {
+    let behind = |place: usize| -> u64 {
+        let of = |s| view.last(s).0.saturating_sub(cursor::read(view, s, place + 1).acked.0);
+        view.streams().map(of).sum()
+    };
+    let written = Written::read(view);
+    let most = written.active().map(|(place, name)| (behind(place), name)).max_by_key(|(n, _)| *n);
+    most.map(|(_, name)| name.clone())
+}

@@ -1,0 +1,126 @@
+//! A slot held, a pen for it, and the publisher's bell.
+
+use std::io;
+
+use super::bell::{Bell, Fifo};
+use super::file::Ring;
+use super::lock::{Hold, try_lock};
+use super::mapping::Mapping;
+use super::memory::Memory;
+use super::pen::{Broken, Committed, Pen, Refused};
+use crate::id::{Seq, Stream};
+
+/// The publisher's bell in a ring's directory.
+pub(super) const PUBLISHER: &str = "bell";
+
+/// The only writer of a stream. Whatever ends it, its slot is free a moment later, and the next one goes on in the same
+/// stream and the same block.
+pub struct Writer<M = Mapping> {
+    // Before the ring: it is dropped first, the slot's byte last.
+    pen: Pen,
+    bell: Fifo,
+    own: Option<Fifo>,
+    ring: Ring<M>,
+}
+
+/// Why there is no writer.
+#[derive(Debug, thiserror::Error)]
+pub enum NoSlot {
+    /// Every slot has a writer.
+    #[error("all {slots} slots of the ring have a writer already")]
+    Taken {
+        /// How many there are.
+        slots: u16,
+    },
+    /// Nothing more is written to this file.
+    #[error("the ring's file is poisoned: a sync of it failed, or a record in it is broken")]
+    Poisoned,
+    /// It was opened for looking only.
+    #[error("the ring was opened for looking only")]
+    ReadOnly,
+    /// The system refused a lock or the bell.
+    #[error("cannot take a slot of the ring: {0}")]
+    System(#[from] io::Error),
+}
+
+impl<M: Memory> Writer<M> {
+    /// Takes the lowest slot that nobody has, and goes on where its last owner stopped. `ring` is the writer's own: see
+    /// [`Ring::again`].
+    ///
+    /// # Errors
+    /// [`NoSlot`].
+    pub fn take(ring: Ring<M>) -> Result<Writer<M>, NoSlot> {
+        if !ring.writable() {
+            return Err(NoSlot::ReadOnly);
+        }
+        if ring.view().poisoned() {
+            return Err(NoSlot::Poisoned);
+        }
+        let bell = Fifo::open(ring.dir(), PUBLISHER)?;
+        let slots = ring.geometry().slots;
+        for stream in (0..slots).map(Stream) {
+            let byte = ring.view().layout.slot_byte(stream);
+            if try_lock(ring.file(), byte, Hold::Alone)? {
+                ring.view().count_stream(stream);
+                let pen = Pen::take_over(ring.view(), stream).map_err(|Broken| NoSlot::Poisoned)?;
+                return Ok(Writer { pen, bell, own: None, ring });
+            }
+        }
+        Err(NoSlot::Taken { slots })
+    }
+
+    /// Stores one event, received at `received` (ns since 1970). No lock, no waiting; a system call only if the
+    /// publisher must be woken.
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing of it is in the ring.
+    pub fn append(&mut self, received: u64, bytes: &[u8]) -> Result<Committed, Refused> {
+        self.append_all(received, &[bytes])
+    }
+
+    /// Stores several events under one commit: all of them or none.
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing of them is in the ring. What does not fit one block is `TooLarge`; so is no event at all.
+    pub fn append_all(&mut self, received: u64, events: &[&[u8]]) -> Result<Committed, Refused> {
+        let wrote = self.pen.append(self.ring.view(), received, events)?;
+        if wrote.wake {
+            self.bell.ring();
+        }
+        Ok(wrote.committed)
+    }
+
+    /// The stream, so the slot.
+    pub fn stream(&self) -> Stream {
+        self.pen.stream()
+    }
+
+    /// The number of the stream's last event.
+    pub fn last(&self) -> Seq {
+        self.pen.last()
+    }
+
+    /// The ring it writes to, for its state and its books.
+    pub fn ring(&self) -> &Ring<M> {
+        &self.ring
+    }
+
+    /// The slot's own bell, made on first use: for a worker that waits until its events are synced or acknowledged. The
+    /// publisher and the sync ring it by [`Reader::wake`](super::Reader::wake).
+    ///
+    /// # Errors
+    /// When the directory refuses the FIFO.
+    pub fn bell(&mut self) -> io::Result<Bell<'_, M>> {
+        if self.own.is_none() {
+            self.own = Some(Fifo::open(self.ring.dir(), &slot_bell(self.pen.stream()))?);
+        }
+        let flag = self.ring.view().layout.slot(self.pen.stream()).waiting();
+        let fifo = self.own.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        Ok(Bell::new(fifo, self.ring.view(), flag))
+    }
+}
+
+/// The name of a slot's own bell.
+pub(super) fn slot_bell(stream: Stream) -> String {
+    format!("bell.{stream}")
+}
