@@ -19,7 +19,7 @@ use crate::query::Span;
 use crate::time::Millis;
 pub use invalid::Invalid;
 
-/// The most parameters with different names that an event has.
+/// The most custom fields that an event has.
 pub const MOST_FIELDS: usize = 1024;
 
 /// The deepest that arrays and objects of a JSON body lie in each other.
@@ -243,11 +243,16 @@ impl<'a> Event<'a> {
     }
 }
 
-/// The bytes of a field in the binary format: id, length, and the value's own.
+/// The bytes of a field in the binary format: id, length (seven bits a byte), and the value's own.
 fn framed(len: usize) -> usize {
-    // Seven bits of the length a byte, at least one.
-    let bits = (usize::BITS - len.leading_zeros()).max(1) as usize;
-    1 + bits.div_ceil(7) + len
+    let length = match len {
+        0..0x80 => 1,
+        0x80..0x4000 => 2,
+        0x4000..0x20_0000 => 3,
+        0x20_0000..0x1000_0000 => 4,
+        _ => 5,
+    };
+    1 + length + len
 }
 
 /// The memory of an empty list, which can hold what lives shorter or longer.

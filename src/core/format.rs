@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use crate::escape::Shown;
 use crate::event::Event;
-use crate::field::{Field, FieldList, FieldName, IdText, Name, Value};
+use crate::field::{Field, FieldList, FieldName, Name, Value};
 use crate::id::EventId;
 
 pub use plain::Delimiter;
@@ -99,7 +99,7 @@ impl Chosen<'_, '_> {
             Fields::Listed(list) => {
                 for field in list.iter() {
                     if *field == FieldName::Known(Field::Sg) {
-                        see(field.name(), Some(Value::Text(IdText::of(self.id).bytes())));
+                        see(field.name(), Some(Value::Text(self.id.text().bytes())));
                     } else {
                         see(field.name(), self.event.get(field));
                     }

@@ -4,6 +4,7 @@
 //! `sg`, and what a consumer drops duplicates by.
 
 use std::fmt;
+use std::io::Write;
 use std::str::FromStr;
 
 /// A ring file's uuid, drawn when it is made. As text 32 lower-case hex digits, so that `-` can join an [`EventId`].
@@ -103,9 +104,46 @@ impl FromStr for EventId {
     }
 }
 
+/// An event's id as text, without an allocation.
+#[derive(Clone, Copy, Debug)]
+pub struct IdText {
+    bytes: [u8; IdText::LONGEST],
+    len: usize,
+}
+
+impl IdText {
+    /// 32 digits of region, 5 of stream, 20 of seq, two `-`.
+    const LONGEST: usize = 59;
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl EventId {
+    /// Its text, as [`fmt::Display`] writes it.
+    pub fn text(self) -> IdText {
+        let mut bytes = [0; IdText::LONGEST];
+        let mut rest = &mut bytes[..];
+        // There is room for the longest id: this cannot fail.
+        let _ = write!(rest, "{self}");
+        let len = IdText::LONGEST - rest.len();
+        IdText { bytes, len }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_longest_id_has_room() {
+        let id =
+            EventId { region: Region(u128::MAX), stream: Stream(u16::MAX), seq: Seq(u64::MAX) };
+        assert_eq!(id.text().bytes(), id.to_string().as_bytes());
+        assert_eq!(id.text().bytes().len(), IdText::LONGEST);
+    }
 
     #[test]
     fn an_id_reads_back_from_its_text_and_nothing_else_does() {

@@ -75,10 +75,8 @@ pub enum Invalid {
         /// How deep.
         depth: usize,
     },
-    /// There are too many parameters.
-    #[error(
-        "there are more than {MOST_FIELDS} parameters with different names, it must be {MOST_FIELDS} at most"
-    )]
+    /// There are too many parameters with different names that are no known field's.
+    #[error("there are more than {MOST_FIELDS} custom fields, it must be {MOST_FIELDS} at most")]
     TooMany,
     /// The event is larger than the place takes.
     #[error("the event has {bytes} bytes as it would be stored, it must be {limit} at most")]

@@ -25,10 +25,8 @@ pub fn check(body: &[u8]) -> Result<(), Invalid> {
         .map_err(|bad| Invalid::Json { what: bad.to_string() })?;
     // Counting is many times faster than looking, and enough for nearly all.
     let opened = body.iter().filter(|b| matches!(b, b'[' | b'{')).count();
-    match if opened > DEEPEST_JSON { depth(body) } else { 0 } {
-        depth if depth > DEEPEST_JSON => Err(Invalid::Depth { depth }),
-        _ => Ok(()),
-    }
+    let depth = if opened > DEEPEST_JSON { depth(body) } else { 0 };
+    if depth > DEEPEST_JSON { Err(Invalid::Depth { depth }) } else { Ok(()) }
 }
 
 /// How deep arrays and objects lie in each other, in a text that is JSON.

@@ -133,13 +133,15 @@ fn headers<'a>(event: &mut Event<'a>, request: &Request<'a>, intake: &Intake<'a>
 
 /// Takes single cookies out of the header `Cookie`, the first of each key, where no parameter of that name came.
 fn cookies<'a>(event: &mut Event<'a>, header: &'a [u8], wanted: &'a [Box<[u8]>]) {
-    for crumb in header.split(|b| *b == b';') {
-        let Some(equals) = crumb.iter().position(|b| *b == b'=') else { continue };
-        let (key, value) = (crumb[..equals].trim_ascii(), crumb[equals + 1..].trim_ascii());
-        let name = wanted.iter().find(|name| name.strip_prefix(COOKIE) == Some(key));
-        if let Some(name) = name
-            && !event.named().any(|(other, _)| other == &**name)
-        {
+    // The list comes from the configuration and is short; the header comes from the client.
+    for name in wanted {
+        let key = name.strip_prefix(COOKIE).unwrap_or_default();
+        let held = |crumb: &'a [u8]| {
+            let equals = crumb.iter().position(|b| *b == b'=')?;
+            (crumb[..equals].trim_ascii() == key).then(|| crumb[equals + 1..].trim_ascii())
+        };
+        let value = header.split(|b| *b == b';').find_map(held);
+        if let Some(value) = value.filter(|_| !event.named().any(|(other, _)| other == &**name)) {
             event.push_named(name, value);
         }
     }

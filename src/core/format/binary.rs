@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A varint holds seven bits a byte, the lowest first; the highest bit says that another follows; five bytes at most. A
-//! reader passes over an id that it does not know by its length. `encode` writes the fields in their order, each once.
+//! reader passes over an id that it does not know by its length. `encode` writes the fields in their order, each once, and then those
+//! of a newer version, as it found them.
 
 use super::Chosen;
 use crate::event::{Event, is_topic};
@@ -58,14 +59,10 @@ pub enum Malformed {
 pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
     out.reserve(event.encoded_len());
     out.push(VERSION);
-    for (name, value) in event.fields() {
-        if name == Name::Known(Field::Data) {
-            others(event, out);
-        }
-        field(name, value, out);
-    }
-    if event.data().is_none() {
-        others(event, out);
+    event.fields().for_each(|(name, value)| field(name, value, out));
+    for (id, bytes) in event.others() {
+        out.push(*id);
+        framed(bytes, out);
     }
 }
 
@@ -154,9 +151,9 @@ impl<'a> Iterator for Parts<'a> {
 }
 
 fn part(id: u8, after: &[u8], at: usize) -> Result<(Part<'_>, &[u8]), Malformed> {
-    let (first, rest) = framed(after).ok_or(Malformed::Cut { at })?;
+    let (first, rest) = take(after).ok_or(Malformed::Cut { at })?;
     if id == NAMED {
-        let (value, rest) = framed(rest).ok_or(Malformed::Cut { at })?;
+        let (value, rest) = take(rest).ok_or(Malformed::Cut { at })?;
         return Ok((Part::Field(Name::Named(first), Value::Text(value)), rest));
     }
     let Some(field) = Field::of_id(id) else { return Ok((Part::Other(first), rest)) };
@@ -175,7 +172,7 @@ fn part(id: u8, after: &[u8], at: usize) -> Result<(Part<'_>, &[u8]), Malformed>
 }
 
 /// A length and so many bytes; and the rest.
-fn framed(from: &[u8]) -> Option<(&[u8], &[u8])> {
+fn take(from: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut length = 0_usize;
     for (at, byte) in from.iter().take(5).enumerate() {
         length |= usize::from(byte & 0x7F) << (7 * at);
@@ -196,24 +193,18 @@ pub(super) fn write(chosen: &Chosen<'_, '_>, out: &mut Vec<u8>) {
     });
 }
 
+#[inline]
 fn field(name: Name<'_>, value: Value<'_>, out: &mut Vec<u8>) {
     match name {
         Name::Known(known) => out.push(known.id()),
         Name::Named(name) => {
             out.push(NAMED);
-            length(name.len(), out);
-            out.extend_from_slice(name);
+            framed(name, out);
         }
     }
     match value {
-        Value::Text(bytes) => {
-            length(bytes.len(), out);
-            out.extend_from_slice(bytes);
-        }
-        Value::Time(millis) => {
-            length(8, out);
-            out.extend_from_slice(&millis.0.to_le_bytes());
-        }
+        Value::Text(bytes) => framed(bytes, out),
+        Value::Time(millis) => framed(&millis.0.to_le_bytes(), out),
         Value::Data(kind, bytes) => {
             length(1 + bytes.len(), out);
             out.push(kind as u8);
@@ -222,14 +213,13 @@ fn field(name: Name<'_>, value: Value<'_>, out: &mut Vec<u8>) {
     }
 }
 
-fn others(event: &Event<'_>, out: &mut Vec<u8>) {
-    for (id, bytes) in event.others() {
-        out.push(*id);
-        length(bytes.len(), out);
-        out.extend_from_slice(bytes);
-    }
+#[inline]
+fn framed(bytes: &[u8], out: &mut Vec<u8>) {
+    length(bytes.len(), out);
+    out.extend_from_slice(bytes);
 }
 
+#[inline]
 fn length(mut value: usize, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
