@@ -25,7 +25,7 @@ use IO::Socket::INET;
 use JSON::PP;
 use Test::More;
 use Time::HiRes 'time';
-use Sparkngin::Daemon qw(alive children become_reaper);
+use Sparkngin::Daemon qw(alive children reap become_reaper);
 use Sparkngin::Http qw(exchange request_text encode);
 use Sparkngin::Poll qw(poll pause_until);
 use Sparkngin::Port 'free_port';
@@ -346,7 +346,7 @@ sub finish {
     my ($self) = @_;
     eval { $self->halt; 1 } or fail("everything stops: $@");
     is(join("\n", $self->complaints), '', 'no [alert], no panic, no signal but the test\'s own');
-    eval { poll(10, 'the rest ends', sub { !children($$) }) };
+    eval { poll(10, 'the rest ends', \&reap) };
     is(join(' ', map { "$_ (" . title($_) . ')' } children($$)), '', 'every process has ended');
     $self->{finished} = 1;
     done_testing();
@@ -357,8 +357,7 @@ sub leave {
     my ($self) = @_;
     return if $self->{left}++ || $self->{owner} != $$;
     eval {
-        poll(10, 'the rest ends', sub { kill KILL => $_ for children($$); !children($$) });
-        Sparkngin::Daemon::reap();
+        poll(10, 'the rest ends', sub { kill KILL => $_ for children($$); reap() });
     };
     return if $self->{finished} && Test::More->builder->is_passing;
     my ($name) = $0 =~ m{([^/]+?)(?:\.t)?$};

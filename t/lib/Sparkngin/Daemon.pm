@@ -20,8 +20,11 @@ sub become_reaper {
     syscall($call, 36, 1, 0, 0, 0);                   # PR_SET_CHILD_SUBREAPER
 }
 
+# Takes the ends of all that has ended; true when there is no child left at all.
 sub reap {
-    while ((my $pid = waitpid(-1, WNOHANG)) > 0) { $ended{$pid} = $? }
+    my $pid;
+    while (($pid = waitpid(-1, WNOHANG)) > 0) { $ended{$pid} = $? }
+    return $pid == -1;
 }
 
 # Whether a process still runs; one that has ended but was not waited for does not.
@@ -48,7 +51,8 @@ sub children {
     return @found;
 }
 
-# new(name => ..., log => path, command => [...], env => {...}): starts it; output goes to the log, appended.
+# new(name => ..., log => path, command => [...], env => {...}, out => path, stdin => handle): starts it. Output is
+# appended to the log, standard output to `out` where that is given.
 sub new {
     my ($class, %self) = @_;
     my $self = bless \%self, $class;
@@ -62,12 +66,14 @@ sub start {
     if (!$pid) {
         $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
         $ENV{$_} = $self->{env}{$_} for keys %{ $self->{env} // {} };
-        open STDIN, '<', '/dev/null';
+        if ($self->{stdin}) { open STDIN, '<&', $self->{stdin} or POSIX::_exit(126) }
+        else { open STDIN, '<', '/dev/null' }
         open STDOUT, '>>', $self->{out} // $self->{log} or POSIX::_exit(126);
         open STDERR, '>>', $self->{log} or POSIX::_exit(126);
         chdir $self->{dir} if $self->{dir};
         exec { $self->{command}[0] } @{ $self->{command} } or POSIX::_exit(127);
     }
+    delete $self->{stdin};
     $self->{pid} = $pid;
     return $self;
 }

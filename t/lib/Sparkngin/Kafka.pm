@@ -1,0 +1,160 @@
+package Sparkngin::Kafka;
+
+# A real Apache Kafka of one process for one test: KRaft, ports and log directory of its own. It can be killed,
+# stopped, started again; a topic is read back to its end by kcat.
+
+use strict;
+use warnings;
+use IO::Socket::INET;
+use JSON::PP;
+use MIME::Base64 'encode_base64url';
+use Test::More;
+use Sparkngin::Poll 'poll';
+
+# new($t): formats, starts, waits until it answers, prints which broker this is.
+sub new {
+    my ($class, $t) = @_;
+    my @jars = glob "$Sparkngin::BUILD/kafka/libs/*.jar";
+    die "Kafka's jars are missing: run `make deps` first\n" if !@jars;
+    my $self = bless { t => $t, dir => "$t->{dir}/kafka", port => $t->port('kafka') }, $class;
+    my $conf = $t->read_file("$Sparkngin::ROOT/t/kafka/server.properties");
+    $conf =~ s/%%DIR%%/$self->{dir}/g;
+    $conf =~ s/%%PORT%%/$self->{port}/g;
+    $conf =~ s/%%CONTROLLER%%/$t->port('controller')/ge;
+    $self->{conf} = $t->write_file('kafka/server.properties', $conf);
+    my $id = encode_base64url(join '', map { chr int rand 256 } 1 .. 16);
+    my ($code, $text) = $t->run($self->java('kafka.tools.StorageTool', 'format', '-t', $id, '-c', $self->{conf}));
+    die "Kafka could not format $self->{dir}: $text\n" if $code;
+    $self->start->wait;
+    diag('Kafka ' . $self->version . ', cluster id ' . $self->cluster_id);
+    $t->{kafka} = $self;
+    return $self;
+}
+
+sub java {
+    my ($self, @words) = @_;
+    # Quick to start, small, and one core's work at most for its garbage.
+    return ('java', '-Xms256m', '-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1',
+        "-Dlog4j2.configurationFile=$Sparkngin::ROOT/t/kafka/log4j2.properties",
+        '-cp', "$Sparkngin::BUILD/kafka/libs/*", @words);
+}
+
+sub address { "127.0.0.1:$_[0]{port}" }
+
+sub start {
+    my ($self) = @_;
+    $self->{daemon} = $self->{t}->daemon(
+        name => 'kafka', foreign => 1, command => [ $self->java('kafka.Kafka', $self->{conf}) ]);
+    return $self;
+}
+
+# Until it answers clients: a second or two, and after a kill until its old session has ended.
+sub wait {
+    my ($self) = @_;
+    poll(60, 'Kafka answers', sub {
+        die 'Kafka ended: ' . $self->{daemon}->log_text if !$self->{daemon}->running;
+        return defined eval { $self->cluster_id };
+    });
+    return $self;
+}
+
+sub kill9   { $_[0]{daemon}->kill9 }
+sub stop    { $_[0]{daemon}->stop('TERM', 30) }
+sub freeze  { $_[0]{daemon}->signal('STOP') }
+sub thaw    { $_[0]{daemon}->signal('CONT') }
+
+# Its version, as its own log says it.
+sub version {
+    my ($self) = @_;
+    return $self->{daemon}->says(qr/Kafka version: (\S+)/, 30);
+}
+
+# The cluster's id, as the broker answers it to a Metadata request (version 2, no topics). Dies when it does not answer,
+# or when it has no broker that takes writes yet.
+sub cluster_id {
+    my ($self) = @_;
+    my $socket = IO::Socket::INET->new(PeerAddr => $self->address, Timeout => 2) or die "Kafka does not answer: $@\n";
+    my $client = 'test';
+    my $request = pack 'n n N n/a* N', 3, 2, 7, $client, 0;
+    syswrite $socket, pack 'N/a*', $request;
+    my $answer = '';
+    $socket->blocking(0);
+    poll(5, 'Kafka answers a Metadata request', sub {
+        my $n = sysread $socket, $answer, 65536, length $answer;
+        die "Kafka hung up\n" if defined $n && !$n;
+        return length $answer >= 4 && length $answer >= 4 + unpack 'N', $answer;
+    });
+    my (undef, undef, $brokers) = unpack 'N N N', $answer;
+    die "no broker yet\n" if !$brokers;
+    my $rest = substr $answer, 12;
+    for (1 .. $brokers) {
+        my ($node, $host, $port, $rack) = unpack 'N n/a* N n', $rest;
+        $rest = substr $rest, 4 + 2 + length($host) + 4 + 2 + ($rack == 0xffff ? 0 : $rack);
+    }
+    my ($id) = unpack 'n/a*', $rest;
+    return $id;
+}
+
+sub kcat {
+    my ($self, @words) = @_;
+    my $out = "$self->{t}{dir}/kcat.out";
+    unlink $out;
+    my ($code, $errors) = $self->{t}->run({ out => $out }, 'kcat', '-b', $self->address, @words);
+    die "kcat @words: $errors\n" if $code;
+    my $text = $self->{t}->read_file($out);
+    unlink $out;
+    return $text;
+}
+
+# topic -> number of partitions, of all that are there.
+sub topics {
+    my ($self) = @_;
+    my $all = JSON::PP->new->decode($self->kcat('-L', '-J'));
+    return map { $_->{topic} => scalar @{ $_->{partitions} } } @{ $all->{topics} };
+}
+
+sub offsets {
+    my ($self, $topic, $which) = @_;
+    my %topics = $self->topics;
+    my $partitions = $topics{$topic} or return;
+    my $text = $self->kcat('-Q', map { ('-t', "$topic:$_:$which") } 0 .. $partitions - 1);
+    return $text =~ /\[\d+\] offset (\d+)/g;
+}
+
+# How many records a topic has.
+sub count {
+    my ($self, $topic) = @_;
+    my $sum = 0;
+    $sum += $_ for $self->offsets($topic, -1);
+    $sum -= $_ for $self->offsets($topic, -2);
+    return $sum;
+}
+
+# Every record of a topic that is there when this is called, in the order of partition and offset:
+# {partition, offset, timestamp, key, value, headers => {...}}. A topic that does not exist has none.
+sub read {
+    my ($self, $topic) = @_;
+    my $there = $self->count($topic) or return;
+    my $text = $self->kcat('-C', '-t', $topic, '-o', 'beginning', '-e', '-q', '-X', 'check.crcs=true',
+        '-f', '%p %o %T %K %S\n%k%s%h\n');
+    my @records;
+    for (my $at = 0; $at < length $text;) {
+        my $end = index $text, "\n", $at;
+        my ($partition, $offset, $time, $key, $size) = split / /, substr $text, $at, $end - $at;
+        my $keyed = $key > 0 ? $key : 0;
+        my $body = $end + 1 + $keyed;
+        my $last = index $text, "\n", $body + ($size > 0 ? $size : 0);
+        my $headers = substr $text, $body + $size, $last - $body - $size;
+        push @records, {
+            partition => $partition, offset => $offset, timestamp => $time,
+            key => $key < 0 ? undef : substr($text, $end + 1, $keyed),
+            value => substr($text, $body, $size),
+            headers => { map { split /=/, $_, 2 } split /,/, $headers },
+        };
+        $at = $last + 1;
+    }
+    die "kcat read " . @records . " of $there records of $topic\n" if @records < $there;
+    return sort { $a->{partition} <=> $b->{partition} || $a->{offset} <=> $b->{offset} } @records;
+}
+
+1;
