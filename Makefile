@@ -14,7 +14,7 @@ MODULE := build/ngx_http_sparkngin_module.so
 PROGRAM := build/sparkngin
 
 .DEFAULT_GOAL := help
-.PHONY: help deps kafka build module program check test run bench clean
+.PHONY: help deps build module program issuer check test run bench clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -40,6 +40,12 @@ program:
 	@mkdir -p build
 	install -m 0755 $(TARGET)/release/sparkngin $(PROGRAM).new && mv $(PROGRAM).new $(PROGRAM)
 
+issuer:
+	@tools/deps.sh build
+	$(CARGO) build --locked --release --package sparkngin-issuer
+	@mkdir -p build
+	install -m 0755 $(TARGET)/release/issuer build/issuer.new && mv build/issuer.new build/issuer
+
 check: ## Look at the sources alone: format, clippy, the arrows between files, sleeps, README against code; 3 min cold
 	@tools/deps.sh build
 	$(CARGO) fmt --all --check
@@ -48,7 +54,7 @@ check: ## Look at the sources alone: format, clippy, the arrows between files, s
 	$(CARGO) clippy --locked --package sparkngin -- -D warnings
 	tools/check
 
-test: deps build ## Test everything, with a real nginx, ZeroMQ and Kafka; 8 min. SEED=n repeats a run, T=files chooses
+test: deps build issuer ## Test everything, with a real nginx, ZeroMQ and Kafka; 8 min. SEED=n repeats a run, T=files chooses
 	tools/test $(T)
 
 run: ## Collect events at 127.0.0.1:8080 and see them in Kafka: an embedded one, or KAFKA=host:port. PORT=n LIVE_PORT=n
@@ -56,7 +62,7 @@ run: ## Collect events at 127.0.0.1:8080 and see them in Kafka: an embedded one,
 	@test -x $(PROGRAM) -a -f $(MODULE) || $(MAKE) --no-print-directory build
 	@exec tools/run.sh "$(PORT)" "$(LIVE_PORT)" "$(KAFKA)"
 
-bench: deps build ## Measure requests a second and CPU an event beside nginx's own empty reply; 3 min
+bench: deps build issuer ## Measure requests a second and CPU an event beside nginx's own empty reply; 3 min
 	tools/bench
 
 clean: ## Remove what was built, and nothing else
