@@ -1,11 +1,11 @@
-//! Client bytes, shown to people: in error bodies and in error.log.
+//! Client bytes, shown to people in error bodies and in error.log; and the search for bytes that a text cannot hold.
 
 use std::fmt::{self, Write};
 
+use crate::digits::HEX;
+
 /// The most client bytes that a message shows.
 pub const SHOWN: usize = 64;
-
-const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 /// Displays bytes as printable ASCII, all others (and `"` and `\`) as `\xHH`; at most [`SHOWN`] of them, then `...`.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,30 @@ pub fn hex(byte: u8) -> [u8; 4] {
     [b'\\', b'x', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]
 }
 
+/// The place of the first control character (below 20 hex) or byte of `these`, found eight bytes at a time.
+#[inline]
+pub(crate) fn find<const N: usize>(text: &[u8], these: [u8; N]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let is = |byte: u8| byte < 0x20 || these.contains(&byte);
+    let words = text.chunks_exact(8);
+    let rest = words.remainder();
+    for (at, eight) in words.enumerate() {
+        let word = u64::from_le_bytes(eight.try_into().unwrap_or_default());
+        // The highest bit of each byte that is below 0x20, or equal, is set. A borrow may set more bits, but only above
+        // one that is right: the lowest is.
+        let mut found = word.wrapping_sub(ONES * 0x20) & !word;
+        for byte in these {
+            let differs = word ^ (ONES * u64::from(byte));
+            found |= differs.wrapping_sub(ONES) & !differs;
+        }
+        if found & HIGH != 0 {
+            return Some(8 * at + ((found & HIGH).trailing_zeros() / 8) as usize);
+        }
+    }
+    rest.iter().position(|b| is(*b)).map(|at| text.len() - rest.len() + at)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,6 +66,23 @@ mod tests {
             assert!(shown.bytes().all(|b| matches!(b, b' '..=b'~') && b != b'"'), "{shown}");
         }
         assert_eq!(Shown(b"a\"\\\0\xFFz").to_string(), r"a\x22\x5C\x00\xFFz");
+    }
+
+    #[test]
+    fn the_first_of_what_is_sought_is_found() {
+        let all: Vec<u8> = (0..=255).collect();
+        for byte in &all {
+            for before in 0..20 {
+                for (filler, after) in [(b'a', 0), (0x80, 9), (b'!', 3), (0xFF, 20), (b' ', 8)] {
+                    let mut text = vec![filler; before + 1 + after];
+                    text[before] = *byte;
+                    let wanted = (*byte < 32 || b"\"\\".contains(byte)).then_some(before);
+                    assert_eq!(find(&text, [b'"', b'\\']), wanted, "{text:?}");
+                }
+            }
+        }
+        assert_eq!(find(b"abcdefg\x20\x1F\"\x00hijkl", [b'"']), Some(8));
+        assert_eq!(find(b"", [b'"']), None);
     }
 
     #[test]

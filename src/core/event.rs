@@ -144,6 +144,7 @@ impl<'a> Event<'a> {
     }
 
     /// Its payload.
+    #[inline]
     pub fn data(&self) -> Option<(DataKind, &[u8])> {
         Some((self.kind, self.text_of(Field::Data)?))
     }
@@ -159,6 +160,7 @@ impl<'a> Event<'a> {
     }
 
     /// What a field that every event may have holds.
+    #[inline]
     pub fn known(&self, field: Field) -> Option<Value<'_>> {
         match field {
             Field::TimeStamp => Some(Value::Time(self.time_stamp)),
@@ -174,6 +176,22 @@ impl<'a> Event<'a> {
         let head = Field::ALL[..Field::Data.id() as usize - 1].iter();
         let named = self.named().map(|(name, value)| (Name::Named(name), Value::Text(value)));
         head.filter_map(move |field| known(*field)).chain(named).chain(known(Field::Data))
+    }
+
+    /// Shows each of its fields, in their order: what [`Event::fields`] yields, faster.
+    #[inline]
+    pub fn each(&self, mut see: impl FnMut(Name<'_>, Value<'_>)) {
+        for field in &Field::ALL[..Field::Data.id() as usize - 1] {
+            if let Some(value) = self.known(*field) {
+                see(Name::Known(*field), value);
+            }
+        }
+        for field in &self.named {
+            see(Name::Named(field.name.of(&self.text)), Value::Text(field.value.of(&self.text)));
+        }
+        if let Some((kind, bytes)) = self.data() {
+            see(Name::Known(Field::Data), Value::Data(kind, bytes));
+        }
     }
 
     /// Single cookies and custom fields, as they came.
@@ -197,6 +215,7 @@ impl<'a> Event<'a> {
         1 + framed(8) + submitted + kind + texts.chain(named).chain(others).sum::<usize>()
     }
 
+    #[inline]
     fn text_of(&self, field: Field) -> Option<&[u8]> {
         self.texts.get(usize::from(field.id()))?.map(|span| span.of(&self.text))
     }
@@ -210,16 +229,19 @@ impl<'a> Event<'a> {
     }
 
     /// Sets the time of receipt.
+    #[inline]
     pub(crate) fn set_time_stamp(&mut self, time: Millis) {
         self.time_stamp = time;
     }
 
     /// Sets the client's time.
+    #[inline]
     pub(crate) fn set_submitted(&mut self, time: Millis) {
         self.submitted = Some(time);
     }
 
     /// Sets a field that holds text; a time, the payload and `sg` are none.
+    #[inline]
     pub(crate) fn set_text(&mut self, field: Field, text: &'a [u8]) {
         if let Some(place) = self.texts.get_mut(usize::from(field.id())) {
             *place = Some(Span::Sent(text));
@@ -227,12 +249,14 @@ impl<'a> Event<'a> {
     }
 
     /// Sets the payload.
+    #[inline]
     pub(crate) fn set_data(&mut self, kind: DataKind, bytes: &'a [u8]) {
         self.kind = kind;
         self.set_text(Field::Data, bytes);
     }
 
     /// Adds a single cookie's or a custom field.
+    #[inline]
     pub(crate) fn push_named(&mut self, name: &'a [u8], value: &'a [u8]) {
         self.named.push(Named { name: Span::Sent(name), value: Span::Sent(value) });
     }

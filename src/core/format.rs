@@ -95,7 +95,7 @@ impl Chosen<'_, '_> {
     /// Shows each chosen field, in order; one that the event does not have has no value.
     fn each(&self, mut see: impl FnMut(Name<'_>, Option<Value<'_>>)) {
         match self.fields {
-            Fields::All => self.event.fields().for_each(|(name, value)| see(name, Some(value))),
+            Fields::All => self.event.each(|name, value| see(name, Some(value))),
             Fields::Listed(list) => {
                 for field in list.iter() {
                     if *field == FieldName::Known(Field::Sg) {

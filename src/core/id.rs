@@ -3,9 +3,10 @@
 //! The three together are never used twice, whatever dies: so they are the receipt a client may get, the Kafka header
 //! `sg`, and what a consumer drops duplicates by.
 
-use std::fmt;
-use std::io::Write;
+use std::fmt::{self, Write};
 use std::str::FromStr;
+
+use crate::digits;
 
 /// A ring file's uuid, drawn when it is made. As text 32 lower-case hex digits, so that `-` can join an [`EventId`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -82,7 +83,10 @@ impl fmt::Display for Seq {
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}-{}", self.region, self.stream, self.seq)
+        for byte in self.text().bytes() {
+            f.write_char((*byte).into())?;
+        }
+        Ok(())
     }
 }
 
@@ -124,12 +128,22 @@ impl IdText {
 impl EventId {
     /// Its text, as [`fmt::Display`] writes it.
     pub fn text(self) -> IdText {
-        let mut bytes = [0; IdText::LONGEST];
-        let mut rest = &mut bytes[..];
-        // There is room for the longest id: this cannot fail.
-        let _ = write!(rest, "{self}");
-        let len = IdText::LONGEST - rest.len();
-        IdText { bytes, len }
+        let mut text = IdText { bytes: [b'-'; IdText::LONGEST], len: 0 };
+        for (two, byte) in text.bytes.chunks_exact_mut(2).zip(self.region.0.to_be_bytes()) {
+            for (digit, half) in two.iter_mut().zip([byte >> 4, byte & 15]) {
+                *digit = digits::HEX[usize::from(half)].to_ascii_lowercase();
+            }
+        }
+        text.len = 32;
+        for number in [u64::from(self.stream.0), self.seq.0] {
+            // A `-` stands there already.
+            let start = text.len + 1;
+            let mut space = [0; 20];
+            let digits = digits::decimal(number, &mut space);
+            text.len = start + digits.len();
+            text.bytes[start..text.len].copy_from_slice(digits);
+        }
+        text
     }
 }
 
@@ -141,7 +155,7 @@ mod tests {
     fn the_longest_id_has_room() {
         let id =
             EventId { region: Region(u128::MAX), stream: Stream(u16::MAX), seq: Seq(u64::MAX) };
-        assert_eq!(id.text().bytes(), id.to_string().as_bytes());
+        assert_eq!(id.to_string(), "f".repeat(32) + "-65535-18446744073709551615");
         assert_eq!(id.text().bytes().len(), IdText::LONGEST);
     }
 

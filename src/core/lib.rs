@@ -2,6 +2,7 @@
 //!
 //! The data's way: [`event`] -> [`format`] -> [`record`] -> [`ring`] -> [`feed`].
 
+mod digits;
 pub mod escape;
 pub mod event;
 pub mod feed;

@@ -132,6 +132,7 @@ fn digit(hex: u8) -> Option<u8> {
 
 impl<'a> Span<'a> {
     /// The bytes, given the text that they were decoded to.
+    #[inline]
     pub fn of<'e>(&self, text: &'e [u8]) -> &'e [u8]
     where
         'a: 'e,

@@ -9,6 +9,8 @@
 //!   2014-03-01T12:00:00.5+01:00           from 1970 to 9999; `T` or a space, `Z` or an offset, any fraction
 //! ```
 
+use crate::digits;
+
 /// Milliseconds since 1970, UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Millis(pub u64);
@@ -64,17 +66,7 @@ impl Millis {
 
     /// Appends the milliseconds as a decimal number.
     pub fn write_decimal(self, out: &mut Vec<u8>) {
-        let mut digits = [0; 20];
-        let (mut at, mut rest) = (digits.len(), self.0);
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        out.extend_from_slice(&digits[at..]);
+        out.extend_from_slice(digits::decimal(self.0, &mut [0; 20]));
     }
 
     /// Appends RFC 3339 in UTC with milliseconds: `2014-03-01T11:00:00.500Z`. Beyond the year 9999 it has more digits.

@@ -64,16 +64,26 @@ pub enum Invalid {
     )]
     TwoPayloads,
     /// The body is not what its type says.
-    #[error("the body is not the JSON that its type says: {what}")]
+    #[error(
+        "the body is not the JSON that its type says, at line {line} column {column} there must be {must}"
+    )]
     Json {
-        /// What is wrong, with line and column.
-        what: String,
+        /// The line, from 1.
+        line: usize,
+        /// The byte in it, from 1.
+        column: usize,
+        /// What would be right there.
+        must: &'static str,
     },
     /// Arrays and objects of the body lie too deep in each other.
-    #[error("the JSON of the body is nested {depth} deep, it must be {DEEPEST_JSON} at most")]
+    #[error(
+        "the JSON of the body is nested deeper than {DEEPEST_JSON} at line {line} column {column}, it must be {DEEPEST_JSON} at most"
+    )]
     Depth {
-        /// How deep.
-        depth: usize,
+        /// The line, from 1.
+        line: usize,
+        /// The byte in it, from 1.
+        column: usize,
     },
     /// There are too many parameters with different names that are no known field's.
     #[error("there are more than {MOST_FIELDS} custom fields, it must be {MOST_FIELDS} at most")]

@@ -1,8 +1,10 @@
-//! A JSON body: whether it is one. It is stored as it came.
-
-use serde::de::IgnoredAny;
+//! A JSON body: whether it is one. It is stored as it came, so nothing is built, and one pass is enough.
 
 use super::{DEEPEST_JSON, Invalid};
+use crate::escape::find;
+
+// One bit of a u128 for each that is open.
+const _: () = assert!(DEEPEST_JSON <= 128);
 
 /// Whether a content type says JSON: `application/json` or `anything/anything+json`, with parameters or without.
 pub fn says_json(content_type: &[u8]) -> bool {
@@ -13,45 +15,241 @@ pub fn says_json(content_type: &[u8]) -> bool {
     kind.eq_ignore_ascii_case(b"application/json") || (kind.contains(&b'/') && ends(b"+json"))
 }
 
-/// Checks that a body is one JSON value, of UTF-8, and not nested too deep for those who will read it.
+/// Checks that a body is one JSON value (RFC 8259), of UTF-8, and not nested too deep for those who will read it.
 ///
 /// # Errors
-/// [`Invalid::Json`] with the place, [`Invalid::Depth`].
+/// [`Invalid::Json`] with the place of the first wrong byte, [`Invalid::Depth`].
 pub fn check(body: &[u8]) -> Result<(), Invalid> {
-    let text = std::str::from_utf8(body).map_err(|bad| Invalid::Json {
-        what: format!("byte {} is not UTF-8", bad.valid_up_to()),
-    })?;
-    serde_json::from_str::<IgnoredAny>(text)
-        .map_err(|bad| Invalid::Json { what: bad.to_string() })?;
-    // Counting is many times faster than looking, and enough for nearly all.
-    let opened = body.iter().filter(|b| matches!(b, b'[' | b'{')).count();
-    let depth = if opened > DEEPEST_JSON { depth(body) } else { 0 };
-    if depth > DEEPEST_JSON { Err(Invalid::Depth { depth }) } else { Ok(()) }
+    let place = |wrong: Wrong| {
+        let before = &body[..wrong.at.min(body.len())];
+        let lines = before.split(|b| *b == b'\n');
+        let column = lines.clone().next_back().map_or(0, <[u8]>::len) + 1;
+        match wrong.must {
+            Must::Rise => Invalid::Depth { line: lines.count(), column },
+            must => Invalid::Json { line: lines.count(), column, must: must.name() },
+        }
+    };
+    if let Err(bad) = std::str::from_utf8(body) {
+        return Err(place(Wrong { at: bad.valid_up_to(), must: Must::Utf8 }));
+    }
+    Text { body, at: 0 }.whole().map_err(place)
 }
 
-/// How deep arrays and objects lie in each other, in a text that is JSON.
-fn depth(json: &[u8]) -> usize {
-    let (mut now, mut most, mut quoted, mut escaped) = (0_usize, 0, false, false);
-    for byte in json {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            _ if quoted => {}
-            b'[' | b'{' => {
-                now += 1;
-                most = most.max(now);
-            }
-            b']' | b'}' => now = now.saturating_sub(1),
-            _ => {}
+/// What is wrong at a place.
+struct Wrong {
+    at: usize,
+    must: Must,
+}
+
+/// What must be at a place.
+#[derive(Clone, Copy)]
+enum Must {
+    Utf8,
+    Value,
+    Name,
+    Colon,
+    InArray,
+    InObject,
+    Digit,
+    String,
+    Escape,
+    End,
+    /// Nothing may open here.
+    Rise,
+}
+
+impl Must {
+    const fn name(self) -> &'static str {
+        match self {
+            Must::Utf8 => "UTF-8",
+            Must::Value => "a value",
+            Must::Name => "a name in quotation marks",
+            Must::Colon => "a \":\"",
+            Must::InArray => "a \",\" or \"]\"",
+            Must::InObject => "a \",\" or \"}\"",
+            Must::Digit => "a digit",
+            Must::String => "a string's end, and no control character before it",
+            Must::Escape => "an escape of JSON",
+            Must::End => "the end",
+            Must::Rise => "less depth",
         }
     }
-    most
+}
+
+/// A text and a place in it.
+struct Text<'t> {
+    body: &'t [u8],
+    at: usize,
+}
+
+impl Text<'_> {
+    /// One value and nothing else.
+    fn whole(&mut self) -> Result<(), Wrong> {
+        // For each open array or object, the innermost at the lowest bit: whether it is an object.
+        let (mut objects, mut depth) = (0_u128, 0);
+        loop {
+            // Here a value begins; in an object, behind its name.
+            match self.after_spaces() {
+                Some(open @ (b'[' | b'{')) => {
+                    if depth == DEEPEST_JSON {
+                        return Err(self.must(Must::Rise));
+                    }
+                    self.at += 1;
+                    let object = open == b'{';
+                    // The brackets' codes are two apart.
+                    if self.after_spaces() == Some(open + 2) {
+                        self.at += 1;
+                    } else {
+                        depth += 1;
+                        objects = objects << 1 | u128::from(object);
+                        if object {
+                            self.name()?;
+                        }
+                        continue;
+                    }
+                }
+                Some(b'"') => self.string()?,
+                Some(b'-' | b'0'..=b'9') => self.number()?,
+                Some(b't') => self.word(b"true")?,
+                Some(b'f') => self.word(b"false")?,
+                Some(b'n') => self.word(b"null")?,
+                _ => return Err(self.must(Must::Value)),
+            }
+            // Here one has ended; with it perhaps those around it.
+            loop {
+                let next = self.after_spaces();
+                if depth == 0 {
+                    return if next.is_none() { Ok(()) } else { Err(self.must(Must::End)) };
+                }
+                let object = objects & 1 == 1;
+                match (next, object) {
+                    (Some(b','), _) => {
+                        self.at += 1;
+                        if object {
+                            self.name()?;
+                        }
+                        break;
+                    }
+                    (Some(b']'), false) | (Some(b'}'), true) => {
+                        self.at += 1;
+                        depth -= 1;
+                        objects >>= 1;
+                    }
+                    (_, false) => return Err(self.must(Must::InArray)),
+                    (_, true) => return Err(self.must(Must::InObject)),
+                }
+            }
+        }
+    }
+
+    fn must(&self, must: Must) -> Wrong {
+        Wrong { at: self.at, must }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.body.get(self.at).copied()
+    }
+
+    #[inline]
+    fn after_spaces(&mut self) -> Option<u8> {
+        while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+        self.peek()
+    }
+
+    /// A member's name and the colon.
+    fn name(&mut self) -> Result<(), Wrong> {
+        if self.after_spaces() != Some(b'"') {
+            return Err(self.must(Must::Name));
+        }
+        self.string()?;
+        if self.after_spaces() != Some(b':') {
+            return Err(self.must(Must::Colon));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// A string, from its first quotation mark. That its bytes are UTF-8 is known.
+    #[inline]
+    fn string(&mut self) -> Result<(), Wrong> {
+        self.at += 1;
+        loop {
+            let rest = self.body.get(self.at..).unwrap_or_default();
+            self.at += find(rest, [b'"', b'\\']).unwrap_or(rest.len());
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => self.escape()?,
+                _ => return Err(self.must(Must::String)),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), Wrong> {
+        let bad = self.must(Must::Escape);
+        let digits = match self.body.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 0,
+            Some(b'u') => 4,
+            _ => return Err(bad),
+        };
+        match self.body.get(self.at + 2..self.at + 2 + digits) {
+            Some(hex) if hex.iter().all(u8::is_ascii_hexdigit) => self.at += 2 + digits,
+            _ => return Err(bad),
+        }
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<(), Wrong> {
+        self.at += usize::from(self.peek() == Some(b'-'));
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            self.at += usize::from(matches!(self.peek(), Some(b'+' | b'-')));
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    /// At least one digit.
+    fn digits(&mut self) -> Result<(), Wrong> {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        if self.at == start { Err(self.must(Must::Digit)) } else { Ok(()) }
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<(), Wrong> {
+        if !self.body[self.at..].starts_with(word) {
+            return Err(self.must(Must::Value));
+        }
+        self.at += word.len();
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde::de::IgnoredAny;
+
     use super::*;
+
+    fn wrong(body: &[u8]) -> String {
+        check(body).unwrap_err().to_string()
+    }
 
     #[test]
     fn json_is_told_by_its_type() {
@@ -70,38 +268,91 @@ mod tests {
     }
 
     #[test]
-    fn brackets_in_strings_nest_nothing() {
-        let flat = format!(
-            r#"["{}", "\"{}\\", {}]"#,
-            "[".repeat(500),
-            "{".repeat(500),
-            "[],".repeat(200) + "1"
-        );
-        assert_eq!(check(flat.as_bytes()), Ok(()));
+    fn brackets_nest_outside_of_strings_alone() {
         let nested = |n: usize| "[".repeat(n) + &"]".repeat(n);
         assert_eq!(check(nested(100).as_bytes()), Ok(()));
-        assert_eq!(check(nested(101).as_bytes()), Err(Invalid::Depth { depth: 101 }));
-        assert_eq!(check(nested(50_000).as_bytes()), Err(Invalid::Depth { depth: 50_000 }));
+        assert_eq!(check(nested(101).as_bytes()), Err(Invalid::Depth { line: 1, column: 101 }));
+        assert!(wrong(nested(50_000).as_bytes()).contains("line 1 column 101"));
+        let flat = format!(
+            r#"["{}","\"{}\\",{}]"#,
+            "[".repeat(500),
+            "{".repeat(500),
+            "[],".repeat(200) + "{}"
+        );
+        assert_eq!(check(flat.as_bytes()), Ok(()));
+        let mixed = r#"{"a":[{"b":["#.repeat(25) + "0" + &"]}]}".repeat(25);
+        assert_eq!(check(mixed.as_bytes()), Ok(()));
+        assert!(check(mixed.replacen("0]", "0}", 1).as_bytes()).is_err());
     }
 
     #[test]
     fn what_is_not_json_is_told_with_its_place() {
-        let place = |body: &[u8]| check(body).unwrap_err().to_string();
-        assert!(
-            place(b"{\"a\":\n1,}").ends_with("key must be a string at line 2 column 3"),
-            "{}",
-            place(b"{\"a\":\n1,}")
-        );
-        assert!(place(b"\"\xFF\"").ends_with("byte 1 is not UTF-8"));
-        for bad in
-            ["", " ", "{", "nul", "1 2", "\u{feff}1", "\"\u{1}\"", "'a'", "NaN", "01", "\"\\q\""]
-        {
-            assert!(check(bad.as_bytes()).is_err(), "{bad:?}");
+        for (body, place) in [
+            ("", "line 1 column 1 there must be a value"),
+            ("{\"a\":\n1,}", "line 2 column 3 there must be a name in quotation marks"),
+            ("[1,]", "line 1 column 4 there must be a value"),
+            ("[1 2]", "line 1 column 4 there must be a \",\" or \"]\""),
+            ("{\"a\":1]", "line 1 column 7 there must be a \",\" or \"}\""),
+            ("{\"a\" 1}", "line 1 column 6 there must be a \":\""),
+            ("1 2", "line 1 column 3 there must be the end"),
+            ("1.", "line 1 column 3 there must be a digit"),
+            ("-", "line 1 column 2 there must be a digit"),
+            ("\n\n\"\\q\"", "line 3 column 2 there must be an escape of JSON"),
+            (
+                "\"a\u{1}\"",
+                "line 1 column 3 there must be a string's end, and no control character before it",
+            ),
+            ("nul", "line 1 column 1 there must be a value"),
+        ] {
+            let sentence = wrong(body.as_bytes());
+            assert!(sentence.ends_with(place), "{body}: {sentence}");
         }
-        for good in
-            ["0", " null ", "\"\\ud834\\udd1e\"", "1e999999", "{\"a\":1,\"a\":2}", "[[],{}]"]
-        {
-            assert_eq!(check(good.as_bytes()), Ok(()), "{good}");
+        assert!(wrong(b"\n\"\xFF\"").ends_with("line 2 column 2 there must be UTF-8"));
+        assert!(wrong("\u{feff}1".as_bytes()).ends_with("column 1 there must be a value"));
+    }
+
+    fn agrees(text: &str) {
+        let theirs = serde_json::from_str::<IgnoredAny>(text).is_ok();
+        assert_eq!(check(text.as_bytes()).is_ok(), theirs, "{text:?}");
+    }
+
+    #[test]
+    fn serde_json_agrees_on_every_short_text() {
+        let letters = ['{', '}', '[', ']', '"', ',', ':', '0', '1', '-', '.', 'e', '\\', 'u', ' '];
+        let mut texts = vec![String::new()];
+        for _ in 0..5 {
+            texts = texts
+                .iter()
+                .flat_map(|text| letters.map(|letter| format!("{text}{letter}")))
+                .collect();
+            texts.iter().for_each(|text| agrees(text));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn serde_json_agrees(
+            parts in proptest::collection::vec(prop::sample::select(vec![
+                "{", "}", "[", "]", "[]", "{}", "\"", "\"a\"", "\"a\":", ",", ":", "0", "01", "-1.5e+3", "1E400", "-", ".",
+                "e", "true", "false", "null", "nul", " ", "\n", "\\", "\\u00e9", "\\uD800", "\\x", "\\\"", "\u{1}", "\u{e9}",
+                "\u{2028}", "\"\\\\\"", "\"long enough for words of eight\\n and more\"",
+            ]), 0..12),
+        ) {
+            agrees(&parts.concat());
+        }
+
+        #[test]
+        fn serde_json_agrees_on_what_is_nearly_json(
+            json in "(\\{\"a\":(1|\"b\\\\n\"|\\[0,\\{\\}\\]),\"c\":[tn][a-z]{3}\\}|\\[-?[0-9]{1,3}(\\.[0-9])?,\"[ -~]{0,12}\"\\])",
+            at in any::<prop::sample::Index>(), letter in "[ -~]",
+        ) {
+            agrees(&json);
+            let at = at.index(json.len());
+            agrees(&[&json[..at], &letter, &json[at + 1..]].concat());
+            agrees(&[&json[..at], &json[at + 1..]].concat());
+            agrees(&[&json[..at], &letter, &json[at..]].concat());
         }
     }
 }

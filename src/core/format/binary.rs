@@ -59,7 +59,7 @@ pub enum Malformed {
 pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
     out.reserve(event.encoded_len());
     out.push(VERSION);
-    event.fields().for_each(|(name, value)| field(name, value, out));
+    event.each(|name, value| field(name, value, out));
     for (id, bytes) in event.others() {
         out.push(*id);
         framed(bytes, out);
@@ -140,6 +140,7 @@ pub struct Parts<'a> {
 impl<'a> Iterator for Parts<'a> {
     type Item = Result<(u8, Part<'a>), Malformed>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let rest = self.bytes.get(self.at..)?;
         let (id, after) = rest.split_first()?;
@@ -150,6 +151,7 @@ impl<'a> Iterator for Parts<'a> {
     }
 }
 
+#[inline]
 fn part(id: u8, after: &[u8], at: usize) -> Result<(Part<'_>, &[u8]), Malformed> {
     let (first, rest) = take(after).ok_or(Malformed::Cut { at })?;
     if id == NAMED {
@@ -172,7 +174,12 @@ fn part(id: u8, after: &[u8], at: usize) -> Result<(Part<'_>, &[u8]), Malformed>
 }
 
 /// A length and so many bytes; and the rest.
+#[inline]
 fn take(from: &[u8]) -> Option<(&[u8], &[u8])> {
+    // Nearly every length is below 128.
+    if let [length @ 0..0x80, rest @ ..] = from {
+        return rest.split_at_checked(usize::from(*length));
+    }
     let mut length = 0_usize;
     for (at, byte) in from.iter().take(5).enumerate() {
         length |= usize::from(byte & 0x7F) << (7 * at);

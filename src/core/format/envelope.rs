@@ -43,7 +43,7 @@ pub(super) fn write(chosen: &Chosen<'_, '_>, out: &mut Vec<u8>) {
     let mut header = Object::open(out);
     for (member, field) in HEADER {
         if let Some(held) = known(field) {
-            header.key(member.as_bytes());
+            header.plain_key(member);
             value(held, header.out);
         }
     }

@@ -4,7 +4,8 @@
 //! its kind: JSON as it came, text as a string, bytes as `data_base64`. Bytes that are not UTF-8 become U+FFFD.
 
 use super::Chosen;
-use crate::field::{DataKind, Value};
+use crate::escape;
+use crate::field::{DataKind, Name, Value};
 
 /// Appends the chosen fields.
 pub(super) fn write(chosen: &Chosen<'_, '_>, out: &mut Vec<u8>) {
@@ -12,10 +13,13 @@ pub(super) fn write(chosen: &Chosen<'_, '_>, out: &mut Vec<u8>) {
     chosen.each(|name, value| {
         let Some(value) = value else { return };
         if let Value::Data(DataKind::Bytes, bytes) = value {
-            object.key(b"data_base64");
+            object.plain_key("data_base64");
             base64(bytes, object.out);
         } else {
-            object.key(name.bytes());
+            match name {
+                Name::Known(field) => object.plain_key(field.name()),
+                Name::Named(name) => object.key(name),
+            }
             self::value(value, object.out);
         }
     });
@@ -35,11 +39,23 @@ impl<'o> Object<'o> {
     }
 
     pub fn key(&mut self, name: &[u8]) {
+        self.comma();
+        string(name, self.out);
+        self.out.push(b':');
+    }
+
+    /// A key in which nothing is to be escaped.
+    pub fn plain_key(&mut self, name: &str) {
+        self.comma();
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
+    }
+
+    fn comma(&mut self) {
         if !std::mem::take(&mut self.empty) {
             self.out.push(b',');
         }
-        string(name, self.out);
-        self.out.push(b':');
     }
 
     pub fn empty(&self) -> bool {
@@ -64,11 +80,11 @@ pub(super) fn value(value: Value<'_>, out: &mut Vec<u8>) {
 /// Appends a string.
 pub(super) fn string(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        escape(text, out);
+    if std::str::from_utf8(bytes).is_ok() {
+        escape(bytes, out);
     } else {
         for chunk in bytes.utf8_chunks() {
-            escape(chunk.valid(), out);
+            escape(chunk.valid().as_bytes(), out);
             if !chunk.invalid().is_empty() {
                 out.extend_from_slice("\u{FFFD}".as_bytes());
             }
@@ -77,9 +93,9 @@ pub(super) fn string(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-fn escape(text: &str, out: &mut Vec<u8>) {
-    let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|b| *b < b' ' || *b == b'"' || *b == b'\\') {
+fn escape(text: &[u8], out: &mut Vec<u8>) {
+    let mut rest = text;
+    while let Some(at) = escape::find(rest, [b'"', b'\\']) {
         out.extend_from_slice(&rest[..at]);
         match rest[at] {
             byte @ (b'"' | b'\\') => out.extend_from_slice(&[b'\\', byte]),
@@ -87,7 +103,7 @@ fn escape(text: &str, out: &mut Vec<u8>) {
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
             byte => {
-                let [_, _, high, low] = crate::escape::hex(byte);
+                let [_, _, high, low] = escape::hex(byte);
                 out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
             }
         }

@@ -5,7 +5,7 @@
 //! reads back in one way only. An empty value is nothing between two delimiters.
 
 use super::Chosen;
-use crate::escape::{Shown, hex};
+use crate::escape::{Shown, find, hex};
 
 /// What joins values. Its first byte is none that a value's escapes are made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,9 +64,8 @@ fn escape(value: &[u8], delimiter: u8, out: &mut Vec<u8>) {
         out.extend_from_slice(&hex(b'-'));
         return;
     }
-    let special = |b: &u8| b.is_ascii_control() || *b == b'\\' || *b == delimiter;
     let mut rest = value;
-    while let Some(at) = rest.iter().position(special) {
+    while let Some(at) = find(rest, [b'\\', 0x7F, delimiter]) {
         out.extend_from_slice(&rest[..at]);
         out.extend_from_slice(&hex(rest[at]));
         rest = &rest[at + 1..];
