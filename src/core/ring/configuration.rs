@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::cursor::{read_twice, store_twice};
 use super::layout::{
-    CONFIGURATION_WORDS, EPOCH, LAST_TURN, LIVE_DROPPED, NAMES, configuration, presence,
+    CONFIGURATION_WORDS, EPOCH, LAST_TURN, LIVE_DROPPED, NAMES, configuration, presence, progress,
 };
 use super::memory::Memory;
 use super::view::View;
@@ -167,6 +167,10 @@ pub struct SubscriberState {
     pub connected: Option<u64>,
     /// When it last said BEAT, ns since 1970, 0 for never.
     pub last_beat: u64,
+    /// When it last acknowledged something, ns since 1970, 0 for never.
+    pub last_ack: u64,
+    /// Since when no block is FREE because this one has not acknowledged, ns since 1970; None while it is not so.
+    pub holds_since: Option<u64>,
 }
 
 /// Reads it.
@@ -175,7 +179,14 @@ pub(super) fn state<M: Memory>(view: &View<M>) -> PublisherState {
     let subscriber = |(place, name): (usize, &Name)| {
         let (since, beat) = presence(place);
         let connected = Some(view.load(since)).filter(|since| *since != 0);
-        SubscriberState { name: name.clone(), connected, last_beat: view.load(beat) }
+        let (ack, holds) = progress(place);
+        SubscriberState {
+            name: name.clone(),
+            connected,
+            last_beat: view.load(beat),
+            last_ack: view.load(ack),
+            holds_since: Some(view.load(holds)).filter(|since| *since != 0),
+        }
     };
     PublisherState {
         epoch: view.load(EPOCH),

@@ -16,7 +16,8 @@
 //!                       15 CRC32C of words 0 to 14
 //!   control, lines:     0 epoch | 1 ticket | 2 sleeping | 3 freed | 4 streams | 5 poisoned | 6 clean | 7 last turn
 //!                       8 live dropped | 9 last good sync | 10 syncing
-//!                       16 to 19 of the named subscribers: word 0 connected since, word 1 last BEAT
+//!                       16 to 19 of the named subscribers: word 0 connected since, 1 last BEAT, 2 last ACK,
+//!                        3 holds the ring full since
 //!   configuration:      byte 0 selector | 1024, 2048 the copies, words: 0 policy (0 none yet, 1 overwrite, 2 reject)
 //!                       1 configured at | 2 places in use, a bit each | 8 x (place + 1) name, padded with NUL
 //!   slot:               byte 0 last | 8 block hint | 16 hour floor || 128 synced | 136 waiting
@@ -121,6 +122,13 @@ const fn control(line: usize) -> At {
 pub const fn presence(place: usize) -> (At, At) {
     let at = control(16 + place);
     (at, at.plus(1))
+}
+
+/// When the subscriber of this place last acknowledged something, and since when it holds the ring full (0 when it does
+/// not), both in ns since 1970.
+pub const fn progress(place: usize) -> (At, At) {
+    let at = control(16 + place);
+    (at.plus(2), at.plus(3))
 }
 
 /// The lock byte that whoever uses the file holds for reading.

@@ -5,8 +5,10 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use super::bell::Fifo;
 use super::disk;
 use super::lock::{Hold, held_by_another, try_lock};
+use super::writer::PUBLISHER;
 
 const FILE: &str = "lock";
 const LEASE: u64 = 0;
@@ -34,6 +36,14 @@ impl Lease {
         Ok(hold(dir, LEASE)?.map(|file| Lease { file }))
     }
 
+    /// Whether anybody has it now.
+    ///
+    /// # Errors
+    /// When the directory or its file `lock` cannot be opened.
+    pub fn is_held(dir: &Path) -> io::Result<bool> {
+        held_by_another(&disk::open_or_create(&dir.join(FILE))?, LEASE)
+    }
+
     /// Whether somebody has placed a bid.
     pub fn outbid(&self) -> bool {
         held_by_another(&self.file, BID).unwrap_or(false)
@@ -41,12 +51,16 @@ impl Lease {
 }
 
 impl Bid {
-    /// Places the bid, if nobody else has. Keep it until the lease is taken.
+    /// Places the bid, if nobody else has, and wakes the holder of the lease. Keep it until the lease is taken.
     ///
     /// # Errors
-    /// When the directory or its file `lock` cannot be opened.
+    /// When the directory, its file `lock` or the bell in it cannot be opened.
     pub fn try_place(dir: &Path) -> io::Result<Option<Bid>> {
-        Ok(hold(dir, BID)?.map(|file| Bid { _file: file }))
+        let bid = hold(dir, BID)?.map(|file| Bid { _file: file });
+        if bid.is_some() {
+            Fifo::open(dir, PUBLISHER)?.ring();
+        }
+        Ok(bid)
     }
 }
 

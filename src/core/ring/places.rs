@@ -2,7 +2,7 @@
 
 use super::configuration::{Configuration, Held, Name, Written};
 use super::cursor::{self, Cursor};
-use super::layout::{NAMES, presence};
+use super::layout::{NAMES, presence, progress};
 use super::memory::Memory;
 use super::scan::{Sampled, Scan};
 use super::view::View;
@@ -56,6 +56,9 @@ fn start<M: Memory>(view: &View<M>, places: &[usize]) {
         let (connected, beat) = presence(*place);
         view.store(connected, 0);
         view.store(beat, 0);
+        let (ack, holds) = progress(*place);
+        view.store(ack, 0);
+        view.store(holds, 0);
         for stream in view.streams() {
             let oldest = scan.of(stream).first().map_or(scan.last(stream), |b| Seq(b.first.0 - 1));
             let cursor = Cursor { start: oldest, acked: oldest, ..Cursor::default() };

@@ -8,7 +8,7 @@ use super::configuration::Configuration;
 use super::cursor::{self, Cursor, Who};
 use super::eye::{Eye, Next};
 use super::file::Ring;
-use super::layout::{LAST_TURN, LIVE_DROPPED, SLEEPING, presence};
+use super::layout::{LAST_TURN, LIVE_DROPPED, SLEEPING, presence, progress};
 use super::lease::Lease;
 use super::lock::{Hold, try_lock, unlock};
 use super::mapping::Mapping;
@@ -141,6 +141,18 @@ impl<M: Memory> Reader<M> {
         let (since, last_beat) = presence(self.eye.place(who));
         self.ring.view().store(last_beat, beat);
         self.ring.view().store(since, connected.unwrap_or(0));
+    }
+
+    /// Notes that a subscriber acknowledged something; `now` in ns since 1970.
+    pub fn note_ack(&mut self, who: usize, now: u64) {
+        let (ack, _) = progress(self.eye.place(who));
+        self.ring.view().store(ack, now);
+    }
+
+    /// Notes since when a subscriber holds the ring full, in ns since 1970; None when it does not.
+    pub fn note_holds(&mut self, who: usize, since: Option<u64>) {
+        let (_, holds) = progress(self.eye.place(who));
+        self.ring.view().store(holds, since.unwrap_or(0));
     }
 
     /// Notes how many live messages were dropped at full pipes, since the ring was made.
