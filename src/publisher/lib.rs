@@ -1,1 +1,134 @@
-//! The publisher: one thread that drains a ring over ZeroMQ.
+//! The publisher: one thread that drains a ring over ZeroMQ. Whoever holds a [`Lease`] can host it: an nginx worker, a
+//! test, `sparkngin publish`.
+//!
+//! ```text
+//!   start(lease, ring, settings) -> Handle        the thread binds, hands out, stores acknowledgements, frees
+//!   Handle::stop, Handle::join                    or it ends by itself: outbid, or an error
+//!   Handle::lines                                 what the host should write to its log
+//! ```
+//!
+//! However it ends, by a panic too: sockets close without waiting for what they hold (the ring has it), the context ends,
+//! then the lease is dropped, in this order, so the next publisher finds the addresses free.
+
+mod feed;
+mod lines;
+mod live;
+mod run;
+pub mod socket;
+mod source;
+pub mod status;
+mod thread;
+mod watch;
+
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use sparkngin_core::format::Rendering;
+use sparkngin_core::ring::{Configuration, Lease, Ring};
+
+pub use lines::{Level, Lines, Throttle};
+
+/// What a publisher is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where live listens, as ZeroMQ writes it: `tcp://127.0.0.1:7000`, `ipc:///path`.
+    pub live: String,
+    /// Where the feed listens: `ipc:///path/feed.sock`.
+    pub feed: String,
+    /// How live messages are written.
+    pub rendering: Rendering,
+    /// Whether each of them is compressed.
+    pub gzip: bool,
+    /// Policy and names, for the ring.
+    pub configuration: Configuration,
+}
+
+/// A publisher that runs. Dropping it stops it and waits for its end.
+#[derive(Debug)]
+pub struct Handle {
+    shared: Arc<Shared>,
+    waker: UnixStream,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What host and thread both see.
+#[derive(Debug, Default)]
+struct Shared {
+    stop: AtomicBool,
+    lines: Lines,
+}
+
+/// Starts the thread. It owns the lease from here on; `ring` is its own, see [`Ring::again`].
+///
+/// # Errors
+/// When the system has no thread or socket pair to give; the lease is free again then.
+pub fn start(lease: Lease, ring: Ring, settings: Settings) -> io::Result<Handle> {
+    let shared = Arc::new(Shared::default());
+    let (waker, wakened) = UnixStream::pair()?;
+    waker.set_nonblocking(true)?;
+    wakened.set_nonblocking(true)?;
+    let theirs = Arc::clone(&shared);
+    let thread = thread::spawn_deaf("sparkngin", move || {
+        let body = AssertUnwindSafe(|| run::run(&lease, ring, &settings, &theirs, &wakened));
+        match catch_unwind(body) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                theirs.lines.say(Level::Error, format!("the publisher has ended: {error}"));
+            }
+            Err(panic) => {
+                let text = said(&*panic);
+                theirs.lines.say(Level::Error, format!("the publisher has ended by a bug: {text}"));
+            }
+        }
+        drop(lease);
+    })?;
+    Ok(Handle { shared, waker, thread: Some(thread) })
+}
+
+impl Handle {
+    /// Asks it to end; it does so in a moment.
+    pub fn stop(&self) {
+        self.shared.stop.store(true, Ordering::Release);
+        // A full buffer has woken it already, and a closed one means that it is gone.
+        let _ = (&self.waker).write(&[1]);
+    }
+
+    /// Waits until it has ended, and its lease is free. Ask it to [`Handle::stop`] first.
+    pub fn join(mut self) {
+        self.wait();
+    }
+
+    /// Whether it has ended.
+    pub fn is_finished(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// What it wants to have logged since this was called last, the oldest first.
+    pub fn lines(&self) -> Vec<(Level, String)> {
+        self.shared.lines.take()
+    }
+
+    fn wait(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // The thread catches its panics itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.stop();
+        self.wait();
+    }
+}
+
+/// What a panic said.
+fn said(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

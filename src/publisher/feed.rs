@@ -1,0 +1,311 @@
+//! The feed: the ROUTER socket and what is said on it. What follows from a message core's `Sessions` decides; here it is
+//! received, answered from the ring, and sent.
+
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::{Duration, Instant};
+
+use sparkngin_core::feed::{Heard, Hello, Hole, Packet, Peer, SessionId, Sessions, printable};
+use sparkngin_core::id::{Seq, Stream};
+use sparkngin_core::ring::{Next, Who};
+use zmq::{DONTWAIT, SNDMORE, Socket};
+
+use crate::lines::{Level, Lines, Throttle};
+use crate::source::Source;
+
+/// Messages taken in one turn, so that a flood of them does not keep the ring waiting.
+const TURN: usize = 1000;
+/// Refusals that may be sent in a second: a peer that never reads must not fill the memory.
+const REFUSALS: u32 = 100;
+
+/// What came of looking at the socket.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// There may be more.
+    pub more: bool,
+    /// Whose cursors moved: blocks may be free.
+    pub acked: BTreeSet<usize>,
+    /// A session began or a window opened: there may be something to send.
+    pub room: bool,
+}
+
+/// What came of handing out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// Bytes that went out.
+    pub bytes: usize,
+    /// There is more for which there is room.
+    pub more: bool,
+}
+
+/// The named subscribers' side of the publisher.
+pub struct Feed {
+    socket: Socket,
+    sessions: Sessions,
+    refusals: Bucket,
+    odd: Throttle,
+    unknown: Throttle,
+}
+
+impl Feed {
+    /// A socket that listens; `names` in the order of the configuration.
+    pub fn new(socket: Socket, names: Vec<String>) -> Feed {
+        Feed {
+            socket,
+            sessions: Sessions::new(names),
+            refusals: Bucket::new(REFUSALS),
+            odd: Throttle::new(Duration::from_secs(1)),
+            unknown: Throttle::new(Duration::from_secs(10)),
+        }
+    }
+
+    /// The socket, to wait on.
+    pub fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// The conversations.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// Whether anybody could take something now.
+    pub fn wants(&self) -> bool {
+        (0..self.sessions.names().len())
+            .any(|who| self.sessions.get(who).is_some_and(|s| s.room().is_some()))
+    }
+
+    /// Hears all that came; acknowledgements are stored at once.
+    pub fn receive(&mut self, sources: &mut [Source], now: Instant, lines: &Lines) -> Received {
+        let mut received = Received::default();
+        for _ in 0..TURN {
+            let Some((peer, frames)) = self.next_message() else { return received };
+            self.hear(&peer, &frames, sources, now, lines, &mut received);
+        }
+        received.more = true;
+        received
+    }
+
+    fn hear(
+        &mut self,
+        peer: &Peer,
+        frames: &[Vec<u8>],
+        sources: &mut [Source],
+        now: Instant,
+        lines: &Lines,
+        received: &mut Received,
+    ) {
+        match self.sessions.receive(peer, frames, now) {
+            Heard::Hello { who, hello } => {
+                self.welcome(who, peer, &hello, sources, now, lines);
+                received.room = true;
+            }
+            Heard::Acked { who, moved } => {
+                for moved in moved {
+                    let of = |s: &&mut Source| s.reader.region() == moved.region;
+                    if let Some(source) = sources.iter_mut().find(of) {
+                        source.store(who, moved.stream, moved.place);
+                    }
+                }
+                received.acked.insert(who);
+                received.room = true;
+            }
+            Heard::Refused { packet, why, ended } => {
+                self.refuse(packet, why, ended, now, lines);
+            }
+            Heard::Beat => {}
+        }
+    }
+
+    fn welcome(
+        &mut self,
+        who: usize,
+        peer: &Peer,
+        hello: &Hello,
+        sources: &mut [Source],
+        now: Instant,
+        lines: &Lines,
+    ) {
+        sources.iter_mut().for_each(Source::look);
+        let shelves: Vec<_> = sources.iter().map(|source| source.shelf(who)).collect();
+        let fenced = self.sessions.get(who).is_some_and(|old| old.peer() != peer);
+        let packets = self.sessions.welcome(who, peer, hello, draw(), &shelves, now);
+        let from = hello.from.as_deref().map_or(String::new(), |f| format!(" at {}", printable(f)));
+        let instead = if fenced { ", in place of another one of its name" } else { "" };
+        let level = if fenced { Level::Warn } else { Level::Info };
+        lines.say(level, format!("subscriber \"{}\"{from} is connected{instead}", hello.name));
+        for packet in packets {
+            self.send(packet, lines);
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        packet: Packet,
+        why: Option<String>,
+        ended: Option<usize>,
+        now: Instant,
+        lines: &Lines,
+    ) {
+        if let Some(why) = why {
+            let throttle = if ended.is_some() { &mut self.odd } else { &mut self.unknown };
+            if let Some(times) = throttle.pass(now) {
+                let whose = ended.and_then(|who| self.sessions.names().get(who));
+                let whose =
+                    whose.map_or("a peer".to_owned(), |name| format!("subscriber \"{name}\""));
+                let text =
+                    format!("{whose} is refused, {why} ({times} refused since the last line)");
+                lines.say(Level::Warn, text);
+            }
+        }
+        if self.refusals.take(now) {
+            self.send(packet, lines);
+        }
+    }
+
+    /// Sends each subscriber what its window has room for: one message per stream at most.
+    pub fn hand_out(&mut self, sources: &mut [Source], lines: &Lines) -> Given {
+        let mut given = Given::default();
+        for who in 0..self.sessions.names().len() {
+            for source in sources.iter() {
+                for stream in source.scan.streams() {
+                    let Some(next) = self.next_packet(who, source, stream) else { continue };
+                    let Ok(packet) = next else {
+                        // It was overwritten under the copy: the next look finds what became of it.
+                        given.more = true;
+                        continue;
+                    };
+                    given.bytes += packet.body.len().max(1);
+                    given.more = true;
+                    self.send(packet, lines);
+                }
+            }
+        }
+        given
+    }
+
+    /// The next message of a stream to a subscriber, if it has a session with room and there is something.
+    fn next_packet(
+        &mut self,
+        who: usize,
+        source: &Source,
+        stream: Stream,
+    ) -> Option<Result<Packet, Void>> {
+        let session = self.sessions.get_mut(who)?;
+        let region = source.reader.region();
+        if session.ends(region, stream) {
+            return None;
+        }
+        let (after, room) = (session.sent(region, stream), session.room()?);
+        if after == Seq(0) && source.reader.cursor(Who::Named(who), stream).acked > Seq(0) {
+            // This session began before the cursor moved: a new one begins where the cursor is.
+            return self.sessions.end(who).map(Ok);
+        }
+        let mut body = Vec::new();
+        Some(Ok(match source.reader.next(&source.scan, stream, after, room, &mut body) {
+            Next::Slice { count, .. } => session.batch(region, stream, count, body),
+            Next::Lost { to, hours } => session.hole(region, stream, Hole::Lost { to, hours }),
+            Next::Uncertain { to, since } => {
+                session.hole(region, stream, Hole::Uncertain { to, since })
+            }
+            Next::Nothing => return None,
+            Next::Void => return Some(Err(Void)),
+        }))
+    }
+
+    /// BEATs, and the end of sessions whose peers are silent.
+    pub fn due(&mut self, now: Instant, lines: &Lines) {
+        let overdue = self.sessions.due(now);
+        for packet in overdue.packets {
+            self.send(packet, lines);
+        }
+        for who in overdue.silent {
+            self.left(who, "was silent for 3 s", lines);
+        }
+    }
+
+    fn left(&self, who: usize, how: &str, lines: &Lines) {
+        if let Some(name) = self.sessions.names().get(who) {
+            lines.say(Level::Warn, format!("subscriber \"{name}\" {how}, its session is over"));
+        }
+    }
+
+    fn send(&mut self, packet: Packet, lines: &Lines) {
+        let header = packet.message.header();
+        let last = if packet.body.is_empty() { DONTWAIT } else { DONTWAIT | SNDMORE };
+        let sent = self
+            .socket
+            .send(packet.to.0.as_slice(), DONTWAIT | SNDMORE)
+            .and_then(|()| self.socket.send(header, last))
+            .and_then(|()| match packet.body.is_empty() {
+                true => Ok(()),
+                false => self.socket.send(packet.body, DONTWAIT),
+            });
+        if sent.is_err() {
+            // The socket does not know the connection any more; the subscriber says HELLO on its next one.
+            if let Some(who) = self.sessions.gone(&packet.to) {
+                self.left(who, "is disconnected", lines);
+            }
+        }
+    }
+
+    /// The next message: its connection, and its frames, as far as any message has that many.
+    fn next_message(&self) -> Option<(Peer, Vec<Vec<u8>>)> {
+        let peer = Peer(self.socket.recv_bytes(DONTWAIT).ok()?);
+        let mut frames = Vec::new();
+        while self.socket.get_rcvmore().unwrap_or(false) {
+            let Ok(frame) = self.socket.recv_bytes(DONTWAIT) else { break };
+            if frames.len() < 3 {
+                frames.push(frame);
+            }
+        }
+        Some((peer, frames))
+    }
+}
+
+/// What was read is gone.
+struct Void;
+
+/// A session's number: nobody used it, and nobody guesses it.
+fn draw() -> SessionId {
+    SessionId(RandomState::new().build_hasher().finish())
+}
+
+/// So many a second, and that many at once.
+struct Bucket {
+    per_second: u32,
+    left: f64,
+    seen: Option<Instant>,
+}
+
+impl Bucket {
+    fn new(per_second: u32) -> Bucket {
+        Bucket { per_second, left: per_second.into(), seen: None }
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        let limit = f64::from(self.per_second);
+        let passed =
+            self.seen.map_or(0.0, |seen| now.saturating_duration_since(seen).as_secs_f64());
+        self.left = (self.left + passed * limit).min(limit);
+        self.seen = Some(now);
+        let some = self.left >= 1.0;
+        if some {
+            self.left -= 1.0;
+        }
+        some
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_gives_what_is_in_it_and_fills_up_again_with_time() {
+        let (mut bucket, now) = (Bucket::new(10), Instant::now());
+        assert_eq!((0..20).filter(|_| bucket.take(now)).count(), 10);
+        let later = now + Duration::from_millis(300);
+        assert_eq!((0..20).filter(|_| bucket.take(later)).count(), 3);
+    }
+}

@@ -1,0 +1,249 @@
+//! The one loop: wait, look, hand out, free. It decides nothing about events; what it decides is when to look again.
+//!
+//! ```text
+//!   idle:   flag set, looked once more -> sleep until the bell, a message, a BEAT or 200 ms
+//!   busy:   what came since the last look goes out together: a look each 2 ms, or at once when there is more
+//! ```
+//!
+//! While nobody could take anything the flag is not set at all: then a commit makes no system call and wakes nobody.
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use sparkngin_core::ring::{Configuration, Lease, Ring};
+use zmq::{Context, POLLIN, PollItem, Socket};
+
+use crate::feed::{Feed, Given};
+use crate::lines::{Level, Lines, Throttle};
+use crate::live::Live;
+use crate::socket::{self, BindError};
+use crate::source::Source;
+use crate::watch::{Now, Watch};
+use crate::{Settings, Shared};
+
+/// The longest sleep: a bell that was lost costs that much.
+const TICK: Duration = Duration::from_millis(200);
+/// Between two looks, while there is something to find in each.
+const PACE: Duration = Duration::from_millis(2);
+/// What makes the next look come at once.
+const MUCH: usize = 64 * 1024;
+/// Between two tries to listen, at first, and for an address that stays taken.
+const BIND: (Duration, Duration) = (Duration::from_millis(10), TICK);
+/// How long "at first" is.
+const BIND_SOON: Duration = Duration::from_secs(5);
+
+/// Runs until it is asked to stop or outbid.
+///
+/// # Errors
+/// When the ring or ZeroMQ refuses what nobody can do without.
+pub fn run(
+    lease: &Lease,
+    ring: Ring,
+    settings: &Settings,
+    shared: &Shared,
+    wakened: &UnixStream,
+) -> io::Result<()> {
+    let source = Source::new(ring, lease, &settings.configuration)?;
+    // Made in this thread, so after every fork of the host.
+    let context = Context::new();
+    let mut publisher = Publisher::new(&context, settings, vec![source])?;
+    while !shared.stop.load(Ordering::Acquire) && !lease.outbid() {
+        let wait = publisher.turn(&shared.lines);
+        publisher.sleep(wait, wakened)?;
+    }
+    // What was acknowledged until now is stored; the rest is in the next session's `have`.
+    publisher.receive(Instant::now(), &shared.lines);
+    Ok(())
+}
+
+struct Publisher {
+    sources: Vec<Source>,
+    live: Listening<Live>,
+    feed: Listening<Feed>,
+    watch: Watch,
+    /// The flag of the bell is set, and everything was looked at since.
+    armed: bool,
+    /// The next look is only there in case a bell was lost.
+    idle: bool,
+    last_look: Instant,
+    next_look: Instant,
+}
+
+impl Publisher {
+    fn new(context: &Context, settings: &Settings, sources: Vec<Source>) -> io::Result<Publisher> {
+        let failed = |error: zmq::Error| io::Error::other(error.message());
+        let dropped = sources.first().map_or(0, |s| s.reader.ring().state().live_dropped);
+        let live = socket::live(context, &settings.live).map_err(failed)?;
+        let live = Live::new(live, settings.rendering.clone(), settings.gzip, dropped);
+        let feed = socket::feed(context, &settings.feed).map_err(failed)?;
+        let Configuration { policy, subscribers, .. } = &settings.configuration;
+        let names: Vec<String> = subscribers.iter().map(ToString::to_string).collect();
+        let now = Instant::now();
+        Ok(Publisher {
+            sources,
+            live: Listening::new(live, "live", &settings.live, now),
+            feed: Listening::new(Feed::new(feed, names), "the feed", &settings.feed, now),
+            watch: Watch::new(*policy, subscribers.len()),
+            armed: false,
+            idle: false,
+            last_look: now,
+            next_look: now,
+        })
+    }
+
+    /// One turn; how long to sleep after it.
+    fn turn(&mut self, lines: &Lines) -> Duration {
+        let now = Instant::now();
+        self.live.bind(Live::socket, now, lines);
+        self.feed.bind(Feed::socket, now, lines);
+        let more = self.receive(now, lines);
+        let live_at = self.live.it.next();
+        if now >= self.next_look || live_at.is_some_and(|at| now >= at) {
+            let given = self.look(now, lines);
+            self.plan(given, now);
+        }
+        self.feed.it.due(now, lines);
+        if more { Duration::ZERO } else { self.wait(now) }
+    }
+
+    /// Hears both sockets; whether there may be more.
+    fn receive(&mut self, now: Instant, lines: &Lines) -> bool {
+        self.live.it.receive(now);
+        let received = self.feed.it.receive(&mut self.sources, now, lines);
+        for who in received.acked {
+            self.watch.acked(&mut self.sources, who, clock());
+        }
+        if received.room {
+            // An ACK for each small batch must not become a look for each.
+            self.next_look = self.next_look.min(self.last_look + PACE);
+            self.idle = false;
+        }
+        received.more
+    }
+
+    fn look(&mut self, now: Instant, lines: &Lines) -> Given {
+        self.last_look = now;
+        self.sources.iter_mut().for_each(Source::look);
+        let feed = self.feed.it.hand_out(&mut self.sources, lines);
+        let live = self.live.it.hand_out(&mut self.sources, now, lines);
+        for source in &mut self.sources {
+            source.reader.free(&source.scan);
+        }
+        let now = Now { instant: now, clock: clock() };
+        self.watch.note(&mut self.sources, &self.feed.it, &self.live.it, now, lines);
+        Given { bytes: feed.bytes + live.bytes, more: feed.more || live.more }
+    }
+
+    /// When to look again, after a look that gave this.
+    fn plan(&mut self, given: Given, now: Instant) {
+        if given.bytes > 0 || given.more {
+            self.disarm();
+            self.idle = false;
+            self.next_look = if given.more && given.bytes >= MUCH { now } else { now + PACE };
+        } else if !self.armed && (self.live.it.wants() || self.feed.it.wants()) {
+            // Nothing to do as it seems: say so, look once more, then sleep.
+            self.sources.iter().for_each(|source| source.reader.bell().arm());
+            self.armed = true;
+            self.next_look = now;
+        } else {
+            self.idle = true;
+            self.next_look = now + TICK;
+        }
+    }
+
+    fn disarm(&mut self) {
+        if std::mem::take(&mut self.armed) {
+            self.sources.iter().for_each(|source| source.reader.bell().clear());
+        }
+    }
+
+    /// How long nothing is to be done, if nobody says anything.
+    fn wait(&self, now: Instant) -> Duration {
+        let at = [self.live.it.next(), self.live.again, self.feed.again];
+        let at = at.into_iter().flatten().fold(self.next_look, Instant::min);
+        let wait = at.saturating_duration_since(now);
+        self.feed.it.sessions().wait(now).map_or(wait, |beat| beat.min(wait))
+    }
+
+    /// Sleeps until somebody says something, the bell (if it is waited for), or the time.
+    fn sleep(&mut self, wait: Duration, wakened: &UnixStream) -> io::Result<()> {
+        let mut items = vec![
+            self.live.it.socket().as_poll_item(POLLIN),
+            self.feed.it.socket().as_poll_item(POLLIN),
+            PollItem::from_fd(wakened.as_raw_fd(), POLLIN),
+        ];
+        if self.idle {
+            let bells = self.sources.iter().map(|s| s.reader.bell().as_fd().as_raw_fd());
+            items.extend(bells.map(|fd| PollItem::from_fd(fd, POLLIN)));
+        }
+        // Rounded up: a millisecond too early is a turn for nothing.
+        let ms = wait.as_micros().div_ceil(1000) as i64;
+        match zmq::poll(&mut items, ms) {
+            Ok(_) | Err(zmq::Error::EINTR) => {}
+            Err(error) => return Err(io::Error::other(error.message())),
+        }
+        let (woken, rung) = (items[2].is_readable(), items[3..].iter().any(PollItem::is_readable));
+        drop(items);
+        if woken {
+            // All that was written there says the same.
+            let _ = (&mut &*wakened).read(&mut [0; 64]);
+        }
+        if rung {
+            self.sources.iter().for_each(|source| source.reader.bell().clear());
+            self.armed = false;
+            self.next_look = Instant::now();
+        }
+        Ok(())
+    }
+}
+
+/// Something that listens, or will as soon as its address is free.
+struct Listening<T> {
+    it: T,
+    what: &'static str,
+    endpoint: String,
+    /// When to try again; nothing when it listens.
+    again: Option<Instant>,
+    since: Instant,
+    said: Throttle,
+}
+
+impl<T> Listening<T> {
+    fn new(it: T, what: &'static str, endpoint: &str, now: Instant) -> Listening<T> {
+        let said = Throttle::new(Duration::from_secs(60));
+        Listening { it, what, endpoint: endpoint.to_owned(), again: Some(now), since: now, said }
+    }
+
+    fn bind(&mut self, socket: impl Fn(&T) -> &Socket, now: Instant, lines: &Lines) {
+        if self.again.is_none_or(|at| now < at) {
+            return;
+        }
+        let (soon, late) = BIND;
+        let early = now.saturating_duration_since(self.since) < BIND_SOON;
+        match socket::bind(socket(&self.it), &self.endpoint) {
+            Ok(()) => {
+                self.again = None;
+                lines.say(Level::Info, format!("{} listens on {}", self.what, self.endpoint));
+            }
+            Err(error) => {
+                let in_use = matches!(error, BindError::InUse);
+                self.again = Some(now + if in_use && early { soon } else { late });
+                if self.said.pass(now).is_some() {
+                    let text = format!(
+                        "{} cannot listen on {}: {error}; trying again",
+                        self.what, self.endpoint
+                    );
+                    lines.say(Level::Error, text);
+                }
+            }
+        }
+    }
+}
+
+/// ns since 1970.
+fn clock() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
+}

@@ -1,0 +1,87 @@
+//! A source: one ring file as the publisher sees it, with the look it took last.
+
+use std::io;
+
+use sparkngin_core::feed::{Place, Shelf, State};
+use sparkngin_core::id::{Seq, Stream};
+use sparkngin_core::ring::{Configuration, Cursor, Lease, Next, Reader, Ring, Scan, Who};
+
+/// One ring file that is handed out.
+pub struct Source {
+    /// The hands on it.
+    pub reader: Reader,
+    /// What was there at the last look.
+    pub scan: Scan,
+    /// Whether events are still written to it.
+    pub state: State,
+}
+
+impl Source {
+    /// Takes the ring over from whoever published before, and looks at it for the first time.
+    ///
+    /// # Errors
+    /// When the ring or its directory refuses it.
+    pub fn new(ring: Ring, lease: &Lease, configuration: &Configuration) -> io::Result<Source> {
+        let mut reader = Reader::new(ring, lease, configuration)?;
+        let scan = reader.scan();
+        Ok(Source { reader, scan, state: State::Open })
+    }
+
+    /// Looks again, and acts for writers that died.
+    pub fn look(&mut self) {
+        self.scan = self.reader.scan();
+        self.reader.tend(&self.scan);
+    }
+
+    /// What a session of this subscriber begins with.
+    pub fn shelf(&self, who: usize) -> Shelf {
+        let mut streams = Vec::new();
+        for stream in self.scan.streams() {
+            let place = place(self.reader.cursor(Who::Named(who), stream));
+            let last = self.last(stream).max(place.acked);
+            if last > Seq(0) {
+                streams.push((stream, last, place));
+            }
+        }
+        Shelf { region: self.reader.region(), state: self.state, streams }
+    }
+
+    /// The last record of a stream. A writer that was killed right after a commit left one more than its slot says, and
+    /// a subscriber may have it.
+    fn last(&self, stream: Stream) -> Seq {
+        let mut last = self.scan.last(stream);
+        let mut body = Vec::new();
+        while let Next::Slice { first, count } =
+            self.reader.next(&self.scan, stream, last, usize::MAX, &mut body)
+        {
+            last = Seq(first.0 + u64::from(count) - 1);
+            body.clear();
+        }
+        last
+    }
+
+    /// Stores where a subscriber is; its cursor's start stays.
+    pub fn store(&mut self, who: usize, stream: Stream, place: Place) {
+        let who = Who::Named(who);
+        let cursor = Cursor {
+            start: self.reader.cursor(who, stream).start,
+            acked: place.acked,
+            lost: place.lost,
+            dead: place.dead,
+            uncertain: place.uncertain,
+            uncertain_open: place.open,
+        };
+        self.reader.store(who, stream, cursor);
+        self.reader.wake(stream);
+    }
+}
+
+fn place(cursor: Cursor) -> Place {
+    Place {
+        acked: cursor.acked,
+        lost: cursor.lost,
+        dead: cursor.dead,
+        uncertain: cursor.uncertain,
+        open: cursor.uncertain_open,
+    }
+}

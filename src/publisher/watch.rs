@@ -1,0 +1,160 @@
+//! What the publisher writes down for everybody to show: its own turn, who is connected, and who holds the ring full.
+
+use std::time::{Duration, Instant};
+
+use sparkngin_core::feed::SessionId;
+use sparkngin_core::ring::{Overflow, Reader, Who};
+
+use crate::feed::Feed;
+use crate::lines::{Level, Lines, Throttle};
+use crate::live::Live;
+use crate::source::Source;
+
+/// Between two lines about a ring that is full.
+const REMIND: Duration = Duration::from_secs(60);
+
+/// What was written down last.
+pub struct Watch {
+    policy: Overflow,
+    /// By subscriber: its session, and since when it goes on, ns since 1970.
+    connected: Vec<Option<(SessionId, u64)>>,
+    /// By subscriber: when it last acknowledged something, ns since 1970.
+    acked: Vec<u64>,
+    /// Who holds the ring full, since when, ns since 1970.
+    holder: Option<(usize, u64)>,
+    said: Throttle,
+}
+
+/// One moment by both clocks.
+#[derive(Clone, Copy)]
+pub struct Now {
+    /// The one that never goes back.
+    pub instant: Instant,
+    /// ns since 1970.
+    pub clock: u64,
+}
+
+impl Watch {
+    /// Nobody is connected yet.
+    pub fn new(policy: Overflow, subscribers: usize) -> Watch {
+        Watch {
+            policy,
+            connected: vec![None; subscribers],
+            acked: vec![0; subscribers],
+            holder: None,
+            said: Throttle::new(REMIND),
+        }
+    }
+
+    /// Writes it all down, once a look.
+    pub fn note(
+        &mut self,
+        sources: &mut [Source],
+        feed: &Feed,
+        live: &Live,
+        now: Now,
+        lines: &Lines,
+    ) {
+        self.presence(sources, feed, now);
+        self.fullness(sources, feed, now, lines);
+        for source in sources {
+            source.reader.note_turn(now.clock);
+            source.reader.note_live_dropped(live.dropped());
+        }
+    }
+
+    /// Notes that a subscriber acknowledged something.
+    pub fn acked(&mut self, sources: &mut [Source], who: usize, clock: u64) {
+        if let Some(acked) = self.acked.get_mut(who) {
+            *acked = clock;
+        }
+        for source in sources {
+            source.reader.note_ack(who, clock);
+        }
+    }
+
+    fn presence(&mut self, sources: &mut [Source], feed: &Feed, now: Now) {
+        for who in 0..self.connected.len() {
+            let session = feed.sessions().get(who);
+            let before = self.connected[who];
+            self.connected[who] = session.map(|session| match before {
+                Some((id, since)) if id == session.id() => (id, since),
+                _ => (session.id(), now.clock),
+            });
+            let (Some(session), Some((_, since))) = (session, self.connected[who]) else {
+                if before.is_some() {
+                    sources.iter_mut().for_each(|s| s.reader.note_subscriber(who, None, now.clock));
+                }
+                continue;
+            };
+            let ago = now.instant.saturating_duration_since(session.heard()).as_nanos() as u64;
+            let beat = now.clock.saturating_sub(ago);
+            for source in sources.iter_mut() {
+                source.reader.note_subscriber(who, Some(since), beat);
+            }
+        }
+    }
+
+    /// Under `reject` a ring without a free block is held by whoever acknowledged least.
+    fn fullness(&mut self, sources: &mut [Source], feed: &Feed, now: Now, lines: &Lines) {
+        let full = self.policy == Overflow::Reject
+            && sources.iter().any(|source| source.scan.blocks().free == 0);
+        let holder = full.then(|| self.slowest(sources)).flatten();
+        let before = self.holder;
+        self.holder = match (holder, before) {
+            (Some(who), Some((same, since))) if who == same => Some((who, since)),
+            (Some(who), _) => Some((who, now.clock)),
+            (None, _) => None,
+        };
+        let name = |who: usize| feed.sessions().names().get(who).map_or("", String::as_str);
+        if self.holder != before {
+            for who in 0..self.connected.len() {
+                let since =
+                    self.holder.filter(|(holder, _)| *holder == who).map(|(_, since)| since);
+                sources.iter_mut().for_each(|s| s.reader.note_holds(who, since));
+            }
+        }
+        if let Some((who, since)) = self.holder {
+            if self.said.pass(now.instant).is_some() {
+                let blocks = sources.iter().map(|s| s.scan.blocks());
+                let (open, sealed) =
+                    blocks.fold((0, 0), |(open, sealed), b| (open + b.open, sealed + b.sealed));
+                let acked = match self.acked[who] {
+                    0 => "it has acknowledged nothing yet".to_owned(),
+                    at => format!("last acknowledged {} s ago", seconds(at, now.clock)),
+                };
+                let text = format!(
+                    "ring full for {} s: {sealed} of {} blocks held by \"{}\", {acked}",
+                    seconds(since, now.clock),
+                    open + sealed,
+                    name(who)
+                );
+                lines.say(Level::Error, text);
+            }
+        } else if let Some((who, since)) = before {
+            let text = format!(
+                "ring has room again, \"{}\" held it full for {} s",
+                name(who),
+                seconds(since, now.clock)
+            );
+            lines.say(Level::Warn, text);
+        }
+    }
+
+    fn slowest(&self, sources: &[Source]) -> Option<usize> {
+        let behind = |who: usize| sources.iter().map(|s| behind(&s.reader, s, who)).sum::<u64>();
+        (0..self.connected.len()).max_by_key(|who| behind(*who))
+    }
+}
+
+fn behind(reader: &Reader, source: &Source, who: usize) -> u64 {
+    let of = |stream| {
+        let acked = reader.cursor(Who::Named(who), stream).acked;
+        source.scan.last(stream).0.saturating_sub(acked.0)
+    };
+    source.scan.streams().map(of).sum()
+}
+
+fn seconds(since: u64, now: u64) -> u64 {
+    now.saturating_sub(since) / 1_000_000_000
+}
