@@ -166,6 +166,18 @@ impl Pen {
         Ok(Wrote { committed, wake })
     }
 
+    /// Whether an event of so many bytes would find room, in the OPEN block or in another.
+    pub fn would_take<M: Memory>(&mut self, view: &View<M>, bytes: usize) -> Result<(), Refused> {
+        if view.poisoned() {
+            return Err(Refused::Poisoned);
+        }
+        let limit = view.layout.geometry().block_bytes as usize;
+        match self.open {
+            Some(open) if open.used as usize + record::size(bytes) <= limit => Ok(()),
+            _ => self.search.ready(view),
+        }
+    }
+
     /// The records' bytes into `scratch`; the last one's number.
     fn frame(&mut self, received: u64, events: &[&[u8]]) -> Seq {
         self.scratch.clear();

@@ -48,6 +48,17 @@ impl Search {
         }
     }
 
+    /// Whether a claim would find a block. Claims none.
+    pub fn ready<M: Memory>(&mut self, view: &View<M>) -> Result<(), Refused> {
+        if let Some(refused) = &self.dry {
+            if view.freed() == self.noted {
+                return Err(refused.clone());
+            }
+        }
+        self.candidates.clear();
+        self.look(view)
+    }
+
     fn look<M: Memory>(&mut self, view: &View<M>) -> Result<(), Refused> {
         // Noted before the look: what is freed behind its back moves it again.
         self.noted = view.freed();

@@ -90,6 +90,14 @@ impl<M: Memory> Writer<M> {
         Ok(wrote.committed)
     }
 
+    /// Whether an event of so many bytes would be stored now, if nobody else comes first. Stores nothing.
+    ///
+    /// # Errors
+    /// [`Refused`], as [`Writer::append`] would.
+    pub fn would_take(&mut self, bytes: usize) -> Result<(), Refused> {
+        self.pen.would_take(self.ring.view(), bytes)
+    }
+
     /// The stream, so the slot.
     pub fn stream(&self) -> Stream {
         self.pen.stream()
