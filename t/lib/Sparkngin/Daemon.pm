@@ -112,6 +112,7 @@ sub ended {
     my ($self, $seconds) = @_;
     my $pid = $self->{pid};
     poll($seconds // 20, "$self->{name} (pid $pid) ends", sub { !alive($pid) });
+    reap();    # it may have ended between the look for the ended and the look at its state
     my $status = $ended{$pid} // return;
     return WIFSIGNALED($status) ? 128 + WTERMSIG($status) : WEXITSTATUS($status);
 }
