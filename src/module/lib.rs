@@ -1,30 +1,80 @@
-//! What nginx asks a module for by symbol, and nothing else: the table of modules, and our module's two contexts.
+//! What nginx asks for by symbol, and nothing else: the table of modules, and of each what nginx calls.
+//!
+//! There are two. The http module has the directives and serves requests. A small core module comes last when the
+//! configuration is read, when all of it is known, also what stands after `http`; it checks what depends on that.
+
+#![deny(clippy::unwrap_used, clippy::expect_used)]
+
+mod answer;
+mod args;
+mod body;
+mod bytes;
+mod conf;
+mod directive;
+mod guard;
+mod handler;
+mod health;
+mod hooks;
+mod intake;
+mod lead;
+mod listen;
+mod log;
+mod request;
+mod set;
+mod store;
+mod variables;
+mod worker;
 
 use std::ffi::c_char;
-use std::ptr::null;
+use std::ptr::{null, null_mut};
 
-use ngx::ffi::{NGX_HTTP_MODULE, ngx_command_t, ngx_http_module_t, ngx_module_t};
-
-static mut COMMANDS: [ngx_command_t; 1] = [ngx_command_t::empty()];
+use ngx::ffi::{
+    NGX_CORE_MODULE, NGX_HTTP_MODULE, ngx_core_module_t, ngx_http_module_t, ngx_module_t, ngx_str_t,
+};
 
 static CONTEXT: ngx_http_module_t = ngx_http_module_t {
-    preconfiguration: None,
-    postconfiguration: None,
-    create_main_conf: None,
+    preconfiguration: Some(hooks::preconfiguration),
+    postconfiguration: Some(hooks::postconfiguration),
+    create_main_conf: Some(hooks::create_main_conf),
     init_main_conf: None,
     create_srv_conf: None,
     merge_srv_conf: None,
-    create_loc_conf: None,
-    merge_loc_conf: None,
+    create_loc_conf: Some(hooks::create_loc_conf),
+    merge_loc_conf: Some(hooks::merge_loc_conf),
 };
 
-/// The module, as nginx knows it.
+/// A context that nginx reads only: it holds a name and addresses of functions.
+#[repr(transparent)]
+struct CoreContext(ngx_core_module_t);
+
+// SAFETY: the name is a constant, and nobody writes to it.
+unsafe impl Sync for CoreContext {}
+
+static CORE_CONTEXT: CoreContext = CoreContext(ngx_core_module_t {
+    name: ngx_str_t { len: 9, data: c"sparkngin".as_ptr().cast_mut().cast() },
+    create_conf: None,
+    init_conf: Some(hooks::init_conf),
+});
+
+/// The module with the directives and the handler. nginx writes its numbers into it.
 #[unsafe(no_mangle)]
 #[allow(non_upper_case_globals)]
 pub static mut ngx_http_sparkngin_module: ngx_module_t = ngx_module_t {
     ctx: (&raw const CONTEXT).cast_mut().cast(),
-    commands: (&raw mut COMMANDS).cast(),
+    commands: (&raw mut directive::COMMANDS).cast(),
     type_: NGX_HTTP_MODULE as _,
+    init_process: Some(hooks::init_process),
+    exit_process: Some(hooks::exit_process),
+    ..ngx_module_t::default()
+};
+
+/// The module that comes last.
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals)]
+pub static mut ngx_sparkngin_module: ngx_module_t = ngx_module_t {
+    ctx: (&raw const CORE_CONTEXT).cast_mut().cast(),
+    commands: null_mut(),
+    type_: NGX_CORE_MODULE as _,
     ..ngx_module_t::default()
 };
 
@@ -38,16 +88,22 @@ unsafe impl<T, const N: usize> Sync for Table<T, N> {}
 /// The modules of this library, for `load_module`.
 #[unsafe(no_mangle)]
 #[allow(non_upper_case_globals)]
-pub static ngx_modules: Table<ngx_module_t, 2> =
-    Table([(&raw const ngx_http_sparkngin_module), null()]);
+pub static ngx_modules: Table<ngx_module_t, 3> =
+    Table([&raw const ngx_http_sparkngin_module, &raw const ngx_sparkngin_module, null()]);
 
 /// Their names, in the same order.
 #[unsafe(no_mangle)]
 #[allow(non_upper_case_globals)]
-pub static ngx_module_names: Table<c_char, 2> =
-    Table([c"ngx_http_sparkngin_module".as_ptr(), null()]);
+pub static ngx_module_names: Table<c_char, 3> =
+    Table([c"ngx_http_sparkngin_module".as_ptr(), c"ngx_sparkngin_module".as_ptr(), null()]);
 
 /// No wish about the order among other modules.
 #[unsafe(no_mangle)]
 #[allow(non_upper_case_globals)]
 pub static ngx_module_order: Table<c_char, 1> = Table([null()]);
+
+/// Our place among the http modules: where requests and locations keep what is ours.
+fn context_index() -> usize {
+    // SAFETY: nginx writes it while it counts modules, before anything of ours is called.
+    unsafe { ngx_http_sparkngin_module.ctx_index }
+}

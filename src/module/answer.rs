@@ -1,0 +1,165 @@
+//! What a client gets: status, headers, and a body that is never the client's own words unescaped. Nothing else writes
+//! output.
+
+use std::fmt::Write;
+use std::ptr::{NonNull, null_mut, write_bytes};
+
+use ngx::ffi::{
+    NGX_ERROR, NGX_OK, ngx_buf_t, ngx_chain_t, ngx_create_temp_buf, ngx_http_output_filter,
+    ngx_http_request_t, ngx_http_send_header, ngx_int_t, ngx_list_push, ngx_pnalloc, ngx_str_t,
+    ngx_table_elt_t,
+};
+use sparkngin_core::ring::Committed;
+
+use crate::bytes;
+use crate::request::Incoming;
+
+/// An answer of ours. All of them say `Cache-Control: no-store`: even a 204 may be cached, and then nginx would not see
+/// the next event.
+#[derive(Debug, Default)]
+pub struct Answer {
+    status: u16,
+    body: Option<(&'static str, String)>,
+    headers: Vec<(&'static str, String)>,
+}
+
+impl Answer {
+    /// 204: the event is stored. The receipt tells a client how many events there are, so it is asked for.
+    pub fn stored(committed: Committed, receipt: bool) -> Answer {
+        let mut answer = Answer { status: 204, ..Answer::default() };
+        if receipt {
+            answer.headers.push(("Sparkngin-Receipt", format!("{}; ack=ring", committed.id())));
+        }
+        answer
+    }
+
+    /// 200 and a JSON object.
+    pub fn json(body: String) -> Answer {
+        Answer { status: 200, body: Some(("application/json", body)), ..Answer::default() }
+    }
+
+    /// 200 or 503 and lines of text.
+    pub fn text(status: u16, body: String) -> Answer {
+        Answer { status, body: Some(("text/plain", body)), ..Answer::default() }.retried()
+    }
+
+    /// Nothing was stored, or shown: why, and which field was at fault.
+    pub fn error(status: u16, error: &str, field: Option<&str>) -> Answer {
+        let mut body = String::from("{\"error\":");
+        quote(&mut body, error);
+        body.push_str(",\"field\":");
+        match field {
+            Some(field) => quote(&mut body, field),
+            None => body.push_str("null"),
+        }
+        body.push_str("}\n");
+        Answer { status, body: Some(("application/json", body)), ..Answer::default() }.retried()
+    }
+
+    /// 405, and the methods there are.
+    pub fn not_allowed(allow: &'static str) -> Answer {
+        let mut answer = Answer::error(405, &format!("the method must be {allow}"), None);
+        answer.headers.push(("Allow", allow.replace(" or ", ", ")));
+        answer
+    }
+
+    /// Who gets 503 may come again in a second.
+    fn retried(mut self) -> Answer {
+        if self.status == 503 {
+            self.headers.push(("Retry-After", "1".into()));
+        }
+        self
+    }
+
+    /// Hands the answer to nginx. The value is for the content handler to return, or to finalize the request with.
+    pub fn send(&self, incoming: Incoming<'_>) -> ngx_int_t {
+        self.send_through(incoming).unwrap_or(NGX_ERROR as ngx_int_t)
+    }
+
+    fn send_through(&self, incoming: Incoming<'_>) -> Option<ngx_int_t> {
+        let request = incoming.raw();
+        header(request, "Cache-Control", "no-store")?;
+        for (name, value) in &self.headers {
+            header(request, name, value)?;
+        }
+        let length = self.body.as_ref().map(|(_, body)| body.len());
+        // SAFETY: nginx holds the request, and no other borrow of it lasts over this function.
+        let out = unsafe { &mut (*request).headers_out };
+        out.status = usize::from(self.status);
+        out.content_length_n = length.unwrap_or(0) as _;
+        if let Some((kind, _)) = self.body {
+            out.content_type = bytes::constant(kind);
+            out.content_type_len = kind.len();
+        }
+        // SAFETY: as above; `out` is not used any more.
+        let rc = unsafe { ngx_http_send_header(request) };
+        let sent = rc == NGX_OK as ngx_int_t && incoming.get().header_only() == 0;
+        match &self.body {
+            Some((_, body)) if sent => output(incoming, body),
+            _ => Some(rc),
+        }
+    }
+}
+
+fn output(incoming: Incoming<'_>, body: &str) -> Option<ngx_int_t> {
+    let request = incoming.raw();
+    // SAFETY: the request's pool; nginx gives `body.len()` bytes, or NULL.
+    let buffer = unsafe { ngx_create_temp_buf(incoming.get().pool, body.len()) };
+    let buffer = fill(NonNull::new(buffer)?, body);
+    let main = incoming.get().main == request;
+    buffer.set_last_buf(u32::from(main));
+    buffer.set_last_in_chain(1);
+    let mut chain = ngx_chain_t { buf: buffer, next: null_mut() };
+    // SAFETY: filters copy the links they keep; the buffer is in the request's pool.
+    Some(unsafe { ngx_http_output_filter(request, &raw mut chain) })
+}
+
+fn fill<'a>(mut buffer: NonNull<ngx_buf_t>, body: &str) -> &'a mut ngx_buf_t {
+    // SAFETY: just made for us alone, in the request's pool.
+    let buffer = unsafe { buffer.as_mut() };
+    // SAFETY: it was made with room for all of the body.
+    unsafe { body.as_ptr().copy_to_nonoverlapping(buffer.pos, body.len()) };
+    buffer.last = buffer.pos.wrapping_add(body.len());
+    buffer
+}
+
+/// Adds a header to the answer. None if there is no memory.
+fn header(request: *mut ngx_http_request_t, name: &'static str, value: &str) -> Option<()> {
+    // SAFETY: nginx holds the request, and no other borrow of it lasts over this function.
+    let headers = unsafe { &raw mut (*request).headers_out.headers };
+    // SAFETY: nginx has made the list of a request's headers.
+    let element = unsafe { ngx_list_push(headers) };
+    let mut element = NonNull::new(element.cast::<ngx_table_elt_t>())?;
+    // SAFETY: a new element of the list, not yet set; zeros are a value of it, in every version of nginx.
+    unsafe { write_bytes(element.as_ptr(), 0, 1) };
+    // SAFETY: the request's pool.
+    let pool = unsafe { (*request).pool };
+    // SAFETY: nginx gives so many bytes, or NULL.
+    let data = unsafe { ngx_pnalloc(pool, value.len()) };
+    let data = NonNull::new(data.cast::<u8>())?;
+    // SAFETY: room for the value was just made.
+    unsafe { value.as_ptr().copy_to_nonoverlapping(data.as_ptr(), value.len()) };
+    // SAFETY: as above.
+    let element = unsafe { element.as_mut() };
+    element.key = bytes::constant(name);
+    element.value = ngx_str_t { len: value.len(), data: data.as_ptr() };
+    element.hash = 1;
+    Some(())
+}
+
+/// Appends a text as JSON has it.
+fn quote(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if (c as u32) < 0x20 || c == '\u{7f}' => {
+                // Writing to a String does not fail.
+                let _ = write!(out, "\\u{:04x}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}

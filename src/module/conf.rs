@@ -1,0 +1,288 @@
+//! The settings: one for all of nginx, and one for each location; how they are merged, and what has to fit together.
+
+use std::ffi::{OsString, c_void};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::ptr::NonNull;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ngx::ffi::{
+    NGX_HTTP_CLIENT_TEMP_PATH, ngx_conf_t, ngx_http_complex_value_t, ngx_http_conf_ctx_t,
+};
+use sparkngin_core::field::{FieldList, HeaderFields};
+use sparkngin_core::format::{Delimiter, Fields, Format, Rendering};
+use sparkngin_core::ring::{Configuration, Name, Overflow, Wanted};
+
+use crate::args::Place;
+use crate::bytes::kept;
+use crate::listen::{Listen, endpoint};
+
+/// The largest `sparkngin_max_event`.
+pub const LARGEST_EVENT: usize = LARGEST_BLOCK as usize / 2;
+
+const LARGEST_BLOCK: u32 = 4 << 20;
+const SMALLEST_BLOCK: u32 = 64 << 10;
+const DEFAULT_EVENT: usize = 32 << 10;
+const DEFAULT_BUFFER: u64 = 4 << 20;
+/// Old workers and new ones overlap over a reload, and each may hold a block while it fills another.
+const BLOCKS_PER_WORKER: u64 = 4;
+
+/// A value, and the directive that gave it.
+#[derive(Clone, Debug)]
+pub struct Given<T> {
+    /// The value.
+    pub value: T,
+    /// The directive as it stands there.
+    pub text: String,
+    /// Where.
+    pub place: Place,
+}
+
+/// The ring's directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Directory {
+    /// Its full name.
+    pub name: Vec<u8>,
+    /// Where it was given; None is the default.
+    pub place: Option<Place>,
+}
+
+impl Directory {
+    /// The path of the feed's socket in it.
+    pub fn feed(&self) -> Vec<u8> {
+        [&self.name, b"/feed.sock".as_slice()].concat()
+    }
+}
+
+/// What the directives of `http` say, as they were read; None is the default.
+#[derive(Default)]
+pub struct MainConf {
+    /// Some location serves events. Else nothing listens and no file is made.
+    pub used: bool,
+    /// The largest event that any of those locations takes.
+    pub largest_event: usize,
+    /// When it was read, ns since 1970: the newest configuration publishes.
+    pub configured_at: u64,
+    /// sparkngin_listen
+    pub listen: Option<Listen>,
+    /// sparkngin_buf_size
+    pub buf_size: Option<Given<u64>>,
+    /// sparkngin_buf_path; `complete` fills in the default.
+    pub buf_path: Option<Directory>,
+    /// sparkngin_overflow
+    pub overflow: Option<Given<Overflow>>,
+    /// sparkngin_subscriber
+    pub subscribers: Vec<Name>,
+    /// sparkngin_max_pending: nothing waits yet.
+    pub max_pending: Option<()>,
+    /// sparkngin_sync_interval, ms
+    pub sync_interval: Option<u64>,
+    /// sparkngin_gzip
+    pub gzip: Option<bool>,
+    /// sparkngin_format
+    pub format: Option<(Format, Delimiter)>,
+    /// sparkngin_fields
+    pub fields: Option<FieldList>,
+    /// Which header values are stored, from `fields`.
+    pub keep: HeaderFields,
+    /// How many processes write at once; known when all of the configuration is read.
+    pub workers: u64,
+}
+
+/// What the directives of a location say, with those around it; None is the default.
+#[derive(Default)]
+pub struct LocationConf {
+    /// sparkngin_root_loc
+    pub root: bool,
+    /// sparkngin_topic
+    pub topic: Option<NonNull<ngx_http_complex_value_t>>,
+    /// sparkngin_receipt
+    pub receipt: Option<bool>,
+    /// sparkngin_max_event
+    pub max_event: Option<usize>,
+    /// sparkngin_ack: the only level is `ring`.
+    pub ack: Option<()>,
+}
+
+impl MainConf {
+    /// Settings in which no directive was read yet.
+    pub fn new() -> MainConf {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        MainConf { configured_at: now.as_nanos() as u64, ..MainConf::default() }
+    }
+
+    /// Fills in what depends on other directives, once all of `http` is read, and checks what has to fit together.
+    ///
+    /// # Errors
+    /// A sentence, and where the directive at fault stands.
+    pub fn complete(
+        &mut self,
+        full_name: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
+    ) -> Result<(), (String, Place)> {
+        if let Some(given) = &self.overflow
+            && given.value == Overflow::Reject
+            && self.subscribers.is_empty()
+        {
+            let text = format!(
+                "\"{}\" needs a \"sparkngin_subscriber\": without one nothing ever frees a block",
+                given.text
+            );
+            return Err((text, given.place.clone()));
+        }
+        self.keep = self.field_list().header_fields();
+        if self.buf_path.is_none() {
+            let name = full_name(&default_directory()).unwrap_or_default();
+            let directory = Directory { name, place: None };
+            if endpoint(&directory.feed()).is_none() {
+                let name = String::from_utf8_lossy(&directory.name).into_owned();
+                return Err((
+                    format!(
+                        "no socket can be in \"{name}\", \"sparkngin_buf_path\" must say where"
+                    ),
+                    Place::default(),
+                ));
+            }
+            self.buf_path = Some(directory);
+        }
+        Ok(())
+    }
+
+    /// Checks that the buffer is large enough, when the number of worker processes is known.
+    ///
+    /// # Errors
+    /// As [`MainConf::complete`].
+    pub fn fits(&self) -> Result<(), (String, Place)> {
+        let Some(given) = &self.buf_size else { return Ok(()) };
+        let least = self.least_buffer();
+        if given.value >= least {
+            return Ok(());
+        }
+        let (block, workers) = (in_words(u64::from(self.block_bytes())), self.workers);
+        let text = format!(
+            "\"{}\" is too small for {workers} worker processes, it must be {} or more: \
+             {BLOCKS_PER_WORKER} blocks of {block} for each",
+            given.text,
+            in_words(least)
+        );
+        Err((text, given.place.clone()))
+    }
+
+    /// The power of two from twice the largest event.
+    fn block_bytes(&self) -> u32 {
+        let twice = u32::try_from(self.largest_event.saturating_mul(2)).unwrap_or(LARGEST_BLOCK);
+        twice.min(LARGEST_BLOCK).next_power_of_two().max(SMALLEST_BLOCK)
+    }
+
+    fn least_buffer(&self) -> u64 {
+        BLOCKS_PER_WORKER * self.workers * u64::from(self.block_bytes())
+    }
+
+    fn field_list(&self) -> FieldList {
+        self.fields.clone().unwrap_or_else(FieldList::default_live)
+    }
+
+    /// The ring's directory.
+    pub fn directory(&self) -> PathBuf {
+        let name = self.buf_path.as_ref().map(|path| path.name.clone()).unwrap_or_default();
+        PathBuf::from(OsString::from_vec(name))
+    }
+
+    /// The ring that this configuration needs.
+    pub fn wanted(&self) -> Wanted {
+        let bytes = match &self.buf_size {
+            Some(given) => given.value,
+            None => DEFAULT_BUFFER.max(self.least_buffer()),
+        };
+        Wanted { dir: self.directory(), bytes, block_bytes: self.block_bytes() }
+    }
+
+    /// What happens when the ring is full.
+    pub fn policy(&self) -> Overflow {
+        match &self.overflow {
+            Some(given) => given.value,
+            None if self.subscribers.is_empty() => Overflow::Overwrite,
+            None => Overflow::Reject,
+        }
+    }
+
+    /// What the publisher needs to know.
+    pub fn publisher(&self) -> sparkngin_publisher::Settings {
+        let Listen { live, feed } = self.listen.clone().unwrap_or_default();
+        let beside =
+            || self.buf_path.as_ref().and_then(|path| endpoint(&path.feed())).unwrap_or_default();
+        let (format, delimiter) =
+            self.format.clone().unwrap_or((Format::Plain, Delimiter::default()));
+        sparkngin_publisher::Settings {
+            live,
+            feed: feed.unwrap_or_else(beside),
+            rendering: Rendering { format, delimiter, fields: Fields::Listed(self.field_list()) },
+            gzip: self.gzip.unwrap_or(false),
+            configuration: Configuration {
+                policy: self.policy(),
+                subscribers: self.subscribers.clone(),
+                configured_at: self.configured_at,
+            },
+        }
+    }
+}
+
+impl LocationConf {
+    /// Takes from the place around it what was not said here.
+    pub fn merge(&mut self, outer: &LocationConf) {
+        self.topic = self.topic.or(outer.topic);
+        self.receipt = self.receipt.or(outer.receipt);
+        self.max_event = self.max_event.or(outer.max_event);
+        self.ack = self.ack.or(outer.ack);
+    }
+
+    /// The most bytes that an event may have as it lies in the ring.
+    pub fn max_event(&self) -> usize {
+        self.max_event.unwrap_or(DEFAULT_EVENT)
+    }
+
+    /// Whether a success carries the receipt.
+    pub fn receipt(&self) -> bool {
+        self.receipt.unwrap_or(false)
+    }
+}
+
+/// `sparkngin`, beside the directory that nginx was compiled to buffer bodies in.
+fn default_directory() -> Vec<u8> {
+    let bodies = NGX_HTTP_CLIENT_TEMP_PATH.to_bytes();
+    let parent = bodies.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1);
+    [&bodies[..parent], b"sparkngin".as_slice()].concat()
+}
+
+/// A size as nginx's directives take it.
+fn in_words(bytes: u64) -> String {
+    match bytes {
+        _ if bytes % (1 << 20) == 0 => format!("{}m", bytes >> 20),
+        _ if bytes % (1 << 10) == 0 => format!("{}k", bytes >> 10),
+        _ => bytes.to_string(),
+    }
+}
+
+/// The settings of a module for the location that nginx is reading or merging.
+///
+/// # Safety
+///
+/// `index` is that module's place among the http modules, and `T` what it keeps for a location; nobody else uses them
+/// while the result lives.
+pub unsafe fn location_of<'a, T>(cf: &ngx_conf_t, index: usize) -> Option<&'a mut T> {
+    // SAFETY: inside http, nginx's context is of this type.
+    let context = unsafe { cf.ctx.cast::<ngx_http_conf_ctx_t>().as_ref() }?;
+    // SAFETY: there is a pointer for each http module; the rest is as the caller says.
+    unsafe { kept(context.loc_conf, index) }
+}
+
+/// Our settings of `http`, from nginx's context of it.
+///
+/// # Safety
+///
+/// `context` is NULL or such a context, and nobody else uses the settings while the result lives.
+pub unsafe fn main_of<'a>(context: *mut c_void) -> Option<&'a mut MainConf> {
+    // SAFETY: as the caller says.
+    let context = unsafe { context.cast::<ngx_http_conf_ctx_t>().as_ref() }?;
+    // SAFETY: there is a pointer for each http module; ours is what `create_main_conf` returned.
+    unsafe { kept(context.main_conf, crate::context_index()) }
+}

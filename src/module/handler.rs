@@ -1,0 +1,73 @@
+//! The door: path and method lead to the log, the status, the health, or to 404 and 405.
+
+use std::ptr::NonNull;
+
+use ngx::ffi::{
+    NGX_HTTP_INTERNAL_SERVER_ERROR, ngx_http_core_loc_conf_t, ngx_http_finalize_request,
+    ngx_http_request_t, ngx_int_t,
+};
+
+use crate::answer::Answer;
+use crate::guard::guard;
+use crate::request::{Incoming, Method};
+use crate::{body, worker};
+
+const FAILED: ngx_int_t = NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
+
+/// Makes a location serve our paths.
+pub fn serve(core: &mut ngx_http_core_loc_conf_t) {
+    core.handler = Some(handle);
+}
+
+unsafe extern "C" fn handle(request: *mut ngx_http_request_t) -> ngx_int_t {
+    guard("a request", FAILED, || {
+        let Some(request) = NonNull::new(request) else { return FAILED };
+        // SAFETY: nginx holds the request while it calls its handler.
+        enter(unsafe { Incoming::new(request) })
+    })
+}
+
+fn enter(incoming: Incoming<'_>) -> ngx_int_t {
+    let path = incoming.path();
+    let method = incoming.method();
+    match path.name {
+        b"log" if method == Method::Post => body::read(incoming, Some(body_is_there)),
+        b"log" if method == Method::Get => without_body(incoming, worker::log),
+        b"log" => without_body(incoming, |_| Answer::not_allowed("GET or POST")),
+        b"status" | b"stat" | b"imok" if method != Method::Get => {
+            without_body(incoming, |_| Answer::not_allowed("GET"))
+        }
+        b"status" | b"stat" if path.below_prefix && !incoming.is_local() => {
+            without_body(incoming, |_| {
+                Answer::error(
+                    403,
+                    "the status is for this machine, unless it has an exact location",
+                    None,
+                )
+            })
+        }
+        b"status" | b"stat" => without_body(incoming, |_| worker::status()),
+        b"imok" => without_body(incoming, |_| worker::imok()),
+        _ => without_body(incoming, |_| Answer::error(404, "there is nothing here", None)),
+    }
+}
+
+/// Whoever sends a body where none is read: it is read and forgotten, so that the connection can go on.
+fn without_body(incoming: Incoming<'_>, answer: impl FnOnce(Incoming<'_>) -> Answer) -> ngx_int_t {
+    match body::discard(incoming) {
+        Ok(()) => answer(incoming).send(incoming),
+        Err(rc) => rc,
+    }
+}
+
+/// All of the body is read; this may be long after the handler has returned.
+unsafe extern "C" fn body_is_there(request: *mut ngx_http_request_t) {
+    let rc = guard("a request with a body", FAILED, || {
+        let Some(request) = NonNull::new(request) else { return FAILED };
+        // SAFETY: nginx holds the request until it is finalized.
+        let incoming = unsafe { Incoming::new(request) };
+        worker::log(incoming).send(incoming)
+    });
+    // SAFETY: the handler that asked for the body returned NGX_DONE, so the request is still ours to end, once.
+    unsafe { ngx_http_finalize_request(request, rc) };
+}

@@ -1,0 +1,74 @@
+//! What a worker says of itself: the health in a line or two, and the status with all its numbers.
+
+use std::fmt::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ngx::ffi::NGINX_VER;
+use sparkngin_core::ring::{Lease, PublisherState, Refused, Ring};
+use sparkngin_publisher::status::{self, Host};
+
+use crate::answer::Answer;
+use crate::worker::Worker;
+
+/// A publisher that did not look for so long is away, ns. It looks at least each 200 ms.
+const AWAY: u64 = 2_000_000_000;
+/// What an event has at least to fit, for the answer that one sent now would be taken: a small one.
+const SMALL: usize = 1024;
+
+/// 200 while an event sent now would be accepted, and in a second line what is away; else 503 and the reason.
+pub fn imok(worker: &mut Worker) -> Answer {
+    let writer = match worker.store.writer() {
+        Ok(writer) => writer,
+        Err(why) => return Answer::text(503, format!("{why}\n")),
+    };
+    match writer.would_take(SMALL) {
+        Ok(()) => {}
+        Err(refused @ Refused::Full { .. }) => {
+            let since = since(&writer.ring().state(), now());
+            return Answer::text(503, format!("{refused}{since}\n"));
+        }
+        Err(_) => return Answer::text(503, "the ring can not be written to\n".into()),
+    }
+    let mut text = String::from("imok\n");
+    let away = away(writer.ring());
+    if !away.is_empty() {
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "away: {}", away.join(", "));
+    }
+    Answer::text(200, text)
+}
+
+/// The publisher, and subscribers by name, that are not there.
+fn away(ring: &Ring) -> Vec<String> {
+    let (now, state) = (now(), ring.state());
+    let mut away = Vec::new();
+    if !Lease::is_held(ring.dir()).unwrap_or(false) || now.saturating_sub(state.last_turn) > AWAY {
+        away.push("publisher".into());
+    }
+    for subscriber in state.subscribers.iter().filter(|subscriber| subscriber.connected.is_none()) {
+        away.push(format!("subscriber \"{}\"", subscriber.name));
+    }
+    away
+}
+
+/// Since when somebody holds the ring full, in words.
+fn since(state: &PublisherState, now: u64) -> String {
+    let holds = state.subscribers.iter().filter_map(|subscriber| subscriber.holds_since).min();
+    holds
+        .map(|at| format!(" since {} s", now.saturating_sub(at) / 1_000_000_000))
+        .unwrap_or_default()
+}
+
+/// ns since 1970
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64
+}
+
+/// All the numbers, of the ring as it is now.
+pub fn status(worker: &mut Worker) -> Answer {
+    let server = NGINX_VER.to_str().unwrap_or("nginx").into();
+    let rings: Vec<&Ring> = worker.store.ring().into_iter().collect();
+    let mut body = status::json(&rings, &Host { server, more: Vec::new() }, now());
+    body.push('\n');
+    Answer::json(body)
+}

@@ -1,0 +1,280 @@
+//! A request as nginx holds it, and what we read of it. Nothing else reads `ngx_http_request_t`'s input.
+
+use std::marker::PhantomData;
+use std::mem::{MaybeUninit, size_of};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ptr::NonNull;
+
+use ngx::ffi::{
+    NGX_HTTP_GET, NGX_HTTP_POST, NGX_OK, ngx_connection_t, ngx_http_complex_value,
+    ngx_http_complex_value_t, ngx_http_core_loc_conf_t, ngx_http_core_module, ngx_http_request_t,
+    ngx_int_t, ngx_list_part_t, ngx_list_t, ngx_str_t, ngx_table_elt_t,
+};
+
+use crate::bytes;
+use crate::conf::LocationConf;
+
+/// A request that nginx handed to one of our callbacks, for the time of that callback.
+///
+/// Bytes that it gives out lie in the request's pool, so they live as long; of nginx's structures it hands out nothing.
+#[derive(Clone, Copy)]
+pub struct Incoming<'r> {
+    raw: NonNull<ngx_http_request_t>,
+    lives: PhantomData<&'r ()>,
+}
+
+/// The methods that any of our paths serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// GET
+    Get,
+    /// POST
+    Post,
+    /// All others, HEAD among them.
+    Other,
+}
+
+/// The name that a path ends with, and how it got here.
+#[derive(Clone, Copy, Debug)]
+pub struct Path<'r> {
+    /// What follows the location's prefix, or the last segment in an exact, regex or named location.
+    pub name: &'r [u8],
+    /// Whether the location is one for all paths below a prefix: its operator did not choose who may see which.
+    pub below_prefix: bool,
+}
+
+impl<'r> Incoming<'r> {
+    /// # Safety
+    ///
+    /// `raw` is a request that nginx holds for at least `'r`.
+    pub unsafe fn new(raw: NonNull<ngx_http_request_t>) -> Incoming<'r> {
+        Incoming { raw, lives: PhantomData }
+    }
+
+    /// nginx's pointer, for what is handed back to nginx.
+    pub fn raw(self) -> *mut ngx_http_request_t {
+        self.raw.as_ptr()
+    }
+
+    /// Short-lived: nginx writes to the structure whenever one of its functions is called.
+    pub fn get(&self) -> &ngx_http_request_t {
+        // SAFETY: `new` was promised a live request; no function of nginx is called while the borrow lasts.
+        unsafe { self.raw.as_ref() }
+    }
+
+    /// Bytes in the request's pool.
+    fn bytes(self, string: &ngx_str_t) -> &'r [u8] {
+        let short: *const [u8] = bytes::of(string);
+        // SAFETY: what a request's strings point to lies in its pool, or in its connection's, which outlives `'r`.
+        unsafe { &*short }
+    }
+
+    fn connection(&self) -> &ngx_connection_t {
+        // SAFETY: a request has a connection as long as it lives.
+        unsafe { &*self.get().connection }
+    }
+
+    /// The request's method.
+    pub fn method(self) -> Method {
+        match self.get().method as u32 {
+            NGX_HTTP_GET => Method::Get,
+            NGX_HTTP_POST => Method::Post,
+            _ => Method::Other,
+        }
+    }
+
+    /// Whether nginx itself made it: a subrequest, or after an internal redirect.
+    pub fn internal(self) -> bool {
+        self.get().internal() != 0 || self.get().main != self.raw()
+    }
+
+    /// The query, as it came: neither decoded nor split.
+    pub fn query(self) -> &'r [u8] {
+        self.bytes(&self.get().args)
+    }
+
+    /// The text of the peer's address, as nginx's realip module leaves it.
+    pub fn peer(self) -> &'r [u8] {
+        self.bytes(&self.connection().addr_text)
+    }
+
+    /// User-Agent
+    pub fn user_agent(self) -> Option<&'r [u8]> {
+        self.header(self.get().headers_in.user_agent)
+    }
+
+    /// Referer
+    pub fn referrer(self) -> Option<&'r [u8]> {
+        self.header(self.get().headers_in.referer)
+    }
+
+    /// Content-Type
+    pub fn content_type(self) -> Option<&'r [u8]> {
+        self.header(self.get().headers_in.content_type)
+    }
+
+    fn header(self, header: *mut ngx_table_elt_t) -> Option<&'r [u8]> {
+        // SAFETY: NULL, or a header in the request's list, which is in its pool.
+        unsafe { header.as_ref() }.map(|header| self.bytes(&header.value))
+    }
+
+    /// The Cookie header; several of them, as HTTP/1 clients may send, joined in `joined`.
+    pub fn cookie<'a>(self, joined: &'a mut Vec<u8>) -> Option<&'a [u8]>
+    where
+        'r: 'a,
+    {
+        joined.clear();
+        let mut cookies =
+            Headers::of(&self.get().headers_in.headers).filter(|header| is_cookie(header));
+        let first = self.bytes(&cookies.next()?.value);
+        let mut rest = cookies.peekable();
+        if rest.peek().is_none() {
+            return Some(first);
+        }
+        joined.extend_from_slice(first);
+        for header in rest {
+            joined.extend_from_slice(b"; ");
+            joined.extend_from_slice(bytes::of(&header.value));
+        }
+        Some(joined)
+    }
+
+    /// Which of our paths is asked for.
+    pub fn path(self) -> Path<'r> {
+        let uri = self.bytes(&self.get().uri);
+        let location = self.core_location();
+        let alone = location.exact_match() != 0 || location.named() != 0 || has_regex(location);
+        let segment = || uri.rsplit(|&byte| byte == b'/').next().unwrap_or(uri);
+        let prefix = bytes::of(&location.name);
+        let name = match uri.strip_prefix(prefix) {
+            Some(rest) if !alone && prefix.ends_with(b"/") => rest,
+            Some(rest) if !alone => rest.strip_prefix(b"/").unwrap_or(b""),
+            // Alone, or a rewrite has left the location's prefix behind.
+            _ => segment(),
+        };
+        Path { name, below_prefix: !alone }
+    }
+
+    fn core_location(&self) -> &ngx_http_core_loc_conf_t {
+        // SAFETY: nginx's own static, written while modules are counted, before any request.
+        let index = unsafe { ngx_http_core_module.ctx_index };
+        // SAFETY: what the core module keeps for a location.
+        unsafe { self.location_conf(index) }
+    }
+
+    /// Our settings for the request's location.
+    pub fn settings(self) -> &'r LocationConf {
+        // SAFETY: what `create_loc_conf` returned.
+        unsafe { self.location_conf(crate::context_index()) }
+    }
+
+    /// What a module keeps for the request's location.
+    ///
+    /// # Safety
+    ///
+    /// `index` is the module's place among the http modules, and `T` what it keeps.
+    unsafe fn location_conf<'a, T>(&self, index: usize) -> &'a T {
+        let place = self.get().loc_conf.wrapping_add(index);
+        // SAFETY: every location has as many settings as there are modules.
+        let conf = unsafe { *place };
+        // SAFETY: the module makes them for every location; they live as long as the cycle, which a request keeps alive.
+        unsafe { &*conf.cast() }
+    }
+
+    /// A value with variables in it, for this request; None when it is empty or cannot be had.
+    pub fn evaluate(self, value: NonNull<ngx_http_complex_value_t>) -> Option<&'r [u8]> {
+        let mut text = ngx_str_t::empty();
+        // SAFETY: both are alive, and no borrow of the request lasts over the call.
+        let rc = unsafe { ngx_http_complex_value(self.raw(), value.as_ptr(), &raw mut text) };
+        let text = self.bytes(&text);
+        (rc == NGX_OK as ngx_int_t && !text.is_empty()).then_some(text)
+    }
+
+    /// Whether the connection itself, not what realip makes of it, comes from this machine.
+    pub fn is_local(self) -> bool {
+        peer_of(self.connection().fd).is_some_and(|peer| match peer {
+            Peer::Unix => true,
+            Peer::Ip(IpAddr::V4(address)) => address.is_loopback(),
+            Peer::Ip(IpAddr::V6(address)) => {
+                address.is_loopback() || address.to_ipv4_mapped().is_some_and(|v4| v4.is_loopback())
+            }
+        })
+    }
+}
+
+enum Peer {
+    Unix,
+    Ip(IpAddr),
+}
+
+/// Asks the kernel, since realip replaces what nginx remembers.
+fn peer_of(fd: i32) -> Option<Peer> {
+    let mut place = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+    let mut size = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    // SAFETY: `place` has `size` bytes; the kernel writes no more.
+    if unsafe { libc::getpeername(fd, place.as_mut_ptr().cast(), &raw mut size) } != 0 {
+        return None;
+    }
+    // SAFETY: all zeros is a value of it, and so is whatever the kernel wrote.
+    let address = unsafe { place.assume_init() };
+    let at: *const libc::sockaddr_storage = &raw const address;
+    match i32::from(address.ss_family) {
+        libc::AF_UNIX => Some(Peer::Unix),
+        libc::AF_INET => {
+            // SAFETY: the family says what it is, and the storage is large enough and aligned for any.
+            let v4 = unsafe { &*at.cast::<libc::sockaddr_in>() };
+            Some(Peer::Ip(Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr)).into()))
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above.
+            let v6 = unsafe { &*at.cast::<libc::sockaddr_in6>() };
+            Some(Peer::Ip(Ipv6Addr::from(v6.sin6_addr.s6_addr).into()))
+        }
+        _ => None,
+    }
+}
+
+fn is_cookie(header: &ngx_table_elt_t) -> bool {
+    bytes::of(&header.key).eq_ignore_ascii_case(b"cookie")
+}
+
+#[cfg(ngx_feature = "pcre")]
+fn has_regex(location: &ngx_http_core_loc_conf_t) -> bool {
+    !location.regex.is_null()
+}
+
+#[cfg(not(ngx_feature = "pcre"))]
+fn has_regex(_: &ngx_http_core_loc_conf_t) -> bool {
+    false
+}
+
+/// The headers in a list of nginx, part by part.
+struct Headers<'a> {
+    part: Option<&'a ngx_list_part_t>,
+    at: usize,
+}
+
+impl<'a> Headers<'a> {
+    fn of(list: &'a ngx_list_t) -> Headers<'a> {
+        Headers { part: Some(&list.part), at: 0 }
+    }
+}
+
+impl<'a> Iterator for Headers<'a> {
+    type Item = &'a ngx_table_elt_t;
+
+    fn next(&mut self) -> Option<&'a ngx_table_elt_t> {
+        while let Some(part) = self.part {
+            if self.at < part.nelts {
+                // SAFETY: a part has `nelts` elements, and the list is one of headers.
+                let header = unsafe { &*part.elts.cast::<ngx_table_elt_t>().wrapping_add(self.at) };
+                self.at += 1;
+                return Some(header);
+            }
+            // SAFETY: NULL, or the next part, in the same pool.
+            self.part = unsafe { part.next.as_ref() };
+            self.at = 0;
+        }
+        None
+    }
+}

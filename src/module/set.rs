@@ -1,0 +1,204 @@
+//! What each directive sets: its words, read and kept. Each stands once in its place, but `sparkngin_subscriber`.
+
+use std::str::from_utf8;
+
+use ngx::ffi::ngx_http_core_module;
+use sparkngin_core::event::is_topic;
+use sparkngin_core::field::FieldList;
+use sparkngin_core::format::{Delimiter, Format};
+use sparkngin_core::ring::{Name, Overflow};
+
+use crate::args::{Args, ConfError};
+use crate::conf::{Directory, Given, LARGEST_EVENT, LocationConf, MainConf};
+use crate::listen::{LONGEST_SOCKET, Listen, endpoint};
+
+/// The most subscribers that can be named: a ring has so many cursors in each stream.
+const MOST_SUBSCRIBERS: usize = 4;
+
+type Done = Result<(), ConfError>;
+
+fn once<T>(place: &mut Option<T>, value: T) -> Done {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(ConfError::Duplicate),
+    }
+}
+
+pub fn listen(conf: &mut MainConf, args: &mut Args<'_>) -> Done {
+    once(&mut conf.listen, Listen::read(args)?)
+}
+
+pub fn buf_size(conf: &mut MainConf, args: &mut Args<'_>) -> Done {
+    once(&mut conf.buf_size, Given { value: args.size()?, text: args.text(), place: args.place() })
+}
+
+pub fn buf_path(conf: &mut MainConf, args: &mut Args<'_>) -> Done {
+    let word = args.first().to_vec();
+    let must = || {
+        format!(
+            "a directory whose \"feed.sock\" is a path of at most {LONGEST_SOCKET} bytes of UTF-8"
+        )
+    };
+    let name = match word.as_slice() {
+        [] => return Err(args.invalid(&word, must())),
+        [name @ .., b'/'] if !name.is_empty() => args.path(name)?,
+        name => args.path(name)?,
+    };
+    let directory = Directory { name, place: Some(args.place()) };
+    if endpoint(&directory.feed()).is_none() {
+        return Err(args.invalid(&word, must()));
+    }
+    once(&mut conf.buf_path, directory)
+}
+
+pub fn overflow(conf: &mut MainConf, args: &mut Args<'_>) -> Done {
+    let value = match args.first() {
+        b"overwrite" => Overflow::Overwrite,
+        b"reject" => Overflow::Reject,
+        word => return Err(args.invalid(word, "\"overwrite\" or \"reject\"")),
+    };
+    once(&mut conf.overflow, Given { value, text: args.text(), place: args.place() })
+}
+
+pub fn subscriber(conf: &mut MainConf, args: &mut Args<'_>) -> Done {
+    let word = args.first();
+    let name = from_utf8(word).ok().and_then(|word| word.parse::<Name>().ok());
+    let name =
+        name.ok_or_else(|| args.invalid(word, "1 to 63 letters, digits, \".\", \"_\" or \"-\""))?;
+    if let Some(parameter) = args.words().nth(1) {
+        return Err(match parameter.starts_with(b"key=") {
+            true => ConfError::Told(format!(
+                "\"key=\" in \"{}\" is not built yet: subscribers connect through a unix socket",
+                args.text()
+            )),
+            false => args.parameter(parameter, "\"key=\""),
+        });
+    }
+    if conf.subscribers.contains(&name) {
+        return Err(ConfError::Told(format!("duplicate subscriber \"{name}\"")));
+    }
+    if conf.subscribers.len() == MOST_SUBSCRIBERS {
+        return Err(ConfError::Told(format!(
+            "too many \"sparkngin_subscriber\" directives, there must be {MOST_SUBSCRIBERS} at most"
+        )));
+    }
+    conf.subscribers.push(name);
+    Ok(())
+}
+
+/// Reads all of it, keeps nothing but that it was there: `ring` is the only level yet, and waits for nobody.
+pub fn ack(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
+    level(args, args.first(), "\"ring\", \"disk\" or \"kafka\"")?;
+    for word in args.words().skip(1) {
+        if let Some(time) = word.strip_prefix(b"timeout=") {
+            args.time(time)?;
+        } else if let Some(most) = word.strip_prefix(b"max=") {
+            level(args, most, "\"max=ring\", \"max=disk\" or \"max=kafka\"")?;
+        } else {
+            return Err(args.parameter(word, "\"timeout=\" or \"max=\""));
+        }
+    }
+    once(&mut conf.ack, ())
+}
+
+fn level(args: &Args<'_>, word: &[u8], must: &str) -> Done {
+    match word {
+        b"ring" => Ok(()),
+        b"disk" | b"kafka" => Err(ConfError::Told(format!(
+            "\"{}\" is not built yet: the only level is \"ring\"",
+            args.text()
+        ))),
+        _ => Err(args.invalid(word, must)),
+    }
+}
+
+pub fn max_pending(conf: &mut MainConf, args: &mut Args<'_>) -> Done {
+    args.number()?;
+    once(&mut conf.max_pending, ())
+}
+
+pub fn sync_interval(conf: &mut MainConf, args: &mut Args<'_>) -> Done {
+    let word = args.first();
+    once(&mut conf.sync_interval, args.time(word)?)
+}
+
+pub fn gzip(conf: &mut MainConf, args: &mut Args<'_>) -> Done {
+    once(&mut conf.gzip, args.flag()?)
+}
+
+pub fn format(conf: &mut MainConf, args: &mut Args<'_>) -> Done {
+    let word = args.first();
+    let format = from_utf8(word).ok().and_then(|word| word.parse::<Format>().ok());
+    let format = format
+        .ok_or_else(|| args.invalid(word, "\"json\", \"plain\", \"binary\" or \"envelope\""))?;
+    let delimiter = match args.words().nth(1) {
+        Some(word) if format == Format::Plain => Delimiter::parse(word).map_err(|_| {
+            args.invalid(
+                word,
+                "1 to 16 bytes and not begin with one of \\ - x 0-9 A-F, which escapes are made of",
+            )
+        })?,
+        _ => Delimiter::default(),
+    };
+    once(&mut conf.format, (format, delimiter))
+}
+
+pub fn fields(conf: &mut MainConf, args: &mut Args<'_>) -> Done {
+    for word in args.words() {
+        let quoted = word.len() > 2 && word.starts_with(b"%") && word.ends_with(b"%");
+        if !quoted {
+            return Err(args.invalid(word, "\"%name%\""));
+        }
+    }
+    let list = FieldList::parse(args.words())
+        .map_err(|error| ConfError::Told(format!("{error}, in \"sparkngin_fields\" directive")))?;
+    once(&mut conf.fields, list)
+}
+
+pub fn root_loc(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
+    if conf.root {
+        return Err(ConfError::Duplicate);
+    }
+    conf.root = true;
+    // SAFETY: nginx's own static, written while modules are counted, before any directive.
+    let index = unsafe { ngx_http_core_module.ctx_index };
+    // SAFETY: in a location nginx has made the settings of its core module.
+    let core = unsafe { crate::conf::location_of(args.cf(), index) }.ok_or(ConfError::Logged)?;
+    crate::handler::serve(core);
+    Ok(())
+}
+
+pub fn topic(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
+    let value = args.complex()?;
+    // SAFETY: just made in the configuration's pool.
+    let constant = unsafe { value.as_ref() }.lengths.is_null();
+    let word = args.first();
+    if constant && !is_topic(word) {
+        return Err(args.invalid(
+            word,
+            "1 to 249 of a-z A-Z 0-9 . _ -, not \".\" or \"..\", and not start with \"__\"",
+        ));
+    }
+    once(&mut conf.topic, value)
+}
+
+pub fn receipt(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
+    once(&mut conf.receipt, args.flag()?)
+}
+
+pub fn max_event(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
+    match usize::try_from(args.size()?) {
+        Ok(size) if size <= LARGEST_EVENT => once(&mut conf.max_event, size),
+        _ => Err(args.invalid(
+            args.first(),
+            "2m or less: an event has to fit twice into a block, and blocks have 4m at most",
+        )),
+    }
+}
+
+pub fn curve_key(_: &mut MainConf, args: &mut Args<'_>) -> Done {
+    Err(ConfError::Told(format!(
+        "\"{}\" is not built yet: there is no CURVE on the sockets",
+        args.text()
+    )))
+}

@@ -1,0 +1,238 @@
+#!/usr/bin/perl
+# Every directive: what it takes, and the exact words that refuse all else. Each refusal stands beside a twin that
+# differs in nothing else and is accepted.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Sparkngin;
+use Test::More;
+
+my $t = Sparkngin->new(program => 0);
+$t->{expected} = qr/\[emerg\]/;    # they are what is tested
+
+# [place, refused, its error without file and line, accepted]
+# A place is http, server or location (a location with sparkngin_root_loc).
+my $sub = 'sparkngin_subscriber kafka;';
+my $number = 'invalid number of arguments in "%s" directive';
+my $context = '"%s" directive is not allowed here';
+my $duplicate = '"%s" directive is duplicate';
+my $open = '"%s" needs "insecure": who reaches the port can read every event, and "sparkngin_curve_key" is not built yet';
+my $address = 'invalid value "%s" in "sparkngin_listen" directive, it must be "port", "address:port" or "unix:path"';
+my $topic = 'invalid value "%s" in "sparkngin_topic" directive, it must be 1 to 249 of a-z A-Z 0-9 . _ -, '
+    . 'not "." or "..", and not start with "__"';
+my $level = '"%s" is not built yet: the only level is "ring"';
+
+my @rows = (
+    [http => 'sparkngin_listen;', sprintf($number, 'sparkngin_listen'), 'sparkngin_listen 7001;'],
+    [http => 'sparkngin_listen 1 2 3 4;', sprintf($number, 'sparkngin_listen'), 'sparkngin_listen 1 feed=unix:/tmp/f insecure;'],
+    [http => 'sparkngin_listen 7001; sparkngin_listen 7002;', sprintf($duplicate, 'sparkngin_listen'), 'sparkngin_listen 7002;'],
+    [server => 'sparkngin_listen 7001;', sprintf($context, 'sparkngin_listen'), ''],
+    [location => 'sparkngin_listen 7001;', sprintf($context, 'sparkngin_listen'), ''],
+    [http => 'sparkngin_listen 0;', sprintf($address, '0'), 'sparkngin_listen 1;'],
+    [http => 'sparkngin_listen 65536;', sprintf($address, '65536'), 'sparkngin_listen 65535;'],
+    [http => 'sparkngin_listen 70a1;', sprintf($address, '70a1'), 'sparkngin_listen 7001;'],
+    [http => 'sparkngin_listen "";', sprintf($address, ''), 'sparkngin_listen "7001";'],
+    [http => 'sparkngin_listen 127.0.0.1;', sprintf($address, '127.0.0.1'), 'sparkngin_listen 127.0.0.1:7001;'],
+    [http => 'sparkngin_listen 127.0.0.1:;', sprintf($address, '127.0.0.1:'), 'sparkngin_listen 127.0.0.1:1;'],
+    [http => 'sparkngin_listen 127.0.0.256:1;', sprintf($address, '127.0.0.256:1'), 'sparkngin_listen 127.0.0.255:1;'],
+    [http => 'sparkngin_listen somewhere:7001;', sprintf($address, 'somewhere:7001'), 'sparkngin_listen localhost:7001;'],
+    [http => 'sparkngin_listen ::1:7001;', sprintf($address, '::1:7001'), 'sparkngin_listen [::1]:7001;'],
+    [http => 'sparkngin_listen unix:;', sprintf($address, 'unix:'), 'sparkngin_listen unix:live.sock;'],
+    [http => 'sparkngin_listen unix:/' . 'x' x 107 . ';', qr/^invalid value "\/x{63}\.\.\." in "sparkngin_listen" directive, it must be a path of at most 107 bytes of UTF-8, as sockets need$/,
+        'sparkngin_listen unix:/' . 'x' x 106 . ';'],
+    [http => 'sparkngin_listen *:7001;', sprintf($open, 'sparkngin_listen *:7001'), 'sparkngin_listen *:7001 insecure;'],
+    [http => 'sparkngin_listen 0.0.0.0:7001;', sprintf($open, 'sparkngin_listen 0.0.0.0:7001'), 'sparkngin_listen 0.0.0.0:7001 insecure;'],
+    [http => 'sparkngin_listen [::]:7001;', sprintf($open, 'sparkngin_listen [::]:7001'), 'sparkngin_listen [::]:7001 insecure;'],
+    [http => 'sparkngin_listen 192.0.2.1:7001;', sprintf($open, 'sparkngin_listen 192.0.2.1:7001'), 'sparkngin_listen 192.0.2.1:7001 insecure;'],
+    [http => 'sparkngin_listen 7001 secure;', 'invalid parameter "secure" in "sparkngin_listen" directive, it must be "feed=" or "insecure"',
+        'sparkngin_listen 7001 insecure;'],
+    [http => 'sparkngin_listen 7001 feed=127.0.0.1:7002;',
+        'a feed over TCP is not built yet, "feed=" in "sparkngin_listen 7001 feed=127.0.0.1:7002" must be "feed=unix:path"',
+        'sparkngin_listen 7001 feed=unix:feed.sock;'],
+    [http => 'sparkngin_listen 7001 feed=x;', 'invalid value "x" in "sparkngin_listen" directive, it must be "feed=unix:path"',
+        'sparkngin_listen 7001 feed=unix:x;'],
+
+    [http => 'sparkngin_buf_size 4x;', 'invalid value "4x" in "sparkngin_buf_size" directive, it must be a size like "512k" or "4m"',
+        'sparkngin_buf_size 4m;'],
+    [http => 'sparkngin_buf_size 0;', 'invalid value "0" in "sparkngin_buf_size" directive, it must be a size like "512k" or "4m"',
+        'sparkngin_buf_size 8m;'],
+    [http => 'sparkngin_buf_size 4m 4m;', sprintf($number, 'sparkngin_buf_size'), 'sparkngin_buf_size 4m;'],
+    [http => 'sparkngin_buf_size 4m; sparkngin_buf_size 4m;', sprintf($duplicate, 'sparkngin_buf_size'), 'sparkngin_buf_size 4m;'],
+    [server => 'sparkngin_buf_size 4m;', sprintf($context, 'sparkngin_buf_size'), ''],
+    [http => 'sparkngin_buf_size 511k;',
+        '"sparkngin_buf_size 511k" is too small for 2 worker processes, it must be 512k or more: 4 blocks of 64k for each',
+        'sparkngin_buf_size 512k;'],
+    [http => 'sparkngin_buf_size 1m; sparkngin_max_event 100k;',
+        '"sparkngin_buf_size 1m" is too small for 2 worker processes, it must be 2m or more: 4 blocks of 256k for each',
+        'sparkngin_buf_size 2m; sparkngin_max_event 100k;'],
+
+    [http => 'sparkngin_buf_path "";', 'invalid value "" in "sparkngin_buf_path" directive, it must be a directory whose "feed.sock" is a path of at most 107 bytes of UTF-8',
+        'sparkngin_buf_path ring;'],
+    [http => 'sparkngin_buf_path /' . 'y' x 97 . ';', qr/^invalid value "\/y{63}\.\.\." in "sparkngin_buf_path" directive, it must be a directory/,
+        'sparkngin_buf_path %%DIR%%/y/;'],
+    [http => 'sparkngin_buf_path a; sparkngin_buf_path b;', sprintf($duplicate, 'sparkngin_buf_path'), 'sparkngin_buf_path b;'],
+    [server => 'sparkngin_buf_path a;', sprintf($context, 'sparkngin_buf_path'), ''],
+
+    [http => 'sparkngin_overflow drop;', 'invalid value "drop" in "sparkngin_overflow" directive, it must be "overwrite" or "reject"',
+        'sparkngin_overflow overwrite;'],
+    [http => 'sparkngin_overflow reject;', '"sparkngin_overflow reject" needs a "sparkngin_subscriber": without one nothing ever frees a block',
+        "sparkngin_overflow reject; $sub"],
+    [http => "$sub sparkngin_overflow reject; sparkngin_overflow reject;", sprintf($duplicate, 'sparkngin_overflow'), "$sub sparkngin_overflow reject;"],
+    [location => 'sparkngin_overflow overwrite;', sprintf($context, 'sparkngin_overflow'), ''],
+
+    [http => 'sparkngin_subscriber;', sprintf($number, 'sparkngin_subscriber'), $sub],
+    [http => 'sparkngin_subscriber "a b";', 'invalid value "a b" in "sparkngin_subscriber" directive, it must be 1 to 63 letters, digits, ".", "_" or "-"',
+        'sparkngin_subscriber a.b_c-9;'],
+    [http => 'sparkngin_subscriber ' . 'n' x 64 . ';', 'invalid value "' . 'n' x 64 . '" in "sparkngin_subscriber" directive, it must be 1 to 63 letters, digits, ".", "_" or "-"',
+        'sparkngin_subscriber ' . 'n' x 63 . ';'],
+    [http => 'sparkngin_subscriber a key=a.pub;', '"key=" in "sparkngin_subscriber a key=a.pub" is not built yet: subscribers connect through a unix socket',
+        'sparkngin_subscriber a;'],
+    [http => 'sparkngin_subscriber a b;', 'invalid parameter "b" in "sparkngin_subscriber" directive, it must be "key="', 'sparkngin_subscriber a; sparkngin_subscriber b;'],
+    [http => 'sparkngin_subscriber a; sparkngin_subscriber a;', 'duplicate subscriber "a"', 'sparkngin_subscriber a; sparkngin_subscriber A;'],
+    [http => join(' ', map "sparkngin_subscriber s$_;", 1 .. 5), 'too many "sparkngin_subscriber" directives, there must be 4 at most',
+        join(' ', map "sparkngin_subscriber s$_;", 1 .. 4)],
+    [server => $sub, sprintf($context, 'sparkngin_subscriber'), ''],
+
+    (map { my $place = $_; (
+        [$place => 'sparkngin_ack disk;', sprintf($level, 'sparkngin_ack disk'), 'sparkngin_ack ring;'],
+        [$place => 'sparkngin_ack kafka timeout=1s;', sprintf($level, 'sparkngin_ack kafka timeout=1s'), 'sparkngin_ack ring timeout=1s;'],
+        [$place => 'sparkngin_ack ring max=kafka;', sprintf($level, 'sparkngin_ack ring max=kafka'), 'sparkngin_ack ring timeout=5s max=ring;'],
+        [$place => 'sparkngin_ack ring max=tape;', 'invalid value "tape" in "sparkngin_ack" directive, it must be "max=ring", "max=disk" or "max=kafka"', 'sparkngin_ack ring max=ring;'],
+        [$place => 'sparkngin_ack tape;', 'invalid value "tape" in "sparkngin_ack" directive, it must be "ring", "disk" or "kafka"', 'sparkngin_ack ring;'],
+        [$place => 'sparkngin_ack ring timeout=soon;', 'invalid value "soon" in "sparkngin_ack" directive, it must be a time like "100ms" or "5s"', 'sparkngin_ack ring timeout=100ms;'],
+        [$place => 'sparkngin_ack ring after=5s;', 'invalid parameter "after=5s" in "sparkngin_ack" directive, it must be "timeout=" or "max="', 'sparkngin_ack ring timeout=5s;'],
+        [$place => 'sparkngin_ack ring; sparkngin_ack ring;', sprintf($duplicate, 'sparkngin_ack'), 'sparkngin_ack ring;'],
+
+        [$place => 'sparkngin_topic;', sprintf($number, 'sparkngin_topic'), 'sparkngin_topic a;'],
+        [$place => 'sparkngin_topic "a b";', sprintf($topic, 'a b'), 'sparkngin_topic a-b;'],
+        [$place => 'sparkngin_topic "";', sprintf($topic, ''), 'sparkngin_topic a;'],
+        [$place => 'sparkngin_topic ..;', sprintf($topic, '..'), 'sparkngin_topic ...;'],
+        [$place => 'sparkngin_topic __a;', sprintf($topic, '__a'), 'sparkngin_topic _a;'],
+        [$place => 'sparkngin_topic $nothing_of_this_name;', 'no file and line: unknown "nothing_of_this_name" variable', 'sparkngin_topic web-$server_name;'],
+        [$place => 'sparkngin_topic a; sparkngin_topic a;', sprintf($duplicate, 'sparkngin_topic'), 'sparkngin_topic a;'],
+
+        [$place => 'sparkngin_receipt yes;', 'invalid value "yes" in "sparkngin_receipt" directive, it must be "on" or "off"', 'sparkngin_receipt on;'],
+        [$place => 'sparkngin_receipt on off;', sprintf($number, 'sparkngin_receipt'), 'sparkngin_receipt off;'],
+        [$place => 'sparkngin_receipt on; sparkngin_receipt on;', sprintf($duplicate, 'sparkngin_receipt'), 'sparkngin_receipt on;'],
+
+        [$place => 'sparkngin_max_event -1;', 'invalid value "-1" in "sparkngin_max_event" directive, it must be a size like "512k" or "4m"', 'sparkngin_max_event 1;'],
+        [$place => 'sparkngin_max_event 2097153;', 'invalid value "2097153" in "sparkngin_max_event" directive, it must be 2m or less: an event has to fit twice into a block, and blocks have 4m at most', 'sparkngin_max_event 2m;'],
+        [$place => 'sparkngin_max_event 1k; sparkngin_max_event 1k;', sprintf($duplicate, 'sparkngin_max_event'), 'sparkngin_max_event 1k;'],
+    ) } qw(http server location)),
+
+    [http => 'sparkngin_max_pending 0;', 'invalid value "0" in "sparkngin_max_pending" directive, it must be a number, 1 or more', 'sparkngin_max_pending 1;'],
+    [http => 'sparkngin_max_pending +5;', 'invalid value "+5" in "sparkngin_max_pending" directive, it must be a number, 1 or more', 'sparkngin_max_pending 5;'],
+    [http => 'sparkngin_max_pending 1; sparkngin_max_pending 1;', sprintf($duplicate, 'sparkngin_max_pending'), 'sparkngin_max_pending 1;'],
+    [server => 'sparkngin_max_pending 1;', sprintf($context, 'sparkngin_max_pending'), ''],
+
+    [http => 'sparkngin_sync_interval 100;', undef, 'sparkngin_sync_interval 100s;'],
+    [http => 'sparkngin_sync_interval 1ns;', 'invalid value "1ns" in "sparkngin_sync_interval" directive, it must be a time like "100ms" or "5s"', 'sparkngin_sync_interval 1ms;'],
+    [http => 'sparkngin_sync_interval 0;', 'invalid value "0" in "sparkngin_sync_interval" directive, it must be a time like "100ms" or "5s"', 'sparkngin_sync_interval 1;'],
+    [http => 'sparkngin_sync_interval 1s; sparkngin_sync_interval 1s;', sprintf($duplicate, 'sparkngin_sync_interval'), 'sparkngin_sync_interval 1s;'],
+    [location => 'sparkngin_sync_interval 1s;', sprintf($context, 'sparkngin_sync_interval'), ''],
+
+    [http => 'sparkngin_gzip 9;', 'invalid value "9" in "sparkngin_gzip" directive, it must be "on" or "off"', 'sparkngin_gzip on;'],
+    [http => 'sparkngin_gzip on; sparkngin_gzip off;', sprintf($duplicate, 'sparkngin_gzip'), 'sparkngin_gzip off;'],
+    [server => 'sparkngin_gzip on;', sprintf($context, 'sparkngin_gzip'), ''],
+
+    [http => 'sparkngin_format x;', 'invalid value "x" in "sparkngin_format" directive, it must be "json", "plain", "binary" or "envelope"', 'sparkngin_format json;'],
+    [http => 'sparkngin_format JSON;', 'invalid value "JSON" in "sparkngin_format" directive, it must be "json", "plain", "binary" or "envelope"', 'sparkngin_format envelope;'],
+    [http => 'sparkngin_format plain "";', 'invalid value "" in "sparkngin_format" directive, it must be 1 to 16 bytes and not begin with one of \\ - x 0-9 A-F, which escapes are made of', q(sparkngin_format plain '|';)],
+    [http => q(sparkngin_format plain '-';), 'invalid value "-" in "sparkngin_format" directive, it must be 1 to 16 bytes and not begin with one of \\ - x 0-9 A-F, which escapes are made of', q(sparkngin_format binary '-';)],
+    [http => 'sparkngin_format plain a b;', sprintf($number, 'sparkngin_format'), 'sparkngin_format plain a;'],
+    [http => 'sparkngin_format json; sparkngin_format json;', sprintf($duplicate, 'sparkngin_format'), 'sparkngin_format json;'],
+    [location => 'sparkngin_format json;', sprintf($context, 'sparkngin_format'), ''],
+
+    [http => 'sparkngin_fields;', sprintf($number, 'sparkngin_fields'), 'sparkngin_fields %topic%;'],
+    [http => 'sparkngin_fields topic;', 'invalid value "topic" in "sparkngin_fields" directive, it must be "%name%"', 'sparkngin_fields %topic% %anything_else%;'],
+    [http => 'sparkngin_fields %topic% %%;', 'invalid value "%%" in "sparkngin_fields" directive, it must be "%name%"', 'sparkngin_fields %topic% %cookie_a%;'],
+    [http => 'sparkngin_fields %ip% %topic% %ip%;', '"%ip%" stands in the list twice, it must stand there once, in "sparkngin_fields" directive', 'sparkngin_fields %ip% %topic% %sg%;'],
+    [http => 'sparkngin_fields %timestamp%;', '"%timestamp%" could mean two fields, it must be "%time_stamp%" (receipt) or "%submitted_timestamp%" (the client\'s), in "sparkngin_fields" directive',
+        'sparkngin_fields %time_stamp% %submitted_timestamp%;'],
+    [http => 'sparkngin_fields %ip%; sparkngin_fields %ip%;', sprintf($duplicate, 'sparkngin_fields'), 'sparkngin_fields %ip%;'],
+    [server => 'sparkngin_fields %ip%;', sprintf($context, 'sparkngin_fields'), ''],
+
+    [location => 'sparkngin_root_loc;', sprintf($duplicate, 'sparkngin_root_loc'), ''],
+    [server => 'sparkngin_root_loc;', sprintf($context, 'sparkngin_root_loc'), 'location = /x/log { sparkngin_root_loc; }'],
+    [http => 'sparkngin_root_loc;', sprintf($context, 'sparkngin_root_loc'), ''],
+    [server => 'location /x/ { sparkngin_root_loc on; }', sprintf($number, 'sparkngin_root_loc'), 'location /x/ { sparkngin_root_loc; }'],
+    [server => 'location /x/ { if ($arg_a) { sparkngin_root_loc; } }', sprintf($context, 'sparkngin_root_loc'), 'location /x/ { if ($arg_a) { return 204; } sparkngin_root_loc; }'],
+
+    [http => 'sparkngin_curve_key curve.key;', '"sparkngin_curve_key curve.key" is not built yet: there is no CURVE on the sockets', ''],
+    [server => 'sparkngin_curve_key curve.key;', sprintf($context, 'sparkngin_curve_key'), ''],
+);
+
+sub judged {
+    my ($place, $text, %more) = @_;
+    my %part = (http => '', server => '', location => 'sparkngin_root_loc;', %more);
+    $part{http} .= 'sparkngin_buf_path %%DIR%%/ring;' if $text !~ /buf_path/ || $place ne 'http';
+    $part{$place} .= " $text";
+    $t->conf(%part);
+    my ($code, $said) = $t->check;
+    my @emerg = map { s/^nginx: \[emerg\] //r } grep { /\[emerg\]/ } split /\n/, $said;
+    s{ in \S+/nginx\.conf:\d+$}{} or $_ = "no file and line: $_" for @emerg;
+    return $code == 0 ? 'accepted' : join "\n", @emerg;
+}
+
+for my $row (@rows) {
+    my ($place, $wrong, $error, $twin) = @$row;
+    my $shown = length $wrong > 60 ? substr($wrong, 0, 60) . '...' : $wrong;
+    if (!defined $error) { is(judged($place, $wrong), 'accepted', "$place: $shown") }
+    elsif (ref $error) { like(judged($place, $wrong), $error, "$place: $shown") }
+    else { is(judged($place, $wrong), $error, "$place: $shown") }
+    is(judged($place, $twin), 'accepted', "$place: but \"" . substr($twin, 0, 60) . '"');
+}
+
+# What depends on directives that stand elsewhere, and what they are merged with.
+
+sub whole {
+    my ($text) = @_;
+    $t->conf(whole => "%%GLOBALS%%\nevents { }\n$text");
+    my ($code, $said) = $t->check;
+    return $code == 0 ? 'accepted' : $said;
+}
+
+my $server = 'server { listen 127.0.0.1:%%PORT%%; location /sn/ { sparkngin_root_loc; } }';
+my $processes = qr/too small for (\d+) worker processes/;
+{
+    $t->conf(workers => 'auto', http => 'sparkngin_buf_path ring; sparkngin_buf_size 64k;', location => 'sparkngin_root_loc;');
+    my ($code, $said) = $t->check;
+    my $cores = `nproc --all` + 0;
+    is($said =~ $processes && $1, $cores, '"worker_processes auto" is counted in cores');
+}
+{
+    my $late = $t->conf(workers => 1, http => 'sparkngin_buf_path ring; sparkngin_buf_size 256k;', location => 'sparkngin_root_loc;');
+    my ($code) = $t->check;
+    is($code, 0, 'a buffer of four blocks is enough for one worker');
+    my $text = $t->read_file($late);
+    $text =~ s/^worker_processes 1;//m or die;
+    $t->write_file($late, "$text\nworker_processes 8;\n");
+    (my $failed, my $said) = $t->check;
+    is($said =~ $processes && $1, 8, 'and too small for eight, also where they are told behind http');
+    like($said, qr{nginx\.conf:\d+\n}, 'with the place of sparkngin_buf_size');
+}
+{
+    my $inner = 'sparkngin_max_event 2m; server { listen 127.0.0.1:%%PORT%%; location /sn/ { sparkngin_max_event 1k; sparkngin_root_loc; } }';
+    is(whole("http { %%HTTP%% sparkngin_buf_path ring; sparkngin_buf_size 512k; $inner }"), 'accepted', 'only events that some location takes count for the block size');
+    like(whole("http { %%HTTP%% sparkngin_buf_path ring; sparkngin_buf_size 31m; sparkngin_max_event 2m; $server }"),
+        qr/it must be 32m or more: 4 blocks of 4m for each/, 'the largest block has 4m');
+}
+{
+    is(whole("http { %%HTTP%% sparkngin_buf_path %%DIR%%/unused; server { listen 127.0.0.1:%%PORT%%; } }"), 'accepted', 'without sparkngin_root_loc');
+    ok(!-e $t->path('unused'), 'the directory is not even made');
+    is(whole("http { %%HTTP%% sparkngin_buf_path %%DIR%%/used; $server }"), 'accepted', 'with it');
+    ok(-d $t->path('used'), 'nginx makes the directory, also when it only tests');
+    is((stat $t->path('used'))[2] & 07777, 0700, 'for its user alone');
+    is(join(',', glob $t->path('used') . '/*'), '', 'and nothing in it');
+    is((getpwuid((stat _)[4]))[0], $> == 0 ? 'www-data' : (getpwuid $>)[0], 'whom it belongs to');
+}
+{
+    is(whole("http { %%HTTP%% sparkngin_buf_path %%DIR%%/used; $sub server { listen 127.0.0.1:%%PORT%%; location / { limit_except GET { deny all; } sparkngin_root_loc; } } }"),
+        'accepted', 'limit_except beside sparkngin_root_loc');
+    is(whole("http { %%HTTP%% sparkngin_buf_path %%DIR%%/used; } "), 'accepted', 'an http without a server');
+}
+is(whole(''), 'accepted', 'no http at all');
+
+$t->finish;
