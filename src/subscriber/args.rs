@@ -1,0 +1,186 @@
+//! What can be typed. Only the shape is checked here; what it means, and whether it may be, is `config.rs`'s.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Everything after the program's name.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sparkngin",
+    about = "Takes events from nginx's ring and puts them into Kafka",
+    disable_version_flag = true,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "Examples:\n  \
+        sparkngin mock-kafka --port 9092\n      \
+            a Kafka to play with, gone when it ends\n  \
+        sparkngin subscribe --feed ipc:///var/lib/nginx/sparkngin/feed.sock --kafka 127.0.0.1:9092\n      \
+            from nginx's ring to Kafka, until TERM\n  \
+        sparkngin tail\n      \
+            see the events go by, without acknowledging any\n  \
+        sparkngin ring status /var/lib/nginx/sparkngin\n      \
+            what the ring holds, and who holds it\n\n\
+        `sparkngin COMMAND --help` says more about each."
+)]
+pub struct Cli {
+    /// Print the versions of this program, librdkafka and libzmq
+    #[arg(long, short = 'V', global = false)]
+    pub version: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// One subcommand each.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Take the feed of one or many nginx and produce to Kafka, acknowledging what Kafka has
+    Subscribe(Box<Subscribe>),
+    /// Show live events as they are published: nothing is acknowledged, some may be missed
+    Tail(Tail),
+    /// Look into a ring directory, in use or left behind; reads only
+    #[command(subcommand)]
+    Ring(Ring),
+    /// Run librdkafka's mock cluster: a Kafka for trying things out, in memory only
+    MockKafka(MockKafka),
+}
+
+/// `sparkngin subscribe`.
+#[derive(Debug, Default, Args)]
+#[command(after_help = "How it behaves:\n  \
+    An event counts as delivered when Kafka reported it (acks=all); only then the ring may forget it.\n  \
+    Kafka or nginx may be away: it waits, says so, and goes on by itself.\n  \
+    TERM or INT: takes nothing more, waits 5 s at most for reports, acknowledges, leaves; what is\n  \
+    unreported stays in the ring.\n  \
+    Each record carries the header `sg` = region-stream-seq: a repeated `sg` in a partition is a duplicate.\n\n\
+    Examples:\n  \
+    sparkngin subscribe --feed ipc:///var/lib/nginx/sparkngin/feed.sock --kafka 127.0.0.1:9092\n  \
+    sparkngin subscribe --feed ipc:///run/a/feed.sock --feed ipc:///run/b/feed.sock --kafka k1:9092,k2:9092 \\\n      \
+        --topics 'orders,~clicks\\..*' --record-key id -X security.protocol=ssl\n  \
+    sparkngin subscribe --feed ipc:///run/sn/feed.sock --lines -\n      \
+        no broker: every event a line on stdout\n\n\
+    Exit codes: 0 asked to end, 2 wrong configuration, 3 another subscriber of this name took over.")]
+pub struct Subscribe {
+    /// Where nginx publishes its feed: ipc:///DIR/feed.sock (repeat it for many nginx)
+    #[arg(long, value_name = "ENDPOINT")]
+    pub feed: Vec<String>,
+    /// Kafka's bootstrap servers: host:port,host:port
+    #[arg(long, value_name = "SERVERS")]
+    pub kafka: Option<String>,
+    /// In place of Kafka: write each event's value as a line to FILE, `-` is stdout
+    #[arg(long, value_name = "FILE")]
+    pub lines: Option<String>,
+    /// The subscriber's name, as `sparkngin_subscriber` in nginx names it [default: kafka]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Bytes of events taken but not yet acknowledged, for each feed: 64k to 64m [default: 8m]
+    #[arg(long, value_name = "SIZE")]
+    pub window: Option<String>,
+    /// A property of librdkafka, passed on as it is (repeat it)
+    #[arg(short = 'X', value_name = "PROPERTY=VALUE")]
+    pub property: Vec<String>,
+    /// Topics that events may go to: names and ~regex (of the whole name), joined by commas
+    /// [default: all that exist and do not start with `_`]
+    #[arg(long, value_name = "LIST")]
+    pub topics: Option<String>,
+    /// How long events wait for a listed topic that is missing or forbidden, before they go to the
+    /// dead letter [default: 5m]
+    #[arg(long, value_name = "TIME")]
+    pub topic_grace: Option<String>,
+    /// Make missing topics, with the broker's defaults; 1,000 at most
+    #[arg(long)]
+    pub create_topics: bool,
+    /// Where events go that Kafka refuses for good: topic:NAME or file:PATH
+    /// [default: topic:sparkngin.dead]
+    #[arg(long, value_name = "PLACE")]
+    pub dead_letter: Option<String>,
+    /// The field whose value is the record's key [default: none, records are spread]
+    #[arg(long, value_name = "FIELD")]
+    pub record_key: Option<String>,
+    /// The record's value: json, plain, binary or envelope [default: json]
+    #[arg(long)]
+    pub format: Option<String>,
+    /// What stands between fields in `--format plain` [default: a space]
+    #[arg(long, value_name = "TEXT")]
+    pub delimiter: Option<String>,
+    /// The fields in the value, as '%ip% %topic% %data%' [default: all]
+    #[arg(long, value_name = "LIST")]
+    pub fields: Option<String>,
+    /// The record's time: received, or submitted (kept within receipt -7 days/+1 hour)
+    /// [default: received]
+    #[arg(long, value_name = "WHICH")]
+    pub timestamp: Option<String>,
+    /// Where /healthz, /readyz and /metrics are answered, or `off`; port 0 picks one
+    /// [default: 127.0.0.1:7010]
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<String>,
+    /// What is written to stderr: auto (a progress line on a terminal, else text), text or json
+    /// [default: auto]
+    #[arg(long, value_name = "FORM")]
+    pub log: Option<String>,
+}
+
+/// `sparkngin tail`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    sparkngin tail\n  \
+    sparkngin tail --topic clicks --json | jq .payload\n\n\
+    The live port promises nothing: who must not miss an event is a named subscriber (`sparkngin subscribe`).")]
+pub struct Tail {
+    /// nginx's live endpoint (`sparkngin_listen`)
+    #[arg(default_value = "tcp://127.0.0.1:7000")]
+    pub live: String,
+    /// Only topics that start with this
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub topic: String,
+    /// One JSON object a line: {"topic": ..., "payload": ...}
+    #[arg(long)]
+    pub json: bool,
+    /// End after so many events
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+}
+
+/// `sparkngin ring`.
+#[derive(Debug, Subcommand)]
+pub enum Ring {
+    /// Show the books: blocks, streams, and for each subscriber what is acknowledged and what is not
+    Status {
+        /// The directory in `sparkngin_buf_path`
+        dir: PathBuf,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print each record still there as a JSON line: id, received, event
+    Dump {
+        /// The directory in `sparkngin_buf_path`
+        dir: PathBuf,
+        /// The record's bytes in hex, as they lie in the ring, in place of the event
+        #[arg(long)]
+        raw: bool,
+        /// Only records that this subscriber has not acknowledged
+        #[arg(long, value_name = "NAME")]
+        unacked: Option<String>,
+    },
+}
+
+/// `sparkngin mock-kafka`.
+#[derive(Debug, Args)]
+#[command(after_help = "It is no real Kafka: it keeps everything in memory, forgets what is beyond 5 MB \
+    a partition, checks little, and is gone when it ends.\n\n\
+    Example:\n  \
+    sparkngin mock-kafka --port 9092 &\n  \
+    kcat -b 127.0.0.1:9092 -t clicks -C")]
+pub struct MockKafka {
+    /// The port on 127.0.0.1 that clients begin with; 0 picks one
+    #[arg(long, default_value_t = 9092)]
+    pub port: u16,
+    /// Brokers in the cluster
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub brokers: u8,
+    /// Topics made at the start (repeat it), with 4 partitions each
+    #[arg(long, value_name = "NAME")]
+    pub topic: Vec<String>,
+}

@@ -1,0 +1,503 @@
+//! What was given to a producer, in order, until it is reported; and what to do when the producer fails.
+//!
+//! ```text
+//!            fault, fatal                  all reported            rested
+//!   Sending -------------> Collecting ----------------> Resting ----------> Sending (a new producer)
+//! ```
+//!
+//! While collecting nothing is handed over. Then everything without a report of success goes out again, in order, from
+//! the oldest. A broker refuses a whole batch for one bad record: so after a refusal each record up to the last refused
+//! one travels in a batch of its own, and only what is refused there, alone, is poison. Pure: no producer, no clock.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// A message's number: the producer's reports carry it.
+pub type Ticket = u64;
+
+/// The first pause before a new producer, when the last one brought nothing through; doubled up to [`LONGEST`].
+const SHORTEST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(10);
+/// The pause when something went through: enough that a refusal in every batch is no busy loop.
+const BREATH: Duration = Duration::from_millis(10);
+
+/// How records are put into batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Batching {
+    /// As many as there are.
+    Many,
+    /// One record a batch.
+    Single,
+}
+
+/// Why a record was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Whose fault it is.
+    pub blame: Blame,
+    /// Kafka's or librdkafka's words.
+    pub text: String,
+}
+
+/// Whose fault a failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// Some record of the batch can never be stored: alone it is poison.
+    Record,
+    /// The topic is missing or forbidden: the record waits.
+    Topic,
+    /// The broker refused, and it is not known why: sent again, poison only after `patience` alone.
+    Broker,
+    /// It went down with another one, or with the connection: sent again.
+    Circumstance,
+}
+
+/// What is found when all reports are in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// This one was refused alone, for good.
+    Poison(Ticket, String),
+    /// This one's topic refuses it.
+    Topic(Ticket, String),
+}
+
+/// What the owner has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Hand over what [`Backlog::next`] gives.
+    Send,
+    /// Purge the producer's queue and collect its reports.
+    Collect,
+    /// All reports are in: ask for [`Backlog::findings`].
+    Judge,
+    /// Nothing until then.
+    Rest(Instant),
+    /// Make a new producer that batches so, then [`Backlog::begin`].
+    Replace(Batching),
+}
+
+#[derive(Debug)]
+struct Entry<M> {
+    message: M,
+    state: State,
+    /// Since when the broker refuses it alone without saying that it is the record's fault.
+    refused: Option<Instant>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    Held,
+    Out,
+    Done,
+    Failed(Fault),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Sending,
+    Collecting,
+    Resting(Instant),
+}
+
+/// The messages, oldest first.
+#[derive(Debug)]
+pub struct Backlog<M> {
+    first: Ticket,
+    entries: VecDeque<Entry<M>>,
+    next: Ticket,
+    out: usize,
+    phase: Phase,
+    /// One record a batch up to this ticket.
+    single: Option<Ticket>,
+    failures: u32,
+    progress: bool,
+    patience: Duration,
+    again: u64,
+}
+
+impl<M> Backlog<M> {
+    /// An empty one. `patience`: how long a record that the broker refuses alone, for a reason that need not be the
+    /// record's, is tried again.
+    pub fn new(patience: Duration) -> Backlog<M> {
+        Backlog {
+            first: 0,
+            entries: VecDeque::new(),
+            next: 0,
+            out: 0,
+            phase: Phase::Sending,
+            single: None,
+            failures: 0,
+            progress: false,
+            patience,
+            again: 0,
+        }
+    }
+
+    /// True if new messages may be pushed: everything older was handed over.
+    pub fn has_room(&self) -> bool {
+        self.phase == Phase::Sending && self.single.is_none() && self.next == self.end()
+    }
+
+    /// Messages without a report.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Messages that the producer has and has not reported.
+    pub fn out(&self) -> usize {
+        self.out
+    }
+
+    /// Messages that were given to a producer more than once.
+    pub fn again(&self) -> u64 {
+        self.again
+    }
+
+    /// Puts a message behind all others.
+    pub fn push(&mut self, message: M) -> Ticket {
+        self.entries.push_back(Entry { message, state: State::Held, refused: None });
+        self.end() - 1
+    }
+
+    /// What to do now.
+    pub fn step(&mut self, now: Instant) -> Step {
+        match self.phase {
+            Phase::Collecting if self.out > 0 => Step::Collect,
+            Phase::Collecting => Step::Judge,
+            Phase::Resting(until) if now < until => Step::Rest(until),
+            Phase::Resting(_) => Step::Replace(self.batching()),
+            Phase::Sending if self.single.is_some_and(|last| self.next > last) && self.out == 0 => {
+                self.single = None;
+                Step::Replace(Batching::Many)
+            }
+            Phase::Sending => Step::Send,
+        }
+    }
+
+    /// The message to hand over next, if there is one to be handed over now.
+    pub fn next(&mut self) -> Option<(Ticket, &mut M)> {
+        if self.phase != Phase::Sending || self.single.is_some_and(|last| self.next > last) {
+            return None;
+        }
+        let ticket = self.next;
+        self.entry(ticket).map(|entry| (ticket, &mut entry.message))
+    }
+
+    /// The producer has the message that [`Backlog::next`] gave.
+    pub fn handed(&mut self, ticket: Ticket) {
+        if let Some(entry) = self.entry(ticket) {
+            entry.state = State::Out;
+            self.out += 1;
+        }
+        self.go_on();
+    }
+
+    /// The message that [`Backlog::next`] gave is not sent at all: the owner has other plans for it.
+    pub fn withdraw(&mut self, ticket: Ticket) {
+        if let Some(entry) = self.entry(ticket) {
+            entry.state = State::Done;
+        }
+        self.go_on();
+        self.trim();
+    }
+
+    /// A message by its ticket.
+    pub fn message(&mut self, ticket: Ticket) -> Option<&mut M> {
+        self.entry(ticket).map(|entry| &mut entry.message)
+    }
+
+    /// A report. After success the message is given to `settle` and forgotten.
+    pub fn report(&mut self, ticket: Ticket, outcome: Result<(), Fault>, settle: impl FnOnce(&M)) {
+        let Some(entry) = self.entry(ticket) else { return };
+        if entry.state != State::Out {
+            return;
+        }
+        match outcome {
+            Ok(()) => {
+                entry.state = State::Done;
+                settle(&entry.message);
+                self.progress = true;
+                self.out -= 1;
+                self.trim();
+            }
+            Err(fault) => {
+                entry.state = State::Failed(fault);
+                self.out -= 1;
+                self.fail();
+            }
+        }
+    }
+
+    /// The producer will bring nothing more through.
+    pub fn fail(&mut self) {
+        if self.phase == Phase::Sending {
+            self.phase = Phase::Collecting;
+        }
+    }
+
+    /// Reports of these will not come: they count as failed by circumstance.
+    pub fn give_up_waiting(&mut self) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.state == State::Out) {
+            let text = "no report came".to_owned();
+            entry.state = State::Failed(Fault { blame: Blame::Circumstance, text });
+        }
+        self.out = 0;
+    }
+
+    /// Judges the failures, when [`Step::Judge`] says so. What failed goes out again after a rest, unless the owner
+    /// changes or withdraws it.
+    pub fn findings(&mut self, now: Instant) -> Vec<Finding> {
+        let alone = self.single.is_some();
+        let mut found = Vec::new();
+        let mut last_refused = None;
+        for (ticket, entry) in (self.first..).zip(&mut self.entries) {
+            let State::Failed(fault) = &entry.state else { continue };
+            let poison = match fault.blame {
+                Blame::Record => alone,
+                Blame::Broker if alone => {
+                    now.duration_since(*entry.refused.get_or_insert(now)) >= self.patience
+                }
+                _ => false,
+            };
+            if poison {
+                found.push(Finding::Poison(ticket, fault.text.clone()));
+            } else if fault.blame == Blame::Topic {
+                found.push(Finding::Topic(ticket, fault.text.clone()));
+            }
+            if matches!(fault.blame, Blame::Record | Blame::Broker) {
+                last_refused = Some(ticket);
+            }
+            self.again += 1;
+            entry.state = State::Held;
+        }
+        let decided = found.iter().any(|f| matches!(f, Finding::Poison(..)));
+        self.rest(now, decided);
+        self.single = self.single.max(last_refused);
+        self.next = self.first;
+        self.skip_done();
+        found
+    }
+
+    /// The owner made the new producer.
+    pub fn begin(&mut self) {
+        self.phase = Phase::Sending;
+        self.progress = false;
+    }
+
+    /// How the producer should batch.
+    pub fn batching(&self) -> Batching {
+        if self.single.is_some() { Batching::Single } else { Batching::Many }
+    }
+
+    /// Producers in a row that brought nothing through.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    fn rest(&mut self, now: Instant, decided: bool) {
+        let pause = if self.progress || decided {
+            self.failures = 0;
+            BREATH
+        } else {
+            self.failures += 1;
+            LONGEST.min(SHORTEST * 2u32.pow(self.failures.min(8) - 1))
+        };
+        self.phase = Phase::Resting(now + pause);
+    }
+
+    fn end(&self) -> Ticket {
+        self.first + self.entries.len() as u64
+    }
+
+    fn entry(&mut self, ticket: Ticket) -> Option<&mut Entry<M>> {
+        self.entries.get_mut(ticket.checked_sub(self.first)? as usize)
+    }
+
+    fn go_on(&mut self) {
+        self.next += 1;
+        self.skip_done();
+    }
+
+    fn skip_done(&mut self) {
+        while self.entry(self.next).is_some_and(|entry| entry.state == State::Done) {
+            self.next += 1;
+        }
+    }
+
+    fn trim(&mut self) {
+        while self.entries.front().is_some_and(|entry| entry.state == State::Done) {
+            self.entries.pop_front();
+            self.first += 1;
+        }
+        self.next = self.next.max(self.first);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(blame: Blame) -> Result<(), Fault> {
+        Err(Fault { blame, text: "no".into() })
+    }
+
+    /// A backlog of `n` messages that are all with the producer.
+    fn sent(n: u64) -> Backlog<u64> {
+        let mut backlog = Backlog::new(Duration::from_secs(60));
+        for message in 0..n {
+            backlog.push(message);
+        }
+        send_all(&mut backlog);
+        backlog
+    }
+
+    fn send_all(backlog: &mut Backlog<u64>) -> Vec<u64> {
+        let mut sent = Vec::new();
+        while let Some((ticket, message)) = backlog.next() {
+            sent.push(*message);
+            backlog.handed(ticket);
+        }
+        sent
+    }
+
+    fn judged(backlog: &mut Backlog<u64>, now: Instant) -> Vec<Finding> {
+        assert_eq!(backlog.step(now), Step::Judge);
+        backlog.findings(now)
+    }
+
+    fn renewed(backlog: &mut Backlog<u64>, now: Instant) -> Batching {
+        let Step::Rest(until) = backlog.step(now) else { panic!("no rest") };
+        let Step::Replace(batching) = backlog.step(until) else { panic!("no new producer") };
+        backlog.begin();
+        batching
+    }
+
+    #[test]
+    fn messages_leave_when_they_are_reported_and_room_is_only_behind_all_of_them() {
+        let mut backlog = sent(3);
+        assert!(backlog.has_room());
+        let mut seen = Vec::new();
+        for ticket in [1, 0, 2] {
+            backlog.report(ticket, Ok(()), |m| seen.push(*m));
+        }
+        assert_eq!((seen, backlog.len()), (vec![1, 0, 2], 0));
+        backlog.push(7);
+        assert!(!backlog.has_room(), "the producer did not take it yet");
+        backlog.report(3, Ok(()), |_| panic!("it is not out"));
+    }
+
+    #[test]
+    fn a_failure_stops_sending_until_every_report_is_in_then_all_unreported_go_again_in_order() {
+        let now = Instant::now();
+        let mut backlog = sent(5);
+        backlog.report(3, fault(Blame::Circumstance), |_| ());
+        backlog.push(9);
+        assert_eq!(backlog.next(), None);
+        assert_eq!(backlog.step(now), Step::Collect);
+        backlog.report(0, Ok(()), |_| ());
+        backlog.report(2, Ok(()), |_| ());
+        for ticket in [1, 4] {
+            backlog.report(ticket, fault(Blame::Circumstance), |_| ());
+        }
+        assert_eq!(judged(&mut backlog, now), []);
+        assert_eq!(renewed(&mut backlog, now), Batching::Many);
+        assert_eq!(send_all(&mut backlog), [1, 3, 4, 9]);
+    }
+
+    #[test]
+    fn only_what_is_refused_alone_is_poison_and_the_others_follow_in_order() {
+        let now = Instant::now();
+        let mut backlog = sent(6);
+        backlog.report(0, Ok(()), |_| ());
+        for ticket in 1..4 {
+            backlog.report(ticket, fault(Blame::Record), |_| ());
+        }
+        for ticket in 4..6 {
+            backlog.report(ticket, fault(Blame::Circumstance), |_| ());
+        }
+        assert_eq!(judged(&mut backlog, now), [], "three in one batch: nobody knows which");
+        assert_eq!(renewed(&mut backlog, now), Batching::Single);
+        assert_eq!(send_all(&mut backlog), [1, 2, 3], "and no further than the refused batch");
+        backlog.report(1, Ok(()), |_| ());
+        backlog.report(2, fault(Blame::Record), |_| ());
+        backlog.report(3, fault(Blame::Circumstance), |_| ());
+        assert_eq!(judged(&mut backlog, now), [Finding::Poison(2, "no".into())]);
+        assert_eq!(renewed(&mut backlog, now), Batching::Single);
+        let (ticket, _) = backlog.next().unwrap();
+        assert_eq!(ticket, 2);
+        backlog.withdraw(2);
+        assert_eq!(send_all(&mut backlog), [3]);
+        backlog.report(3, Ok(()), |_| ());
+        assert_eq!(backlog.step(now), Step::Replace(Batching::Many), "past the batch, no pause");
+        backlog.begin();
+        assert_eq!(send_all(&mut backlog), [4, 5]);
+        assert!(backlog.has_room());
+    }
+
+    #[test]
+    fn a_refusal_of_unknown_cause_is_poison_only_after_its_patience_alone() {
+        let start = Instant::now();
+        let mut backlog = sent(1);
+        let mut now = start;
+        loop {
+            backlog.report(0, fault(Blame::Broker), |_| ());
+            let found = judged(&mut backlog, now);
+            if !found.is_empty() {
+                break;
+            }
+            let Step::Rest(until) = backlog.step(now) else { panic!() };
+            now = until;
+            assert!(matches!(backlog.step(now), Step::Replace(_)));
+            backlog.begin();
+            send_all(&mut backlog);
+            assert!(now - start < Duration::from_secs(120), "never given up");
+        }
+        assert!(now - start >= Duration::from_secs(60));
+    }
+
+    #[test]
+    fn pauses_grow_while_nothing_goes_through_and_end_when_something_does() {
+        let now = Instant::now();
+        let mut backlog = sent(2);
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            backlog.fail();
+            backlog.report(0, fault(Blame::Circumstance), |_| ());
+            backlog.report(1, fault(Blame::Circumstance), |_| ());
+            judged(&mut backlog, now);
+            let Step::Rest(until) = backlog.step(now) else { panic!() };
+            pauses.push((until - now).as_millis());
+            backlog.begin();
+            send_all(&mut backlog);
+        }
+        assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
+        backlog.report(0, Ok(()), |_| ());
+        backlog.report(1, fault(Blame::Circumstance), |_| ());
+        judged(&mut backlog, now);
+        assert_eq!(backlog.failures(), 0);
+    }
+
+    #[test]
+    fn a_topics_refusal_names_the_record_and_needs_no_single_batches() {
+        let now = Instant::now();
+        let mut backlog = sent(2);
+        backlog.report(0, fault(Blame::Topic), |_| ());
+        backlog.report(1, Ok(()), |_| ());
+        assert_eq!(judged(&mut backlog, now), [Finding::Topic(0, "no".into())]);
+        assert_eq!(renewed(&mut backlog, now), Batching::Many);
+        backlog.withdraw(0);
+        assert_eq!(backlog.len(), 0);
+    }
+
+    #[test]
+    fn reports_that_never_come_are_given_up_and_sent_again() {
+        let now = Instant::now();
+        let mut backlog = sent(2);
+        backlog.fail();
+        backlog.report(0, Ok(()), |_| ());
+        backlog.give_up_waiting();
+        assert_eq!(judged(&mut backlog, now), []);
+        renewed(&mut backlog, now);
+        assert_eq!(send_all(&mut backlog), [1]);
+    }
+}

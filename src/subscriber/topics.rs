@@ -1,0 +1,347 @@
+//! Which topics events may go to, which exist with how many partitions, and which must be waited for.
+//!
+//! Pure: a listing of the cluster comes in, verdicts go out. Neither an outsider's invented topics nor a missing one
+//! may stop the others: invented ones are decided by one listing, waiting ones by a time, and the number is limited.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use regex::Regex;
+
+/// Topics that events go to, at most: each costs the client and the brokers memory.
+pub const MOST: usize = 1_000;
+/// Listings at most one in this time while something waits.
+const LISTING: Duration = Duration::from_secs(1);
+/// And one in this time when nothing does: partitions are added now and then.
+const REFRESH: Duration = Duration::from_secs(60);
+
+/// Which topics events may go to.
+#[derive(Clone, Debug)]
+pub enum Allowed {
+    /// Whatever exists and does not begin with `_`.
+    Existing,
+    /// These.
+    Listed(Vec<Pattern>),
+}
+
+/// One entry of `--topics`.
+#[derive(Clone, Debug)]
+pub enum Pattern {
+    /// Exactly this name.
+    Name(String),
+    /// Names that match this, whole.
+    Matches(Regex),
+}
+
+/// What to do with a record for a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It exists.
+    Send {
+        /// How many partitions it has.
+        partitions: i32,
+    },
+    /// Not yet decided: keep the record, ask again after the next listing or creation.
+    Wait,
+    /// It may not, or cannot, go there.
+    Letter(String),
+}
+
+#[derive(Clone, Debug)]
+enum Known {
+    Open { partitions: i32 },
+    Away { since: Instant, reason: String, create: Creation },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Creation {
+    Not,
+    Wanted,
+    Asked,
+}
+
+/// Everything known about topics.
+#[derive(Debug)]
+pub struct Topics {
+    allowed: Allowed,
+    create: bool,
+    grace: Duration,
+    /// The dead letter's own topic: events may not name it.
+    letters: Option<String>,
+    cluster: HashMap<String, i32>,
+    listed: Option<Instant>,
+    asked: Option<Instant>,
+    used: HashMap<String, Known>,
+}
+
+impl Topics {
+    /// Nothing is known yet.
+    pub fn new(allowed: Allowed, create: bool, grace: Duration, letters: Option<String>) -> Topics {
+        Topics {
+            allowed,
+            create,
+            grace,
+            letters,
+            cluster: HashMap::new(),
+            listed: None,
+            asked: None,
+            used: HashMap::new(),
+        }
+    }
+
+    /// What to do with a record for this topic, which came at `came`.
+    pub fn verdict(&mut self, topic: &str, came: Instant, now: Instant) -> Verdict {
+        if let Some(known) = self.used.get(topic) {
+            match known {
+                Known::Open { partitions } => return Verdict::Send { partitions: *partitions },
+                Known::Away { since, reason, .. } if now.duration_since(*since) >= self.grace => {
+                    return Verdict::Letter(reason.clone());
+                }
+                Known::Away { .. } => return Verdict::Wait,
+            }
+        }
+        if let Some(reason) = self.forbidden(topic) {
+            return Verdict::Letter(reason);
+        }
+        let listed_since = self.listed.is_some_and(|at| at >= came);
+        if let Some(&partitions) = self.cluster.get(topic) {
+            return self.admit(topic, Known::Open { partitions });
+        }
+        match (&self.allowed, self.create) {
+            _ if self.listed.is_none() => Verdict::Wait,
+            (Allowed::Existing, false) if listed_since => {
+                Verdict::Letter(format!("topic \"{topic}\" does not exist"))
+            }
+            (Allowed::Existing, false) => Verdict::Wait,
+            (_, create) => {
+                let create = if create { Creation::Wanted } else { Creation::Not };
+                let reason = format!("topic \"{topic}\" does not exist");
+                self.admit(topic, Known::Away { since: now, reason, create })
+            }
+        }
+    }
+
+    /// The partitions of a topic that exists, whether or not events may go there.
+    pub fn partitions(&self, topic: &str) -> Option<i32> {
+        self.cluster.get(topic).copied()
+    }
+
+    /// The cluster's topics, whole.
+    pub fn list(&mut self, topics: impl IntoIterator<Item = (String, i32)>, now: Instant) {
+        self.cluster = topics.into_iter().filter(|(_, partitions)| *partitions > 0).collect();
+        self.listed = Some(now);
+        for (topic, known) in &mut self.used {
+            match (self.cluster.get(topic), &known) {
+                // A refusal of a topic that is there is not undone by seeing that it is there.
+                (Some(_), Known::Away { create: Creation::Not, reason, .. })
+                    if !reason.ends_with("does not exist") => {}
+                (Some(&partitions), _) => *known = Known::Open { partitions },
+                (None, Known::Open { .. }) => {
+                    let reason = format!("topic \"{topic}\" does not exist");
+                    let create = if self.create { Creation::Wanted } else { Creation::Not };
+                    *known = Known::Away { since: now, reason, create };
+                }
+                (None, Known::Away { .. }) => {}
+            }
+        }
+    }
+
+    /// True, at most once a second, when a listing is due; `waiting` says whether records wait.
+    pub fn wants_listing(&mut self, waiting: bool, now: Instant) -> bool {
+        let pause = if waiting || self.listed.is_none() { LISTING } else { REFRESH };
+        let due = self.asked.is_none_or(|at| now.duration_since(at) >= pause);
+        if due {
+            self.asked = Some(now);
+        }
+        due
+    }
+
+    /// A topic that is to be made now, each one once.
+    pub fn wants_creation(&mut self) -> Option<String> {
+        self.used.iter_mut().find_map(|(topic, known)| match known {
+            Known::Away { create: create @ Creation::Wanted, .. } => {
+                *create = Creation::Asked;
+                Some(topic.clone())
+            }
+            _ => None,
+        })
+    }
+
+    /// The cluster did not make it; it is asked again at the next refusal only.
+    pub fn not_created(&mut self, topic: &str, why: &str) {
+        if let Some(Known::Away { reason, .. }) = self.used.get_mut(topic) {
+            *reason = format!("topic \"{topic}\" does not exist and was not made: {why}");
+        }
+    }
+
+    /// Kafka refuses records for this topic: they wait from now on.
+    pub fn refused(&mut self, topic: &str, why: &str, now: Instant) {
+        match self.used.get_mut(topic) {
+            Some(Known::Away { reason, .. }) => *reason = format!("topic \"{topic}\": {why}"),
+            _ => {
+                let reason = format!("topic \"{topic}\": {why}");
+                let away = Known::Away { since: now, reason, create: Creation::Not };
+                self.used.insert(topic.to_owned(), away);
+            }
+        }
+    }
+
+    /// Tries a refused topic again: true if it counts as open now. For one record at a time, by the owner's clock.
+    pub fn try_again(&mut self, topic: &str) -> bool {
+        match (self.used.get_mut(topic), self.cluster.get(topic)) {
+            (Some(known), Some(&partitions)) => {
+                *known = Known::Open { partitions };
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Why records for this topic wait, and since when.
+    pub fn away(&self, topic: &str) -> Option<(&str, Instant)> {
+        match self.used.get(topic) {
+            Some(Known::Away { since, reason, .. }) => Some((reason, *since)),
+            _ => None,
+        }
+    }
+
+    /// When the cluster was last listed.
+    pub fn listed(&self) -> Option<Instant> {
+        self.listed
+    }
+
+    /// Forgets topics that do not exist and that nothing waits for, so that invented names do not fill the table.
+    pub fn forget(&mut self, topic: &str) {
+        if matches!(self.used.get(topic), Some(Known::Away { .. })) {
+            self.used.remove(topic);
+        }
+    }
+
+    fn admit(&mut self, topic: &str, known: Known) -> Verdict {
+        if self.used.len() >= MOST {
+            return Verdict::Letter(format!("topic \"{topic}\" would be one more than {MOST}"));
+        }
+        let verdict = match &known {
+            Known::Open { partitions } => Verdict::Send { partitions: *partitions },
+            Known::Away { .. } => Verdict::Wait,
+        };
+        self.used.insert(topic.to_owned(), known);
+        verdict
+    }
+
+    fn forbidden(&self, topic: &str) -> Option<String> {
+        if self.letters.as_deref() == Some(topic) {
+            return Some(format!("topic \"{topic}\" is the dead letter's"));
+        }
+        let allowed = match &self.allowed {
+            Allowed::Existing => !topic.starts_with('_'),
+            Allowed::Listed(patterns) => patterns.iter().any(|pattern| pattern.has(topic)),
+        };
+        (!allowed).then(|| match self.allowed {
+            Allowed::Existing => format!("topic \"{topic}\" starts with \"_\""),
+            Allowed::Listed(_) => format!("topic \"{topic}\" is not among --topics"),
+        })
+    }
+}
+
+impl Pattern {
+    fn has(&self, topic: &str) -> bool {
+        match self {
+            Pattern::Name(name) => name == topic,
+            Pattern::Matches(regex) => regex.is_match(topic),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(300);
+
+    fn existing(now: Instant) -> Topics {
+        let mut topics = Topics::new(Allowed::Existing, false, GRACE, Some("dead".into()));
+        topics.list([("a".into(), 3), ("_b".into(), 1), ("dead".into(), 1)], now);
+        topics
+    }
+
+    #[test]
+    fn without_a_list_what_exists_is_allowed_but_for_underscores_and_the_dead_letter() {
+        let now = Instant::now();
+        let mut topics = existing(now);
+        assert_eq!(topics.verdict("a", now, now), Verdict::Send { partitions: 3 });
+        assert!(matches!(topics.verdict("_b", now, now), Verdict::Letter(_)));
+        assert!(matches!(topics.verdict("dead", now, now), Verdict::Letter(_)));
+    }
+
+    #[test]
+    fn an_unknown_topic_is_decided_by_a_listing_that_is_younger_than_the_record() {
+        let now = Instant::now();
+        let came = now + Duration::from_secs(5);
+        let mut topics = existing(now);
+        assert_eq!(topics.verdict("new", came, came), Verdict::Wait);
+        assert!(topics.wants_listing(true, came));
+        assert!(!topics.wants_listing(true, came), "at most one a second");
+        topics.list([("a".into(), 3)], came);
+        assert!(matches!(topics.verdict("new", came, came), Verdict::Letter(_)));
+        topics.list([("a".into(), 3), ("new".into(), 2)], came);
+        assert_eq!(topics.verdict("new", came, came), Verdict::Send { partitions: 2 });
+    }
+
+    #[test]
+    fn before_the_first_listing_everything_legal_waits() {
+        let now = Instant::now();
+        let mut topics = Topics::new(Allowed::Existing, false, GRACE, None);
+        assert_eq!(topics.verdict("a", now, now), Verdict::Wait);
+        assert!(matches!(topics.verdict("_a", now, now), Verdict::Letter(_)));
+    }
+
+    #[test]
+    fn a_listed_topic_that_is_missing_waits_for_the_grace_and_no_longer() {
+        let now = Instant::now();
+        let names = vec![
+            Pattern::Name("x".into()),
+            Pattern::Matches(Regex::new("^(?:y.*)$").unwrap()),
+        ];
+        let mut topics = Topics::new(Allowed::Listed(names), false, GRACE, None);
+        topics.list([], now);
+        assert_eq!(topics.verdict("x", now, now), Verdict::Wait);
+        assert_eq!(topics.verdict("y1", now, now), Verdict::Wait);
+        assert!(matches!(topics.verdict("z", now, now), Verdict::Letter(_)));
+        assert!(matches!(topics.verdict("x", now, now + GRACE), Verdict::Letter(_)));
+        topics.list([("x".into(), 1)], now + GRACE);
+        assert_eq!(topics.verdict("x", now, now + GRACE), Verdict::Send { partitions: 1 });
+        topics.list([], now + GRACE);
+        assert_eq!(topics.verdict("x", now, now + GRACE), Verdict::Wait, "deleted: from now on");
+    }
+
+    #[test]
+    fn topics_are_made_when_asked_for_each_once_and_a_thousand_at_most() {
+        let now = Instant::now();
+        let mut topics = Topics::new(Allowed::Existing, true, GRACE, None);
+        topics.list([], now);
+        for n in 0..MOST {
+            assert_eq!(topics.verdict(&format!("t{n}"), now, now), Verdict::Wait);
+            assert_eq!(topics.wants_creation(), Some(format!("t{n}")));
+            assert_eq!(topics.wants_creation(), None);
+        }
+        assert!(matches!(topics.verdict("more", now, now), Verdict::Letter(_)));
+        topics.not_created("t0", "policy");
+        let Verdict::Letter(reason) = topics.verdict("t0", now, now + GRACE) else { panic!() };
+        assert!(reason.ends_with("policy"), "{reason}");
+    }
+
+    #[test]
+    fn a_refused_topic_waits_though_it_exists_and_can_be_tried_again() {
+        let now = Instant::now();
+        let mut topics = existing(now);
+        topics.verdict("a", now, now);
+        topics.refused("a", "not authorized", now);
+        topics.list([("a".into(), 3)], now);
+        assert_eq!(topics.verdict("a", now, now), Verdict::Wait);
+        assert!(topics.try_again("a"));
+        assert_eq!(topics.verdict("a", now, now), Verdict::Send { partitions: 3 });
+        topics.refused("a", "not authorized", now);
+        assert!(matches!(topics.verdict("a", now, now + GRACE), Verdict::Letter(_)));
+    }
+}
