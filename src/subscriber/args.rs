@@ -168,11 +168,13 @@ pub enum Ring {
 
 /// `sparkngin mock-kafka`.
 #[derive(Debug, Args)]
-#[command(after_help = "It is no real Kafka: it keeps everything in memory, forgets what is beyond 5 MB \
+#[command(
+    after_help = "It is no real Kafka: it keeps everything in memory, forgets what is beyond 5 MB \
     a partition, checks little, and is gone when it ends.\n\n\
     Example:\n  \
     sparkngin mock-kafka --port 9092 &\n  \
-    kcat -b 127.0.0.1:9092 -t clicks -C")]
+    kcat -b 127.0.0.1:9092 -t clicks -C"
+)]
 pub struct MockKafka {
     /// The port on 127.0.0.1 that clients begin with; 0 picks one
     #[arg(long, default_value_t = 9092)]

@@ -14,6 +14,8 @@ pub const MOST: usize = 1_000;
 const LISTING: Duration = Duration::from_secs(1);
 /// And one in this time when nothing does: partitions are added now and then.
 const REFRESH: Duration = Duration::from_secs(60);
+/// One record tries a refusing topic again after this time.
+const PROBE: Duration = Duration::from_secs(5);
 
 /// Which topics events may go to.
 #[derive(Clone, Debug)]
@@ -49,8 +51,21 @@ pub enum Verdict {
 
 #[derive(Clone, Debug)]
 enum Known {
-    Open { partitions: i32 },
-    Away { since: Instant, reason: String, create: Creation },
+    Open {
+        partitions: i32,
+    },
+    /// Not in the cluster.
+    Missing {
+        since: Instant,
+        reason: String,
+        create: Creation,
+    },
+    /// In the cluster, and refusing records.
+    Refused {
+        since: Instant,
+        reason: String,
+        probe: Instant,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +73,8 @@ enum Creation {
     Not,
     Wanted,
     Asked,
+    /// It was not made; wanted again after the next listing.
+    Failed,
 }
 
 /// Everything known about topics.
@@ -91,34 +108,28 @@ impl Topics {
 
     /// What to do with a record for this topic, which came at `came`.
     pub fn verdict(&mut self, topic: &str, came: Instant, now: Instant) -> Verdict {
-        if let Some(known) = self.used.get(topic) {
-            match known {
-                Known::Open { partitions } => return Verdict::Send { partitions: *partitions },
-                Known::Away { since, reason, .. } if now.duration_since(*since) >= self.grace => {
-                    return Verdict::Letter(reason.clone());
-                }
-                Known::Away { .. } => return Verdict::Wait,
+        match self.used.get(topic) {
+            Some(Known::Open { partitions }) => return Verdict::Send { partitions: *partitions },
+            Some(Known::Missing { since, reason, .. } | Known::Refused { since, reason, .. }) => {
+                let over = now.duration_since(*since) >= self.grace;
+                return if over { Verdict::Letter(reason.clone()) } else { Verdict::Wait };
             }
+            None => {}
         }
         if let Some(reason) = self.forbidden(topic) {
             return Verdict::Letter(reason);
         }
-        let listed_since = self.listed.is_some_and(|at| at >= came);
         if let Some(&partitions) = self.cluster.get(topic) {
             return self.admit(topic, Known::Open { partitions });
         }
-        match (&self.allowed, self.create) {
-            _ if self.listed.is_none() => Verdict::Wait,
-            (Allowed::Existing, false) if listed_since => {
-                Verdict::Letter(format!("topic \"{topic}\" does not exist"))
-            }
-            (Allowed::Existing, false) => Verdict::Wait,
-            (_, create) => {
-                let create = if create { Creation::Wanted } else { Creation::Not };
-                let reason = format!("topic \"{topic}\" does not exist");
-                self.admit(topic, Known::Away { since: now, reason, create })
-            }
+        let Some(listed) = self.listed else { return Verdict::Wait };
+        if matches!(self.allowed, Allowed::Existing) && !self.create {
+            // Nobody promised that this topic will ever be: one listing that is younger than the record decides.
+            let decided = listed >= came;
+            return if decided { Verdict::Letter(missing(topic)) } else { Verdict::Wait };
         }
+        let create = if self.create { Creation::Wanted } else { Creation::Not };
+        self.admit(topic, Known::Missing { since: now, reason: missing(topic), create })
     }
 
     /// The partitions of a topic that exists, whether or not events may go there.
@@ -130,18 +141,19 @@ impl Topics {
     pub fn list(&mut self, topics: impl IntoIterator<Item = (String, i32)>, now: Instant) {
         self.cluster = topics.into_iter().filter(|(_, partitions)| *partitions > 0).collect();
         self.listed = Some(now);
+        let create = if self.create { Creation::Wanted } else { Creation::Not };
         for (topic, known) in &mut self.used {
-            match (self.cluster.get(topic), &known) {
-                // A refusal of a topic that is there is not undone by seeing that it is there.
-                (Some(_), Known::Away { create: Creation::Not, reason, .. })
-                    if !reason.ends_with("does not exist") => {}
-                (Some(&partitions), _) => *known = Known::Open { partitions },
-                (None, Known::Open { .. }) => {
-                    let reason = format!("topic \"{topic}\" does not exist");
-                    let create = if self.create { Creation::Wanted } else { Creation::Not };
-                    *known = Known::Away { since: now, reason, create };
+            match (self.cluster.get(topic), &*known) {
+                (Some(&partitions), Known::Open { .. } | Known::Missing { .. }) => {
+                    *known = Known::Open { partitions };
                 }
-                (None, Known::Away { .. }) => {}
+                (None, Known::Open { .. } | Known::Refused { .. }) => {
+                    *known = Known::Missing { since: now, reason: missing(topic), create };
+                }
+                (Some(_), Known::Refused { .. }) | (None, Known::Missing { .. }) => {}
+            }
+            if let Known::Missing { create: create @ Creation::Failed, .. } = known {
+                *create = Creation::Wanted;
             }
         }
     }
@@ -159,7 +171,7 @@ impl Topics {
     /// A topic that is to be made now, each one once.
     pub fn wants_creation(&mut self) -> Option<String> {
         self.used.iter_mut().find_map(|(topic, known)| match known {
-            Known::Away { create: create @ Creation::Wanted, .. } => {
+            Known::Missing { create: create @ Creation::Wanted, .. } => {
                 *create = Creation::Asked;
                 Some(topic.clone())
             }
@@ -167,40 +179,48 @@ impl Topics {
         })
     }
 
-    /// The cluster did not make it; it is asked again at the next refusal only.
-    pub fn not_created(&mut self, topic: &str, why: &str) {
-        if let Some(Known::Away { reason, .. }) = self.used.get_mut(topic) {
-            *reason = format!("topic \"{topic}\" does not exist and was not made: {why}");
+    /// The cluster did not make it; unless that is final it is asked again after the next listing.
+    pub fn not_created(&mut self, topic: &str, why: &str, final_: bool) {
+        if let Some(Known::Missing { reason, create, .. }) = self.used.get_mut(topic) {
+            *reason = format!("{} and was not made: {why}", missing(topic));
+            *create = if final_ { Creation::Not } else { Creation::Failed };
         }
     }
 
-    /// Kafka refuses records for this topic: they wait from now on.
+    /// Kafka refuses records for this topic: they wait from now on, or from when it first did.
     pub fn refused(&mut self, topic: &str, why: &str, now: Instant) {
-        match self.used.get_mut(topic) {
-            Some(Known::Away { reason, .. }) => *reason = format!("topic \"{topic}\": {why}"),
-            _ => {
-                let reason = format!("topic \"{topic}\": {why}");
-                let away = Known::Away { since: now, reason, create: Creation::Not };
-                self.used.insert(topic.to_owned(), away);
+        if let Some(Known::Refused { .. } | Known::Missing { .. }) = self.used.get(topic) {
+            return;
+        }
+        let reason = format!("topic \"{topic}\": {why}");
+        let refused = Known::Refused { since: now, reason, probe: now + PROBE };
+        self.used.insert(topic.to_owned(), refused);
+    }
+
+    /// A refused topic for which one record may try again now.
+    pub fn wants_probe(&mut self, now: Instant) -> Option<String> {
+        self.used.iter_mut().find_map(|(topic, known)| match known {
+            Known::Refused { probe, .. } if *probe <= now => {
+                *probe = now + PROBE;
+                Some(topic.clone())
             }
+            _ => None,
+        })
+    }
+
+    /// The record that tried again was taken: the topic is open.
+    pub fn works(&mut self, topic: &str) {
+        if let (Some(known), Some(&partitions)) =
+            (self.used.get_mut(topic), self.cluster.get(topic))
+        {
+            *known = Known::Open { partitions };
         }
     }
 
-    /// Tries a refused topic again: true if it counts as open now. For one record at a time, by the owner's clock.
-    pub fn try_again(&mut self, topic: &str) -> bool {
-        match (self.used.get_mut(topic), self.cluster.get(topic)) {
-            (Some(known), Some(&partitions)) => {
-                *known = Known::Open { partitions };
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Why records for this topic wait, and since when.
-    pub fn away(&self, topic: &str) -> Option<(&str, Instant)> {
+    /// Why records for this topic wait, if it is the topic's fault.
+    pub fn away(&self, topic: &str) -> Option<&str> {
         match self.used.get(topic) {
-            Some(Known::Away { since, reason, .. }) => Some((reason, *since)),
+            Some(Known::Missing { reason, .. } | Known::Refused { reason, .. }) => Some(reason),
             _ => None,
         }
     }
@@ -210,20 +230,15 @@ impl Topics {
         self.listed
     }
 
-    /// Forgets topics that do not exist and that nothing waits for, so that invented names do not fill the table.
-    pub fn forget(&mut self, topic: &str) {
-        if matches!(self.used.get(topic), Some(Known::Away { .. })) {
-            self.used.remove(topic);
-        }
-    }
-
     fn admit(&mut self, topic: &str, known: Known) -> Verdict {
-        if self.used.len() >= MOST {
+        // Missing ones that nobody makes take no place from those that are there, and the other way round.
+        let idle = |k: &Known| matches!(k, Known::Missing { create: Creation::Not, .. });
+        if self.used.values().filter(|k| idle(k) == idle(&known)).count() >= MOST {
             return Verdict::Letter(format!("topic \"{topic}\" would be one more than {MOST}"));
         }
         let verdict = match &known {
             Known::Open { partitions } => Verdict::Send { partitions: *partitions },
-            Known::Away { .. } => Verdict::Wait,
+            Known::Missing { .. } | Known::Refused { .. } => Verdict::Wait,
         };
         self.used.insert(topic.to_owned(), known);
         verdict
@@ -233,15 +248,18 @@ impl Topics {
         if self.letters.as_deref() == Some(topic) {
             return Some(format!("topic \"{topic}\" is the dead letter's"));
         }
-        let allowed = match &self.allowed {
-            Allowed::Existing => !topic.starts_with('_'),
-            Allowed::Listed(patterns) => patterns.iter().any(|pattern| pattern.has(topic)),
-        };
-        (!allowed).then(|| match self.allowed {
-            Allowed::Existing => format!("topic \"{topic}\" starts with \"_\""),
-            Allowed::Listed(_) => format!("topic \"{topic}\" is not among --topics"),
-        })
+        match &self.allowed {
+            Allowed::Existing => {
+                topic.starts_with('_').then(|| format!("topic \"{topic}\" starts with \"_\""))
+            }
+            Allowed::Listed(patterns) => (!patterns.iter().any(|pattern| pattern.has(topic)))
+                .then(|| format!("topic \"{topic}\" is not among --topics")),
+        }
     }
+}
+
+fn missing(topic: &str) -> String {
+    format!("topic \"{topic}\" does not exist")
 }
 
 impl Pattern {
@@ -299,10 +317,8 @@ mod tests {
     #[test]
     fn a_listed_topic_that_is_missing_waits_for_the_grace_and_no_longer() {
         let now = Instant::now();
-        let names = vec![
-            Pattern::Name("x".into()),
-            Pattern::Matches(Regex::new("^(?:y.*)$").unwrap()),
-        ];
+        let names =
+            vec![Pattern::Name("x".into()), Pattern::Matches(Regex::new("^(?:y.*)$").unwrap())];
         let mut topics = Topics::new(Allowed::Listed(names), false, GRACE, None);
         topics.list([], now);
         assert_eq!(topics.verdict("x", now, now), Verdict::Wait);
@@ -326,22 +342,43 @@ mod tests {
             assert_eq!(topics.wants_creation(), None);
         }
         assert!(matches!(topics.verdict("more", now, now), Verdict::Letter(_)));
-        topics.not_created("t0", "policy");
+        topics.not_created("t0", "policy", true);
+        assert_eq!(topics.wants_creation(), None);
         let Verdict::Letter(reason) = topics.verdict("t0", now, now + GRACE) else { panic!() };
         assert!(reason.ends_with("policy"), "{reason}");
     }
 
     #[test]
-    fn a_refused_topic_waits_though_it_exists_and_can_be_tried_again() {
+    fn a_refused_topic_waits_though_it_exists_and_one_record_tries_again_now_and_then() {
         let now = Instant::now();
         let mut topics = existing(now);
         topics.verdict("a", now, now);
         topics.refused("a", "not authorized", now);
         topics.list([("a".into(), 3)], now);
         assert_eq!(topics.verdict("a", now, now), Verdict::Wait);
-        assert!(topics.try_again("a"));
-        assert_eq!(topics.verdict("a", now, now), Verdict::Send { partitions: 3 });
-        topics.refused("a", "not authorized", now);
-        assert!(matches!(topics.verdict("a", now, now + GRACE), Verdict::Letter(_)));
+        assert_eq!(topics.wants_probe(now), None);
+        let later = now + PROBE;
+        assert_eq!(topics.wants_probe(later).as_deref(), Some("a"));
+        assert_eq!(topics.wants_probe(later), None);
+        topics.refused("a", "not authorized", later);
+        assert!(
+            matches!(topics.verdict("a", now, now + GRACE), Verdict::Letter(_)),
+            "since the first"
+        );
+        topics.works("a");
+        assert_eq!(topics.verdict("a", now, later), Verdict::Send { partitions: 3 });
+    }
+
+    #[test]
+    fn invented_names_take_no_place_from_topics_that_are_there() {
+        let now = Instant::now();
+        let any = vec![Pattern::Matches(Regex::new("^(?:.*)$").unwrap())];
+        let mut topics = Topics::new(Allowed::Listed(any), false, GRACE, None);
+        topics.list([("real".into(), 1)], now);
+        for n in 0..MOST {
+            assert_eq!(topics.verdict(&format!("t{n}"), now, now), Verdict::Wait);
+        }
+        assert!(matches!(topics.verdict("more", now, now), Verdict::Letter(_)));
+        assert_eq!(topics.verdict("real", now, now), Verdict::Send { partitions: 1 });
     }
 }

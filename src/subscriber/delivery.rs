@@ -1,0 +1,426 @@
+//! Kafka as a sink: the loop's side of `backlog`, `topics`, `rooms`, `cluster` and `post`.
+//!
+//! ```text
+//!   batches -> intake -> backlog -> producer -> reports
+//!                         | ^
+//!                         v |    a topic that is not decided yet
+//!                        rooms
+//! ```
+//!
+//! What is kept of a record is a reference into the batch it came in; it is read again each time it is sent.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::backlog::{Backlog, Batching, Finding, Step};
+use crate::cluster::{Answer, Cluster};
+use crate::flight::{Fate, FeedNo};
+use crate::kafka::{Access, Note};
+use crate::letter::{LARGEST, Letters, Reason};
+use crate::post::{As, Post, Put, Sending};
+use crate::report::Seldom;
+use crate::rooms::{Order, Rooms};
+use crate::route::Route;
+use crate::sink::{Batch, Condition, Parcel, Parcels, Report, Sink};
+use crate::topics::{Topics, Verdict};
+use crate::wake::Waker;
+
+/// While reports are collected: how often the queue is purged anew, since what is tried again goes back into it.
+const PURGE: Duration = Duration::from_millis(100);
+/// What is on its way then gets so long to be reported; after that it is given up, and may have arrived.
+const COLLECT: Duration = Duration::from_secs(10);
+/// Rooms are looked through this often, for the grace that passes.
+const ROUNDS: Duration = Duration::from_secs(1);
+
+/// What is needed to begin.
+#[derive(Debug)]
+pub struct Plan {
+    /// How to reach Kafka.
+    pub access: Access,
+    /// What records become.
+    pub route: Route,
+    /// Which topics there may be.
+    pub topics: Topics,
+    /// Where letters go.
+    pub letters: Letters,
+    /// How long a record that the broker refuses alone, for a reason that need not be its own, is tried again.
+    pub patience: Duration,
+}
+
+/// The sink.
+pub struct Delivery {
+    post: Post,
+    topics: Topics,
+    backlog: Backlog<Sending>,
+    intake: VecDeque<Parcels>,
+    rooms: Rooms,
+    cluster: Cluster,
+    /// Bytes of each feed that are neither settled nor in a room.
+    moving: Vec<u64>,
+    came: Order,
+    notes: Vec<Note>,
+    answers: Vec<Answer>,
+    listing: bool,
+    rounds: Instant,
+    /// Since when reports are collected, and when the queue was last purged.
+    collecting: Option<(Instant, Instant)>,
+    renewed: u64,
+    /// The cluster was listed and there is a place for letters.
+    begun: bool,
+    down: Option<String>,
+    hopeless: Option<String>,
+    closed: bool,
+    seldom: Seldom,
+}
+
+impl Delivery {
+    /// Makes the clients; they connect by themselves.
+    ///
+    /// # Errors
+    /// A sentence: what librdkafka or the system says of the configuration.
+    pub fn new(plan: Plan, waker: Waker, now: Instant) -> Result<Delivery, String> {
+        let cluster = Cluster::new(&plan.access, waker.clone())?;
+        let post = Post::new(plan.access, plan.route, plan.letters, waker)?;
+        Ok(Delivery {
+            post,
+            topics: plan.topics,
+            backlog: Backlog::new(plan.patience),
+            intake: VecDeque::new(),
+            rooms: Rooms::default(),
+            cluster,
+            moving: Vec::new(),
+            came: 0,
+            notes: Vec::new(),
+            answers: Vec::new(),
+            listing: false,
+            rounds: now,
+            collecting: None,
+            renewed: 0,
+            begun: false,
+            down: Some("Kafka has not answered yet".to_owned()),
+            hopeless: None,
+            closed: false,
+            seldom: Seldom::default(),
+        })
+    }
+
+    fn hear_cluster(&mut self, now: Instant) {
+        let mut answers = std::mem::take(&mut self.answers);
+        self.cluster.answers(&mut answers);
+        for answer in answers.drain(..) {
+            self.rounds = now;
+            match answer {
+                Answer::Listed(topics) => {
+                    self.listing = false;
+                    if self.down.take().is_some() {
+                        tracing::info!(topics = topics.len(), "Kafka answers");
+                    }
+                    self.topics.list(topics, now);
+                    self.look_for_letters();
+                }
+                Answer::Silent(why) => {
+                    self.listing = false;
+                    self.down(now, format!("Kafka does not answer: {why}"));
+                }
+                Answer::Created(topic) => {
+                    tracing::info!(topic, "made a topic");
+                    self.list();
+                }
+                Answer::NotCreated { topic, why, final_ } => {
+                    self.topics.not_created(&topic, &why, final_);
+                    if final_ && *self.post.letters() == Letters::Topic(topic.clone()) {
+                        let why = format!("--dead-letter topic:{topic} cannot be made: {why}");
+                        self.hopeless = Some(why);
+                    }
+                    self.seldom
+                        .warn(now, "create", || format!("topic \"{topic}\" was not made: {why}"));
+                }
+            }
+        }
+        self.answers = answers;
+    }
+
+    /// The topic of letters is there before anything is sent, or Kafka is asked to make it.
+    fn look_for_letters(&mut self) {
+        match self.post.letters() {
+            Letters::Topic(topic) if self.topics.partitions(topic).is_none() => {
+                self.cluster.create(topic.clone(), Some(LARGEST));
+            }
+            _ => self.begun = true,
+        }
+    }
+
+    fn ask_cluster(&mut self, now: Instant) {
+        let waiting = self.rooms.len() > 0 || !self.begun || self.down.is_some();
+        if !self.listing && self.topics.wants_listing(waiting, now) {
+            self.list();
+        }
+        while let Some(topic) = self.topics.wants_creation() {
+            self.cluster.create(topic, None);
+        }
+    }
+
+    fn list(&mut self) {
+        self.listing = true;
+        self.cluster.list();
+    }
+
+    fn down(&mut self, now: Instant, why: String) {
+        self.seldom.warn(now, "down", || why.clone());
+        self.down = Some(why);
+    }
+
+    fn hear_producer(&mut self, now: Instant, reports: &mut Vec<Report>) {
+        let mut notes = std::mem::take(&mut self.notes);
+        self.post.notes(&mut notes);
+        for note in notes.drain(..) {
+            match note {
+                Note::Report(ticket, outcome) => {
+                    let (post, topics, moving) = (&self.post, &mut self.topics, &mut self.moving);
+                    self.backlog.report(ticket, outcome, |sending| {
+                        let parcel = &sending.parcel;
+                        let fate = match sending.as_ {
+                            As::Letter(_) => Fate::Dead,
+                            As::Event | As::Probe => Fate::Delivered,
+                        };
+                        if let (As::Probe, Some(topic)) = (&sending.as_, post.topic_of(parcel)) {
+                            tracing::info!(topic, "the topic takes records again");
+                            topics.works(&topic);
+                        }
+                        count(moving, parcel, false);
+                        reports.push(parcel.report(fate));
+                    });
+                }
+                Note::Fatal(why) => {
+                    self.seldom.warn(now, "fatal", || format!("the producer ended: {why}"));
+                    self.backlog.fail();
+                }
+                Note::Down(why) => self.down(now, format!("Kafka is away: {why}")),
+                Note::Trouble(why) => self.seldom.warn(now, "trouble", || why),
+            }
+        }
+        self.notes = notes;
+    }
+
+    fn collect(&mut self, now: Instant) {
+        let (since, purged) = self.collecting.unwrap_or((now, now));
+        if self.collecting.is_none() || now.duration_since(purged) >= PURGE {
+            self.post.purge(now.duration_since(since) >= COLLECT);
+            self.collecting = Some((since, now));
+        }
+    }
+
+    fn judge(&mut self, now: Instant) {
+        self.collecting = None;
+        for finding in self.backlog.findings(now) {
+            match finding {
+                Finding::Poison(ticket, why) => {
+                    let Some(sending) = self.backlog.message(ticket) else { continue };
+                    let (text, short) = match &sending.as_ {
+                        As::Letter(reason) => (reason.text.clone(), true),
+                        As::Event | As::Probe => (why.clone(), false),
+                    };
+                    let id = sending.parcel.id();
+                    sending.as_ = As::Letter(Reason { text, short });
+                    self.seldom.warn(now, "poison", || {
+                        format!("{id} was refused alone, it goes to the dead letter: {why}")
+                    });
+                }
+                Finding::Topic(ticket, why) => self.topic_refuses(ticket, &why, now),
+            }
+        }
+        let (unreported, failures) = (self.backlog.len(), self.backlog.failures());
+        self.seldom.warn(now, "again", || {
+            format!("a new producer sends {unreported} records again, in order; {failures} before it brought nothing through")
+        });
+    }
+
+    fn topic_refuses(&mut self, ticket: u64, why: &str, now: Instant) {
+        let Some(sending) = self.backlog.message(ticket) else { return };
+        if matches!(sending.as_, As::Letter(_)) {
+            self.seldom.warn(now, "letter", || format!("the dead letter: {why}"));
+            return;
+        }
+        sending.as_ = As::Event;
+        if let Some(topic) = self.post.topic_of(&sending.parcel) {
+            self.topics.refused(&topic, why, now);
+            self.seldom
+                .warn(now, "topic", || format!("topic \"{topic}\": {why}; its records wait"));
+        }
+    }
+
+    fn renew(&mut self, batching: Batching, now: Instant) {
+        match self.post.renew(batching) {
+            Ok(()) => {
+                self.renewed += 1;
+                self.backlog.begin();
+            }
+            Err(why) => self.seldom.warn(now, "renew", || format!("no producer: {why}")),
+        }
+    }
+
+    /// Sends what is held, then what is new, until the producer is full.
+    fn send(&mut self, now: Instant) {
+        while self.send_held(now) && self.backlog.has_room() {
+            let Some(parcels) = self.intake.front_mut() else { return };
+            match parcels.next() {
+                Some(parcel) => {
+                    self.came += 1;
+                    let order = self.came;
+                    self.backlog.push(Sending { parcel, order, as_: As::Event });
+                }
+                None => drop(self.intake.pop_front()),
+            }
+        }
+    }
+
+    /// False if the producer takes no more.
+    fn send_held(&mut self, now: Instant) -> bool {
+        while let Some((ticket, sending)) = self.backlog.next() {
+            let put = self.post.put(sending, ticket, &mut self.topics, &mut self.rooms, now);
+            match put {
+                Put::Out => self.backlog.handed(ticket),
+                Put::Full => return false,
+                Put::Aside => {
+                    count(&mut self.moving, &sending.parcel, false);
+                    self.backlog.withdraw(ticket);
+                }
+                Put::Letter(reason) => {
+                    let id = sending.parcel.id();
+                    let text = reason.text.clone();
+                    sending.as_ = As::Letter(reason);
+                    self.seldom
+                        .warn(now, "dead", || format!("{id} goes to the dead letter: {text}"));
+                }
+                Put::Broken(why) => {
+                    self.seldom.warn(now, "fatal", || format!("the producer ended: {why}"));
+                    self.backlog.fail();
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Lets out of the rooms who need wait no longer.
+    fn look_into_rooms(&mut self, now: Instant) {
+        if now < self.rounds || self.rooms.len() == 0 {
+            return;
+        }
+        self.rounds = now + ROUNDS;
+        for topic in self.rooms.topics() {
+            while let Some(first) = self.rooms.first(&topic) {
+                let as_ = match self.topics.verdict(&topic, first.came(), now) {
+                    Verdict::Wait => break,
+                    Verdict::Send { .. } => As::Event,
+                    Verdict::Letter(text) => As::Letter(Reason { text, short: false }),
+                };
+                self.let_out(&topic, as_);
+            }
+            if let Some(why) = self.topics.away(&topic) {
+                let waiting = self.rooms.len();
+                self.seldom.warn(now, "waiting", || format!("{why}: {waiting} records wait"));
+            }
+        }
+        while let Some(topic) = self.topics.wants_probe(now) {
+            self.let_out(&topic, As::Probe);
+        }
+    }
+
+    fn let_out(&mut self, topic: &str, as_: As) {
+        if let Some((order, parcel)) = self.rooms.leave(topic) {
+            count(&mut self.moving, &parcel, true);
+            self.backlog.push(Sending { parcel, order, as_ });
+        }
+    }
+
+    fn next_turn(&mut self, now: Instant) -> Instant {
+        let waiting = self.rooms.len() > 0 || !self.begun || self.down.is_some();
+        match self.backlog.step(now) {
+            Step::Rest(until) => until.min(now + ROUNDS),
+            Step::Collect => now + PURGE,
+            Step::Judge | Step::Replace(_) => now,
+            Step::Send if self.post.has_letters() => now + ROUNDS,
+            // Full, and nobody will say when it is not: a place for letters is missing.
+            Step::Send if !self.backlog.has_room() && self.backlog.out() == 0 => now + ROUNDS,
+            Step::Send if waiting => now + ROUNDS,
+            Step::Send => now + 10 * ROUNDS,
+        }
+    }
+}
+
+impl Sink for Delivery {
+    fn take(&mut self, batch: Batch) {
+        let at = usize::from(batch.feed.0);
+        if self.moving.len() <= at {
+            self.moving.resize(at + 1, 0);
+        }
+        self.moving[at] += (batch.records.body.len() - batch.records.skip) as u64;
+        self.intake.push_back(Parcels::new(batch));
+    }
+
+    fn turn(&mut self, now: Instant, reports: &mut Vec<Report>) -> Option<Instant> {
+        self.hear_cluster(now);
+        self.hear_producer(now, reports);
+        if self.closed {
+            return None;
+        }
+        self.ask_cluster(now);
+        self.look_into_rooms(now);
+        match self.backlog.step(now) {
+            Step::Send if self.begun => self.send(now),
+            Step::Send | Step::Rest(_) => {}
+            Step::Collect => self.collect(now),
+            Step::Judge => self.judge(now),
+            Step::Replace(batching) => self.renew(batching, now),
+        }
+        let settled = self.post.sync_letters(|parcel| reports.push(parcel.report(Fate::Dead)));
+        if let Err(error) = settled {
+            self.seldom.warn(now, "letter", || format!("the dead letter's file: {error}"));
+        }
+        Some(self.next_turn(now))
+    }
+
+    fn condition(&self) -> Condition {
+        let failures = self.backlog.failures();
+        let stuck = (failures > 0)
+            .then(|| format!("{failures} producers in a row brought nothing through"));
+        let no_letters = (!self.begun).then(|| "there is no dead letter yet".to_owned());
+        Condition {
+            unready: self.down.clone().or(stuck).or(no_letters),
+            out: self.backlog.out(),
+            waiting: self.rooms.len(),
+            sent_again: self.backlog.again(),
+            renewed: self.renewed,
+            hopeless: self.hopeless.clone(),
+        }
+    }
+
+    fn moving(&self, feed: FeedNo) -> u64 {
+        self.moving.get(usize::from(feed.0)).copied().unwrap_or_default()
+    }
+
+    fn hurry(&mut self, feed: FeedNo) {
+        for topic in self.rooms.topics() {
+            let Some(why) = self.topics.away(&topic) else { continue };
+            let text = format!("{why}, and the window was needed");
+            for (order, parcel) in self.rooms.leave_all(&topic, feed) {
+                count(&mut self.moving, &parcel, true);
+                let as_ = As::Letter(Reason { text: text.clone(), short: false });
+                self.backlog.push(Sending { parcel, order, as_ });
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        self.closed = true;
+    }
+}
+
+/// Counts a record's bytes in, or out.
+fn count(moving: &mut [u64], parcel: &Parcel, into: bool) {
+    if let Some(bytes) = moving.get_mut(usize::from(parcel.feed().0)) {
+        let own = parcel.bytes();
+        *bytes = if into { *bytes + own } else { bytes.saturating_sub(own) };
+    }
+}

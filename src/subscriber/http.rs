@@ -1,0 +1,111 @@
+//! /healthz, /readyz and /metrics for machines: one thread, one request a connection, everything else is 404.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::view::Board;
+
+/// A client has so long for its request, and for taking the answer: there is one thread for all.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Bytes of a request that are read, at most.
+const REQUEST: u64 = 8 * 1024;
+
+/// Listens and answers until the process ends. Gives the address, of which the port may have been 0.
+///
+/// # Errors
+/// What the system says: the port is taken, or the address is not this machine's.
+pub fn serve(address: SocketAddr, board: Board) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind(address)?;
+    let bound = listener.local_addr()?;
+    let answer_all = move || {
+        for stream in listener.incoming().flatten() {
+            // A client that goes away, or says nothing, is its own affair.
+            let _ = answer(&stream, &board);
+        }
+    };
+    thread::Builder::new().name("http".to_owned()).spawn(answer_all)?;
+    Ok(bound)
+}
+
+fn answer(stream: &TcpStream, board: &Board) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut reader = BufReader::new(stream.take(REQUEST));
+    let mut request = String::new();
+    reader.read_line(&mut request)?;
+    let mut header = String::new();
+    while reader.read_line(&mut header)? > 2 {
+        header.clear();
+    }
+    let (status, body) = respond(&request, board);
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    let mut out = stream;
+    out.write_all(head.as_bytes())?;
+    out.write_all(body.as_bytes())
+}
+
+fn respond(request: &str, board: &Board) -> (&'static str, String) {
+    let mut words = request.split_ascii_whitespace();
+    let (method, target) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+    let path = target.split('?').next().unwrap_or("");
+    if method != "GET" {
+        return ("405 Method Not Allowed\r\nAllow: GET", "only GET\n".to_owned());
+    }
+    let view = board.see().clone();
+    match path {
+        "/healthz" if view.alive(Instant::now()) => ("200 OK", "ok\n".to_owned()),
+        "/healthz" => ("503 Service Unavailable", "the loop is stuck\n".to_owned()),
+        "/readyz" => match view.unready() {
+            None => ("200 OK", "ready\n".to_owned()),
+            Some(why) => ("503 Service Unavailable", format!("{why}\n")),
+        },
+        "/metrics" => ("200 OK", view.metrics()),
+        _ => ("404 Not Found", "there are /healthz, /readyz and /metrics\n".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::Condition;
+    use crate::view::View;
+
+    fn ask(address: SocketAddr, request: &str) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    #[test]
+    fn each_path_is_answered_and_others_and_other_methods_are_not() {
+        let board = Board::new(View {
+            turned: Instant::now(),
+            name: "kafka".into(),
+            feeds: Vec::new(),
+            open: 0,
+            condition: Condition { unready: Some("no Kafka".into()), ..Condition::default() },
+        });
+        let address = serve("127.0.0.1:0".parse().unwrap(), board.clone()).unwrap();
+        let get = |path: &str| ask(address, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        assert!(get("/healthz").starts_with("HTTP/1.1 200 "));
+        let unready = get("/readyz");
+        assert!(unready.starts_with("HTTP/1.1 503 ") && unready.ends_with("\r\n\r\nno Kafka\n"));
+        board.see().condition.unready = None;
+        assert!(get("/readyz").starts_with("HTTP/1.1 200 "));
+        assert!(get("/metrics").contains("sparkngin_ready{name=\"kafka\"} 1"));
+        assert!(get("/").starts_with("HTTP/1.1 404 "));
+        assert!(ask(address, "POST /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 405 "));
+        board.see().turned = Instant::now() - STUCK_FOR;
+        assert!(get("/healthz").starts_with("HTTP/1.1 503 "));
+    }
+
+    const STUCK_FOR: Duration = Duration::from_secs(60);
+}

@@ -1,0 +1,265 @@
+//! One record, read and handed over: to the producer, to a waiting room, or to the dead letter.
+
+use std::time::Instant;
+
+use sparkngin_core::field::IdText;
+
+use crate::backlog::{Batching, Blame, Ticket};
+use crate::kafka::{Access, Handed, Note, Outgoing, Producer};
+use crate::letter::{self, LetterFile, Letters, Reason};
+use crate::rooms::{Order, Rooms};
+use crate::route::{self, Route};
+use crate::sink::Parcel;
+use crate::topics::{Topics, Verdict};
+use crate::wake::Waker;
+
+/// One record on its way.
+#[derive(Clone, Debug)]
+pub struct Sending {
+    /// The record.
+    pub parcel: Parcel,
+    /// Its place among all that came.
+    pub order: Order,
+    /// What it goes as.
+    pub as_: As,
+}
+
+/// What a record goes as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum As {
+    /// What it is.
+    Event,
+    /// An event that tries whether its topic still refuses.
+    Probe,
+    /// A dead letter.
+    Letter(Reason),
+}
+
+/// What became of an attempt to send one.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Put {
+    /// The producer has it.
+    Out,
+    /// There is no room now, or no place for letters.
+    Full,
+    /// It is in a room, or a letter in the file.
+    Aside,
+    /// It must go as this.
+    Letter(Reason),
+    /// The producer is broken.
+    Broken(String),
+}
+
+/// The hands.
+pub struct Post {
+    access: Access,
+    route: Route,
+    letters: Letters,
+    file: Option<LetterFile>,
+    /// Letters that are in the file's buffer.
+    written: Vec<Parcel>,
+    producer: Producer,
+    waker: Waker,
+    value: Vec<u8>,
+}
+
+impl Post {
+    /// Makes the first producer, and opens the file of letters.
+    ///
+    /// # Errors
+    /// A sentence: what librdkafka or the system says of the configuration.
+    pub fn new(
+        access: Access,
+        route: Route,
+        letters: Letters,
+        waker: Waker,
+    ) -> Result<Post, String> {
+        let file = match &letters {
+            Letters::File(path) => Some(
+                LetterFile::open(path)
+                    .map_err(|e| format!("--dead-letter file:{}: {e}", path.display()))?,
+            ),
+            Letters::Topic(_) => None,
+        };
+        let producer = Producer::new(&access, Batching::Many, waker.clone())?;
+        let (written, value) = (Vec::new(), Vec::new());
+        Ok(Post { access, route, letters, file, written, producer, waker, value })
+    }
+
+    /// A new producer; the old one must have reported everything.
+    ///
+    /// # Errors
+    /// What librdkafka says.
+    pub fn renew(&mut self, batching: Batching) -> Result<(), String> {
+        self.producer = Producer::new(&self.access, batching, self.waker.clone())?;
+        Ok(())
+    }
+
+    /// Takes the producer's notes; `into` must be empty.
+    pub fn notes(&self, into: &mut Vec<Note>) {
+        self.producer.notes(into);
+    }
+
+    /// See [`Producer::purge`].
+    pub fn purge(&self, all: bool) {
+        self.producer.purge(all);
+    }
+
+    /// Where letters go.
+    pub fn letters(&self) -> &Letters {
+        &self.letters
+    }
+
+    /// The topic that a record names, if it is an event.
+    pub fn topic_of(&self, parcel: &Parcel) -> Option<String> {
+        let record = parcel.record().ok()?;
+        let routed = self.route.read(parcel.id(), &record).ok()?;
+        Some(routed.topic().to_owned())
+    }
+
+    /// Hands one over.
+    pub fn put(
+        &mut self,
+        sending: &Sending,
+        ticket: Ticket,
+        topics: &mut Topics,
+        rooms: &mut Rooms,
+        now: Instant,
+    ) -> Put {
+        match &sending.as_ {
+            As::Letter(reason) => self.letter(&sending.parcel, reason, ticket, topics),
+            _ => self.event(sending, ticket, topics, rooms, now),
+        }
+    }
+
+    fn event(
+        &mut self,
+        sending: &Sending,
+        ticket: Ticket,
+        topics: &mut Topics,
+        rooms: &mut Rooms,
+        now: Instant,
+    ) -> Put {
+        let parcel = &sending.parcel;
+        let record = match parcel.record() {
+            Ok(record) => record,
+            Err(torn) => return dead(torn),
+        };
+        let routed = match self.route.read(parcel.id(), &record) {
+            Ok(routed) => routed,
+            Err(malformed) => return dead(malformed),
+        };
+        let topic = routed.topic();
+        let verdict = match (&sending.as_, topics.partitions(topic)) {
+            (As::Probe, Some(partitions)) => Verdict::Send { partitions },
+            (As::Probe, None) => Verdict::Wait,
+            // Who comes later queues behind who waits.
+            _ if rooms.has(topic) => Verdict::Wait,
+            _ => topics.verdict(topic, parcel.came(), now),
+        };
+        let partitions = match verdict {
+            Verdict::Send { partitions } => partitions,
+            Verdict::Letter(reason) => return dead(reason),
+            Verdict::Wait => {
+                rooms.enter(topic, sending.order, parcel.clone());
+                return Put::Aside;
+            }
+        };
+        let key = self.route.key(&routed);
+        self.value.clear();
+        self.route.value(&routed, &mut self.value);
+        let sg = IdText::of(parcel.id());
+        let message = Outgoing {
+            topic,
+            partition: route::partition(key.as_deref(), parcel.seed(), record.seq, partitions),
+            key: key.as_deref(),
+            value: &self.value,
+            timestamp: self.route.timestamp(&routed),
+            headers: &[("sg", sg.bytes())],
+        };
+        match self.producer.send(&message, ticket) {
+            Handed::Yes => Put::Out,
+            Handed::Full => Put::Full,
+            Handed::Broken(why) => Put::Broken(why),
+            Handed::No(fault) if fault.blame == Blame::Topic => {
+                topics.refused(topic, &fault.text, now);
+                rooms.enter(topic, sending.order, parcel.clone());
+                Put::Aside
+            }
+            // The client itself refuses, so nothing else went down with it: the record is alone.
+            Handed::No(fault) => dead(fault.text),
+        }
+    }
+
+    fn letter(&mut self, parcel: &Parcel, reason: &Reason, ticket: Ticket, topics: &Topics) -> Put {
+        let record = parcel.record().ok();
+        let received = record.map_or(0, |record| record.received);
+        let routed = record.and_then(|record| self.route.read(parcel.id(), &record).ok());
+        self.value.clear();
+        match (&routed, record) {
+            (Some(routed), _) => self.route.value(routed, &mut self.value),
+            (None, Some(record)) => self.value.extend_from_slice(record.bytes),
+            (None, None) => {}
+        }
+        let named = routed.as_ref().map_or("", |routed| routed.topic());
+        let topic = match (&self.letters, &mut self.file) {
+            (Letters::Topic(topic), _) => topic,
+            (Letters::File(_), Some(file)) => {
+                file.add(parcel.id(), received, named, &reason.text, &self.value);
+                self.written.push(parcel.clone());
+                return Put::Aside;
+            }
+            (Letters::File(_), None) => return Put::Full,
+        };
+        let Some(partitions) = topics.partitions(topic) else { return Put::Full };
+        let (id, full) = (IdText::of(parcel.id()), self.value.len().to_string());
+        let headers = [
+            ("sg", id.bytes()),
+            (letter::REASON, reason.text.as_bytes()),
+            (letter::TOPIC, named.as_bytes()),
+            (letter::CUT, full.as_bytes()),
+        ];
+        let cut = reason.short && self.value.len() > letter::SHORT;
+        if cut {
+            self.value.truncate(letter::SHORT);
+        }
+        let message = Outgoing {
+            topic,
+            partition: route::partition(None, parcel.seed(), parcel.id().seq, partitions),
+            key: None,
+            value: &self.value,
+            timestamp: i64::try_from(received / 1_000_000).unwrap_or(i64::MAX),
+            headers: if cut { &headers } else { &headers[..3] },
+        };
+        match self.producer.send(&message, ticket) {
+            Handed::Yes => Put::Out,
+            Handed::Full => Put::Full,
+            Handed::Broken(why) => Put::Broken(why),
+            Handed::No(fault) if fault.blame == Blame::Record && !reason.short => {
+                Put::Letter(Reason { text: reason.text.clone(), short: true })
+            }
+            Handed::No(_) => Put::Full,
+        }
+    }
+
+    /// Whether letters wait for their file.
+    pub fn has_letters(&self) -> bool {
+        !self.written.is_empty()
+    }
+
+    /// Syncs the file of letters; only then `settle` gets the records that are in it.
+    ///
+    /// # Errors
+    /// What the system says; they stay for another try.
+    pub fn sync_letters(&mut self, settle: impl FnMut(Parcel)) -> std::io::Result<()> {
+        if let (false, Some(file)) = (self.written.is_empty(), &mut self.file) {
+            file.sync()?;
+            self.written.drain(..).for_each(settle);
+        }
+        Ok(())
+    }
+}
+
+fn dead(why: impl ToString) -> Put {
+    Put::Letter(Reason { text: why.to_string(), short: false })
+}

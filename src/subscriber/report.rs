@@ -1,0 +1,171 @@
+//! What a person sees: a progress line on a terminal, log lines otherwise; each kind of trouble at most once a second.
+
+use std::collections::HashMap;
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use crate::view::View;
+
+/// Lines of one kind, at most one in this time.
+const SELDOM: Duration = Duration::from_secs(1);
+/// The progress line is written anew this often.
+const PROGRESS: Duration = Duration::from_millis(500);
+/// Without a terminal the books are logged this often.
+const BOOKS: Duration = Duration::from_secs(60);
+
+/// Keeps kinds of lines apart, and each one rare; what is left out is counted.
+#[derive(Debug, Default)]
+pub struct Seldom {
+    kinds: HashMap<&'static str, (Instant, u64)>,
+}
+
+impl Seldom {
+    /// Logs a warning, unless one of its kind was logged within the last second.
+    pub fn warn(&mut self, now: Instant, kind: &'static str, text: impl FnOnce() -> String) {
+        let (last, left_out) = self.kinds.entry(kind).or_insert_with(|| (now - SELDOM, 0));
+        if now.duration_since(*last) < SELDOM {
+            *left_out += 1;
+            return;
+        }
+        *last = now;
+        match std::mem::take(left_out) {
+            0 => tracing::warn!("{}", text()),
+            more => tracing::warn!(more, "{}", text()),
+        }
+    }
+}
+
+/// How stderr is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A progress line and short text.
+    Terminal,
+    /// A line of text for each event.
+    Text,
+    /// A JSON object for each event.
+    Json,
+}
+
+impl Form {
+    /// `auto`, `text` or `json`.
+    pub fn read(word: &str) -> Option<Form> {
+        match word {
+            "auto" if io::stderr().is_terminal() => Some(Form::Terminal),
+            "auto" | "text" => Some(Form::Text),
+            "json" => Some(Form::Json),
+            _ => None,
+        }
+    }
+}
+
+/// Begins to log. `RUST_LOG` chooses what, as usual.
+pub fn begin(form: Form) {
+    use tracing_subscriber::{EnvFilter, fmt};
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = fmt().with_env_filter(filter).with_target(false);
+    // A second start within one process, as in tests, keeps the first log.
+    let _ = match form {
+        Form::Terminal => log.with_writer(Cleared::new).without_time().try_init(),
+        Form::Text => log.with_writer(io::stderr).with_ansi(false).try_init(),
+        Form::Json => log.with_writer(io::stderr).json().flatten_event(true).try_init(),
+    };
+}
+
+/// Stderr, where a log line first clears the progress line.
+struct Cleared;
+
+impl Cleared {
+    fn new() -> Cleared {
+        let _ = io::stderr().write_all(b"\r\x1b[K");
+        Cleared
+    }
+}
+
+impl Write for Cleared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::stderr().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+/// Shows how it goes.
+#[derive(Debug)]
+pub struct Progress {
+    form: Form,
+    next: Instant,
+    last: (Instant, u64),
+}
+
+impl Progress {
+    /// Nothing was shown yet.
+    pub fn new(form: Form, now: Instant) -> Progress {
+        let wait = if form == Form::Terminal { PROGRESS } else { BOOKS };
+        Progress { form, next: now + wait, last: (now, 0) }
+    }
+
+    /// When there is something to show again.
+    pub fn next(&self) -> Instant {
+        self.next
+    }
+
+    /// Shows it, if it is time.
+    pub fn show(&mut self, view: &View, now: Instant) {
+        if now < self.next {
+            return;
+        }
+        let totals = view.totals();
+        let (since, before) = std::mem::replace(&mut self.last, (now, totals.delivered));
+        let rate = (totals.delivered - before) as f64 / now.duration_since(since).as_secs_f64();
+        let open = view.feeds.iter().filter(|feed| feed.in_session).count();
+        if self.form == Form::Terminal {
+            self.next = now + PROGRESS;
+            let state =
+                view.unready().map_or_else(|| "ready".to_owned(), |why| format!("waiting: {why}"));
+            let mut line = format!(
+                "\r\x1b[Kin Kafka {}  {rate:.0}/s  on the way {}  dead {}  lost {}  uncertain {}  feeds {open}/{}  {state}",
+                totals.delivered,
+                view.open,
+                totals.dead,
+                totals.lost,
+                totals.uncertain,
+                view.feeds.len(),
+            );
+            line.truncate(line.floor_char_boundary_at(200));
+            let _ = io::stderr().write_all(line.as_bytes());
+        } else {
+            self.next = now + BOOKS;
+            tracing::info!(
+                in_kafka = totals.delivered,
+                per_second = rate.round() as u64,
+                on_the_way = view.open,
+                waiting = view.condition.waiting,
+                dead = totals.dead,
+                lost = totals.lost,
+                uncertain = totals.uncertain,
+                sent_again = view.condition.sent_again,
+                feeds_open = open,
+                "books"
+            );
+        }
+    }
+
+    /// Leaves the terminal's line as it is and begins a new one.
+    pub fn end(&self) {
+        if self.form == Form::Terminal {
+            let _ = io::stderr().write_all(b"\n");
+        }
+    }
+}
+
+trait Cut {
+    fn floor_char_boundary_at(&self, at: usize) -> usize;
+}
+
+impl Cut for String {
+    fn floor_char_boundary_at(&self, at: usize) -> usize {
+        (0..=at.min(self.len())).rev().find(|at| self.is_char_boundary(*at)).unwrap_or(0)
+    }
+}

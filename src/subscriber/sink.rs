@@ -1,0 +1,225 @@
+//! Where records go: each is answered for by one report. Kafka is one sink, lines in a file are another.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::rc::Rc;
+use std::time::Instant;
+
+use sparkngin_core::feed::Records;
+use sparkngin_core::id::{EventId, Seq};
+use sparkngin_core::record::{self, Record, Seed, Torn};
+
+use crate::flight::{Fate, FeedNo, Place};
+use crate::route::Route;
+
+/// Records that came together, in one allocation.
+#[derive(Debug)]
+pub struct Batch {
+    /// Where they came from.
+    pub feed: FeedNo,
+    /// Where the first one stands in the flight.
+    pub place: Place,
+    /// When they came.
+    pub came: Instant,
+    /// The records.
+    pub records: Records<Vec<u8>>,
+}
+
+/// One record of a batch.
+#[derive(Clone, Debug)]
+pub struct Parcel {
+    batch: Rc<Batch>,
+    offset: u32,
+    index: u32,
+    bytes: u32,
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The feed it came from.
+    pub feed: FeedNo,
+    /// Where it stands in the flight.
+    pub place: Place,
+    /// Which it is.
+    pub id: EventId,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// How a sink is, for people and for /readyz.
+#[derive(Clone, Debug, Default)]
+pub struct Condition {
+    /// Why nothing gets through, if nothing does.
+    pub unready: Option<String>,
+    /// Records given to Kafka that it has not reported.
+    pub out: usize,
+    /// Records that wait for their topic.
+    pub waiting: usize,
+    /// Records sent a second time, some of which may have arrived before.
+    pub sent_again: u64,
+    /// Clients made after the first, because one failed.
+    pub renewed: u64,
+    /// What ends the program: a configuration that turned out to be wrong.
+    pub hopeless: Option<String>,
+}
+
+/// Takes records and says what became of them.
+pub trait Sink {
+    /// Takes records; each will be reported once.
+    fn take(&mut self, batch: Batch);
+
+    /// Does what can be done without waiting, and appends what became known. Gives the time of the next turn, at the
+    /// latest, if nothing wakes it before.
+    fn turn(&mut self, now: Instant, reports: &mut Vec<Report>) -> Option<Instant>;
+
+    /// How it is.
+    fn condition(&self) -> Condition;
+
+    /// Bytes of a feed's records that are on their way, not waiting for anything but Kafka.
+    fn moving(&self, feed: FeedNo) -> u64;
+
+    /// Records of this feed must not wait longer for their topics: the window is needed.
+    fn hurry(&mut self, feed: FeedNo);
+
+    /// Nothing more will come, and what is not sent shall not be.
+    fn close(&mut self);
+}
+
+/// The records of a batch, one after another.
+#[derive(Debug)]
+pub struct Parcels {
+    batch: Rc<Batch>,
+    offset: u32,
+    index: u32,
+}
+
+impl Parcels {
+    /// All of a batch.
+    pub fn new(batch: Batch) -> Parcels {
+        let offset = batch.records.skip as u32;
+        Parcels { batch: Rc::new(batch), offset, index: 0 }
+    }
+}
+
+impl Iterator for Parcels {
+    type Item = Parcel;
+
+    fn next(&mut self) -> Option<Parcel> {
+        if self.index >= self.batch.records.count {
+            return None;
+        }
+        let len = self.batch.records.body.get(self.offset as usize..)?.first_chunk::<4>()?;
+        let bytes = u32::from_le_bytes(*len).next_multiple_of(8);
+        let batch = Rc::clone(&self.batch);
+        let parcel = Parcel { batch, offset: self.offset, index: self.index, bytes };
+        self.offset += bytes;
+        self.index += 1;
+        Some(parcel)
+    }
+}
+
+impl Parcel {
+    /// Who the event is.
+    pub fn id(&self) -> EventId {
+        let records = &self.batch.records;
+        let seq = Seq(records.first.0 + u64::from(self.index));
+        EventId { region: records.region, stream: records.stream, seq }
+    }
+
+    /// The seed of its stream.
+    pub fn seed(&self) -> Seed {
+        Seed::new(self.batch.records.region, self.batch.records.stream)
+    }
+
+    /// The record.
+    ///
+    /// # Errors
+    /// [`Torn`]: memory went bad since it was received, for it was whole then.
+    pub fn record(&self) -> Result<Record<'_>, Torn> {
+        let from = self.batch.records.body.get(self.offset as usize..).unwrap_or_default();
+        record::read(self.seed(), self.id().seq, from).map(|(record, _)| record)
+    }
+
+    /// Its bytes in the window.
+    pub fn bytes(&self) -> u64 {
+        u64::from(self.bytes)
+    }
+
+    /// When it came.
+    pub fn came(&self) -> Instant {
+        self.batch.came
+    }
+
+    /// The feed it came from.
+    pub fn feed(&self) -> FeedNo {
+        self.batch.feed
+    }
+
+    /// Its report.
+    pub fn report(&self, fate: Fate) -> Report {
+        let first = self.batch.place;
+        let place = Place { at: first.at + u64::from(self.index), ..first };
+        Report { feed: self.batch.feed, place, id: self.id(), fate }
+    }
+}
+
+/// Each event's value as a line: for looking, and for tests without a broker.
+#[derive(Debug)]
+pub struct Lines {
+    out: BufWriter<File>,
+    route: Route,
+    parcels: Vec<Parcel>,
+    scratch: Vec<u8>,
+    trouble: Option<String>,
+}
+
+impl Lines {
+    /// Writes to `out`, appending.
+    pub fn new(out: File, route: Route) -> Lines {
+        let out = BufWriter::with_capacity(64 * 1024, out);
+        Lines { out, route, parcels: Vec::new(), scratch: Vec::new(), trouble: None }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        for parcel in &self.parcels {
+            self.scratch.clear();
+            let record = parcel.record().map_err(io::Error::other)?;
+            let routed = self.route.read(parcel.id(), &record).map_err(io::Error::other)?;
+            self.route.value(&routed, &mut self.scratch);
+            self.scratch.push(b'\n');
+            self.out.write_all(&self.scratch)?;
+        }
+        self.out.flush()
+    }
+}
+
+impl Sink for Lines {
+    fn take(&mut self, batch: Batch) {
+        self.parcels.extend(Parcels::new(batch));
+    }
+
+    fn turn(&mut self, _now: Instant, reports: &mut Vec<Report>) -> Option<Instant> {
+        if self.trouble.is_none() && !self.parcels.is_empty() {
+            match self.write() {
+                Ok(()) => {
+                    reports.extend(self.parcels.drain(..).map(|p| p.report(Fate::Delivered)));
+                }
+                Err(error) => self.trouble = Some(format!("--lines: {error}")),
+            }
+        }
+        None
+    }
+
+    fn condition(&self) -> Condition {
+        Condition { hopeless: self.trouble.clone(), ..Condition::default() }
+    }
+
+    fn moving(&self, feed: FeedNo) -> u64 {
+        self.parcels.iter().filter(|parcel| parcel.feed() == feed).map(Parcel::bytes).sum()
+    }
+
+    fn hurry(&mut self, _feed: FeedNo) {}
+
+    fn close(&mut self) {}
+}

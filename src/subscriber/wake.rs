@@ -1,0 +1,87 @@
+//! How other threads' answers come to the loop: a mailbox, and a byte in a socket that the loop polls.
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Wakes the loop.
+#[derive(Clone, Debug)]
+pub struct Waker(Arc<UnixStream>);
+
+/// What the loop polls.
+#[derive(Debug)]
+pub struct Wakes(UnixStream);
+
+/// Both ends.
+///
+/// # Errors
+/// What the system says when it has no more descriptors.
+pub fn pair() -> io::Result<(Waker, Wakes)> {
+    let (write, read) = UnixStream::pair()?;
+    write.set_nonblocking(true)?;
+    read.set_nonblocking(true)?;
+    Ok((Waker(Arc::new(write)), Wakes(read)))
+}
+
+impl Waker {
+    /// Wakes it. A full socket is a loop that was woken already.
+    pub fn wake(&self) {
+        let _ = (&*self.0).write(&[0]);
+    }
+
+    /// The writing end, for a signal handler.
+    ///
+    /// # Errors
+    /// What the system says when it has no more descriptors.
+    pub fn for_signals(&self) -> io::Result<UnixStream> {
+        self.0.try_clone()
+    }
+}
+
+impl Wakes {
+    /// Forgets what woke it.
+    pub fn clear(&mut self) {
+        let mut bytes = [0; 256];
+        while matches!(self.0.read(&mut bytes), Ok(n) if n == bytes.len()) {}
+    }
+}
+
+impl AsRawFd for Wakes {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// Things from other threads, taken all at once.
+#[derive(Debug)]
+pub struct Mailbox<T> {
+    things: Mutex<Vec<T>>,
+    waker: Waker,
+}
+
+impl<T> Mailbox<T> {
+    /// An empty one.
+    pub fn new(waker: Waker) -> Mailbox<T> {
+        Mailbox { things: Mutex::new(Vec::new()), waker }
+    }
+
+    /// Puts one in; the first one wakes the loop.
+    pub fn put(&self, thing: T) {
+        let mut things = self.lock();
+        things.push(thing);
+        if things.len() == 1 {
+            self.waker.wake();
+        }
+    }
+
+    /// Takes all; `into` must be empty and gives its memory.
+    pub fn take(&self, into: &mut Vec<T>) {
+        std::mem::swap(&mut *self.lock(), into);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<T>> {
+        // A vector is whole whatever the thread died of that held it.
+        self.things.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
