@@ -80,6 +80,9 @@ pub struct Subscribe {
     /// A property of librdkafka, passed on as it is (repeat it)
     #[arg(short = 'X', value_name = "PROPERTY=VALUE")]
     pub property: Vec<String>,
+    /// How batches are compressed: lz4, zstd or none [default: lz4]
+    #[arg(long, value_name = "CODEC")]
+    pub compression: Option<String>,
     /// Topics that events may go to: names and ~regex (of the whole name), joined by commas
     /// [default: all that exist and do not start with `_`]
     #[arg(long, value_name = "LIST")]

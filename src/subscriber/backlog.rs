@@ -235,15 +235,6 @@ impl<M> Backlog<M> {
         }
     }
 
-    /// Reports of these will not come: they count as failed by circumstance.
-    pub fn give_up_waiting(&mut self) {
-        for entry in self.entries.iter_mut().filter(|entry| entry.state == State::Out) {
-            let text = "no report came".to_owned();
-            entry.state = State::Failed(Fault { blame: Blame::Circumstance, text });
-        }
-        self.out = 0;
-    }
-
     /// Judges the failures, when [`Step::Judge`] says so. What failed goes out again after a rest, unless the owner
     /// changes or withdraws it.
     pub fn findings(&mut self, now: Instant) -> Vec<Finding> {
@@ -487,17 +478,5 @@ mod tests {
         assert_eq!(renewed(&mut backlog, now), Batching::Many);
         backlog.withdraw(0);
         assert_eq!(backlog.len(), 0);
-    }
-
-    #[test]
-    fn reports_that_never_come_are_given_up_and_sent_again() {
-        let now = Instant::now();
-        let mut backlog = sent(2);
-        backlog.fail();
-        backlog.report(0, Ok(()), |_| ());
-        backlog.give_up_waiting();
-        assert_eq!(judged(&mut backlog, now), []);
-        renewed(&mut backlog, now);
-        assert_eq!(send_all(&mut backlog), [1]);
     }
 }

@@ -45,8 +45,8 @@ const OURS: &[(&str, &str)] = &[
     ("partitioner", "the partition is a function of key or stream, so that duplicates meet"),
     ("partitioner_cb", "the partition is a function of key or stream, so that duplicates meet"),
     ("sticky.partitioning.linger.ms", "the partition is a function of key or stream"),
-    ("compression.codec", "it is lz4"),
-    ("compression.type", "it is lz4"),
+    ("compression.codec", "that is --compression"),
+    ("compression.type", "that is --compression"),
     ("linger.ms", "it is 5 ms, which acknowledgements wait for"),
     ("queue.buffering.max.ms", "it is 5 ms, which acknowledgements wait for"),
     ("queue.buffering.max.messages", "the queue is bounded as the window needs it"),
@@ -62,6 +62,7 @@ const OURS: &[(&str, &str)] = &[
 #[derive(Clone, Debug)]
 pub struct Access {
     common: ClientConfig,
+    compression: String,
 }
 
 /// What a producer says.
@@ -120,11 +121,15 @@ struct Desk {
 }
 
 impl Access {
-    /// Servers, and the properties of `-X`.
+    /// Servers, the compression of batches, and the properties of `-X`.
     ///
     /// # Errors
     /// A sentence: a property that is not the caller's to set, or that librdkafka does not know.
-    pub fn new(servers: &str, properties: &[(String, String)]) -> Result<Access, String> {
+    pub fn new(
+        servers: &str,
+        compression: &str,
+        properties: &[(String, String)],
+    ) -> Result<Access, String> {
         let mut common = ClientConfig::new();
         common.set_log_level(RDKafkaLogLevel::Warning);
         common.set("client.id", "sparkngin");
@@ -136,7 +141,7 @@ impl Access {
         }
         common.set("bootstrap.servers", servers);
         common.set("allow.auto.create.topics", "false");
-        let access = Access { common };
+        let access = Access { common, compression: compression.to_owned() };
         match access.producing(Batching::Many).create_native_config() {
             Ok(_) => Ok(access),
             Err(KafkaError::ClientConfig(_, text, _, _)) => Err(text),
@@ -156,7 +161,7 @@ impl Access {
             .set("acks", "all")
             .set("enable.gapless.guarantee", "true")
             .set("message.timeout.ms", "0")
-            .set("compression.type", "lz4")
+            .set("compression.type", &self.compression)
             .set("queue.buffering.max.messages", QUEUE_MESSAGES)
             .set("queue.buffering.max.kbytes", QUEUE_KIB);
         if self.common.get("message.max.bytes").is_none() {
@@ -360,17 +365,17 @@ mod tests {
     fn what_keeps_the_promise_cannot_be_set_and_the_reason_is_said() {
         for (name, _) in OURS {
             let set = [((*name).to_owned(), "1".to_owned())];
-            let error = Access::new("127.0.0.1:1", &set).unwrap_err();
+            let error = Access::new("127.0.0.1:1", "lz4", &set).unwrap_err();
             assert!(error.starts_with(&format!("\"{name}\" cannot be set: ")), "{error}");
         }
         let own = [("socket.keepalive.enable".to_owned(), "true".to_owned())];
-        Access::new("127.0.0.1:1", &own).unwrap();
+        Access::new("127.0.0.1:1", "lz4", &own).unwrap();
     }
 
     #[test]
     fn a_property_that_librdkafka_does_not_know_is_refused_in_its_words() {
         let set = [("no.such.property".to_owned(), "1".to_owned())];
-        let error = Access::new("127.0.0.1:1", &set).unwrap_err();
+        let error = Access::new("127.0.0.1:1", "lz4", &set).unwrap_err();
         assert!(error.contains("no.such.property"), "{error}");
     }
 

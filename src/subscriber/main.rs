@@ -1,20 +1,104 @@
-//! The program `sparkngin`.
+//! The program `sparkngin`: from nginx's ring to Kafka, and what is needed around it.
+//!
+//! Exit codes: 0 as asked, 1 something failed, 2 wrong configuration, 3 another subscriber of the name took over. What
+//! is wrong is one line on stderr.
 
 mod args;
 mod backlog;
 mod cluster;
+mod config;
 mod delivery;
 mod flight;
 mod http;
 mod kafka;
 mod letter;
+mod mock_kafka;
 mod post;
 mod report;
 mod rooms;
 mod route;
 mod sink;
+mod socket;
+mod subscribe;
+mod tail;
 mod topics;
 mod view;
 mod wake;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::args::{Cli, Command};
+use crate::subscribe::End;
+
+/// Why it ends, if not as asked.
+enum Failed {
+    Wrong(String),
+    Fenced(String),
+    Other(String),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_parsed(&error),
+    };
+    let (text, code) = match run(cli) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failed::Other(text)) => (text, 1),
+        Err(Failed::Wrong(text)) => (text, 2),
+        Err(Failed::Fenced(text)) => (text, 3),
+    };
+    eprintln!("sparkngin: {text}");
+    ExitCode::from(code)
+}
+
+fn run(cli: Cli) -> Result<(), Failed> {
+    if cli.version {
+        let (_, kafka) = rdkafka::util::get_rdkafka_version();
+        println!(
+            "sparkngin {} (librdkafka {kafka}, libzmq {})",
+            env!("CARGO_PKG_VERSION"),
+            socket::version()
+        );
+        return Ok(());
+    }
+    match cli.command {
+        None => Err(Failed::Wrong("a command is needed, see sparkngin --help".to_owned())),
+        Some(Command::Subscribe(args)) => {
+            let settings = config::settings(&args).map_err(|e| Failed::Wrong(e.to_string()))?;
+            match subscribe::run(settings).map_err(Failed::Wrong)? {
+                End::Asked => Ok(()),
+                End::Wrong(text) => Err(Failed::Wrong(text)),
+                End::Fenced(text) => Err(Failed::Fenced(text)),
+            }
+        }
+        Some(Command::Tail(args)) => tail::run(&args).map_err(Failed::Other),
+        Some(Command::Ring(_)) => Err(Failed::Other("not yet".to_owned())),
+        Some(Command::MockKafka(args)) => mock_kafka::run(&args).map_err(Failed::Wrong),
+    }
+}
+
+/// Help is printed as it is; of what is wrong only the first sentence, which names the word.
+fn not_parsed(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            ExitCode::from(2)
+        }
+        _ => {
+            let text = error.to_string();
+            let sentence: Vec<&str> =
+                text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+            let sentence = sentence.join(" ");
+            eprintln!("sparkngin: {}", sentence.strip_prefix("error: ").unwrap_or(&sentence));
+            ExitCode::from(2)
+        }
+    }
+}

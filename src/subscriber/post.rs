@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use sparkngin_core::field::IdText;
-
 use crate::backlog::{Batching, Blame, Ticket};
 use crate::kafka::{Access, Handed, Note, Outgoing, Producer};
 use crate::letter::{self, LetterFile, Letters, Reason};
@@ -168,7 +166,7 @@ impl Post {
         let key = self.route.key(&routed);
         self.value.clear();
         self.route.value(&routed, &mut self.value);
-        let sg = IdText::of(parcel.id());
+        let sg = parcel.id().text();
         let message = Outgoing {
             topic,
             partition: route::partition(key.as_deref(), parcel.seed(), record.seq, partitions),
@@ -212,7 +210,7 @@ impl Post {
             (Letters::File(_), None) => return Put::Full,
         };
         let Some(partitions) = topics.partitions(topic) else { return Put::Full };
-        let (id, full) = (IdText::of(parcel.id()), self.value.len().to_string());
+        let (id, full) = (parcel.id().text(), self.value.len().to_string());
         let headers = [
             ("sg", id.bytes()),
             (letter::REASON, reason.text.as_bytes()),

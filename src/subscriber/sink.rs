@@ -1,7 +1,9 @@
 //! Where records go: each is answered for by one report. Kafka is one sink, lines in a file are another.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -175,10 +177,17 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Writes to `out`, appending.
-    pub fn new(out: File, route: Route) -> Lines {
+    /// Appends to the file at `path`; `-` is stdout.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open(path: &Path, route: Route) -> io::Result<Lines> {
+        let out = match path.to_str() {
+            Some("-") => io::stdout().as_fd().try_clone_to_owned().map(File::from)?,
+            _ => OpenOptions::new().create(true).append(true).open(path)?,
+        };
         let out = BufWriter::with_capacity(64 * 1024, out);
-        Lines { out, route, parcels: Vec::new(), scratch: Vec::new(), trouble: None }
+        Ok(Lines { out, route, parcels: Vec::new(), scratch: Vec::new(), trouble: None })
     }
 
     fn write(&mut self) -> io::Result<()> {

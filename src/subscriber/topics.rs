@@ -225,11 +225,6 @@ impl Topics {
         }
     }
 
-    /// When the cluster was last listed.
-    pub fn listed(&self) -> Option<Instant> {
-        self.listed
-    }
-
     fn admit(&mut self, topic: &str, known: Known) -> Verdict {
         // Missing ones that nobody makes take no place from those that are there, and the other way round.
         let idle = |k: &Known| matches!(k, Known::Missing { create: Creation::Not, .. });

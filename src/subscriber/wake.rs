@@ -40,6 +40,18 @@ impl Waker {
 }
 
 impl Wakes {
+    /// Waits, for as long as it takes.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn wait(mut self) -> io::Result<()> {
+        self.0.set_nonblocking(false)?;
+        match self.0.read(&mut [0]) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Forgets what woke it.
     pub fn clear(&mut self) {
         let mut bytes = [0; 256];

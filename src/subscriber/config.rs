@@ -1,0 +1,422 @@
+//! Words -> Settings: each value with its origin, so that a complaint can say where the word stood. Nothing is opened
+//! and nobody is asked here; what is wrong is said in one sentence before anything is connected.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use regex::Regex;
+use sparkngin_core::event::is_topic;
+use sparkngin_core::feed::WINDOW_MAX;
+use sparkngin_core::field::{FieldList, FieldName};
+use sparkngin_core::format::{Delimiter, Fields, Format, Rendering};
+use sparkngin_core::ring::Name;
+
+use crate::args;
+use crate::kafka::Access;
+use crate::letter::Letters;
+use crate::report::Form;
+use crate::route::{Route, Stamp};
+use crate::topics::{Allowed, Pattern};
+
+/// The smallest window: a few records of the usual size.
+const WINDOW_MIN: u64 = 64 * 1024;
+
+/// Where a word stood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nowhere: nobody said anything.
+    Default,
+    /// On the command line, after this flag.
+    Flag(&'static str),
+}
+
+/// A value, and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given<T> {
+    /// The value.
+    pub value: T,
+    /// Where the word stood.
+    pub origin: Origin,
+}
+
+/// A word that cannot be: one sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{origin} {word:?}: {why}")]
+pub struct Wrong {
+    origin: Origin,
+    word: String,
+    why: String,
+}
+
+/// Where records go.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// Kafka, with all that belongs to it.
+    Kafka(Box<KafkaSettings>),
+    /// Lines in a file; `-` is stdout.
+    Lines(PathBuf),
+}
+
+/// What only Kafka needs.
+#[derive(Clone, Debug)]
+pub struct KafkaSettings {
+    /// How to reach it.
+    pub access: Access,
+    /// Which topics events may go to.
+    pub allowed: Allowed,
+    /// Missing topics are made.
+    pub create: bool,
+    /// How long records wait for a topic.
+    pub grace: Duration,
+    /// Where letters go.
+    pub letters: Letters,
+}
+
+/// All that `sparkngin subscribe` does.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where nginx publishes.
+    pub feeds: Vec<Given<String>>,
+    /// The subscriber's name.
+    pub name: Name,
+    /// Bytes unacknowledged, for each feed.
+    pub window: u64,
+    /// What records become.
+    pub route: Route,
+    /// Where they go.
+    pub target: Target,
+    /// Where the machine's questions are answered.
+    pub http: Option<Given<SocketAddr>>,
+    /// How stderr is written.
+    pub form: Form,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Default => f.write_str("the default"),
+            Origin::Flag(flag) => f.write_str(flag),
+        }
+    }
+}
+
+/// A word that may be missing, with its flag's name and its default.
+struct Word<'a> {
+    text: &'a str,
+    origin: Origin,
+}
+
+impl Word<'_> {
+    fn wrong(&self, why: impl ToString) -> Wrong {
+        Wrong { origin: self.origin.clone(), word: self.text.to_owned(), why: why.to_string() }
+    }
+
+    fn read<T, E: ToString>(&self, read: impl FnOnce(&str) -> Result<T, E>) -> Result<T, Wrong> {
+        read(self.text).map_err(|why| self.wrong(why))
+    }
+}
+
+fn word<'a>(given: &'a Option<String>, flag: &'static str, default: &'a str) -> Word<'a> {
+    match given {
+        Some(text) => Word { text, origin: Origin::Flag(flag) },
+        None => Word { text: default, origin: Origin::Default },
+    }
+}
+
+/// Reads the command line's words.
+///
+/// # Errors
+/// [`Wrong`]: the first one that cannot be.
+pub fn settings(args: &args::Subscribe) -> Result<Settings, Wrong> {
+    Ok(Settings {
+        feeds: feeds(&args.feed)?,
+        name: word(&args.name, "--name", "kafka").read(str::parse)?,
+        window: word(&args.window, "--window", "8m").read(window)?,
+        route: route(args)?,
+        target: target(args)?,
+        http: http(&args.http)?,
+        form: word(&args.log, "--log", "auto")
+            .read(|text| Form::read(text).ok_or("it must be auto, text or json"))?,
+    })
+}
+
+fn feeds(given: &[String]) -> Result<Vec<Given<String>>, Wrong> {
+    let origin = Origin::Flag("--feed");
+    if given.is_empty() {
+        let why = "at least one is needed, such as --feed ipc:///var/lib/nginx/sparkngin/feed.sock";
+        return Err(Wrong { origin, word: String::new(), why: why.to_owned() });
+    }
+    let mut feeds = Vec::new();
+    for (n, text) in given.iter().enumerate() {
+        let word = Word { text, origin: origin.clone() };
+        let place = text.strip_prefix("ipc://").or_else(|| text.strip_prefix("tcp://"));
+        if place.is_none_or(str::is_empty) {
+            return Err(word.wrong("it must be ipc:///DIR/feed.sock or tcp://ADDRESS:PORT"));
+        }
+        // Who connects twice under one name fences itself for ever.
+        if given[..n].contains(text) {
+            return Err(word.wrong("it stands there twice"));
+        }
+        feeds.push(Given { value: text.clone(), origin: origin.clone() });
+    }
+    Ok(feeds)
+}
+
+fn route(args: &args::Subscribe) -> Result<Route, Wrong> {
+    let format: Format = word(&args.format, "--format", "json").read(str::parse)?;
+    let delimiter = word(&args.delimiter, "--delimiter", " ");
+    if args.delimiter.is_some() && format != Format::Plain {
+        return Err(delimiter.wrong("only --format plain has a delimiter"));
+    }
+    let delimiter = delimiter.read(|text| Delimiter::parse(text.as_bytes()))?;
+    let fields = match &args.fields {
+        None => Fields::All,
+        Some(text) => {
+            let word = Word { text, origin: Origin::Flag("--fields") };
+            Fields::Listed(word.read(|text| FieldList::parse(text.split_ascii_whitespace()))?)
+        }
+    };
+    let key = match &args.record_key {
+        None => None,
+        Some(text) => {
+            let word = Word { text, origin: Origin::Flag("--record-key") };
+            Some(word.read(|text| FieldName::parse(text.as_bytes()))?)
+        }
+    };
+    let stamp = word(&args.timestamp, "--timestamp", "received").read(|text| match text {
+        "received" => Ok(Stamp::Received),
+        "submitted" => Ok(Stamp::Submitted),
+        _ => Err("it must be received or submitted"),
+    })?;
+    Ok(Route { rendering: Rendering { format, delimiter, fields }, key, stamp })
+}
+
+fn target(args: &args::Subscribe) -> Result<Target, Wrong> {
+    let flag = |flag, text: &str, why: &str| Wrong {
+        origin: Origin::Flag(flag),
+        word: text.to_owned(),
+        why: why.to_owned(),
+    };
+    match (&args.kafka, &args.lines) {
+        (Some(_), Some(lines)) => Err(flag("--lines", lines, "it stands in place of --kafka")),
+        (None, None) => Err(flag("--kafka", "", "it is needed, such as --kafka 127.0.0.1:9092")),
+        (None, Some(lines)) => match args.property.first() {
+            Some(property) => Err(flag("-X", property, "--lines has no Kafka")),
+            None => Ok(Target::Lines(PathBuf::from(lines))),
+        },
+        (Some(servers), None) => Ok(Target::Kafka(Box::new(KafkaSettings {
+            access: access(args, servers)?,
+            allowed: allowed(args)?,
+            create: args.create_topics,
+            grace: word(&args.topic_grace, "--topic-grace", "5m").read(time)?,
+            letters: word(&args.dead_letter, "--dead-letter", "topic:sparkngin.dead")
+                .read(letters)?,
+        }))),
+    }
+}
+
+fn access(args: &args::Subscribe, servers: &str) -> Result<Access, Wrong> {
+    let word_ = Word { text: servers, origin: Origin::Flag("--kafka") };
+    let server = |s: &str| {
+        s.rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    };
+    if !servers.split(',').all(server) {
+        return Err(word_.wrong("it must be host:port, or several joined by commas"));
+    }
+    let compression = word(&args.compression, "--compression", "lz4");
+    if !["lz4", "zstd", "none"].contains(&compression.text) {
+        return Err(compression.wrong("it must be lz4, zstd or none"));
+    }
+    let mut properties = Vec::new();
+    for text in &args.property {
+        let word = Word { text, origin: Origin::Flag("-X") };
+        match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => {
+                properties.push((name.to_owned(), value.to_owned()));
+                word.read(|_| Access::new(servers, compression.text, &properties))?;
+            }
+            _ => return Err(word.wrong("it must be PROPERTY=VALUE")),
+        }
+    }
+    word_.read(|_| Access::new(servers, compression.text, &properties))
+}
+
+fn allowed(args: &args::Subscribe) -> Result<Allowed, Wrong> {
+    let Some(list) = &args.topics else { return Ok(Allowed::Existing) };
+    let mut patterns = Vec::new();
+    for text in list.split(',').map(str::trim) {
+        let word = Word { text, origin: Origin::Flag("--topics") };
+        patterns.push(match text.strip_prefix('~') {
+            Some(regex) => {
+                let whole = format!("^(?:{regex})$");
+                Pattern::Matches(word.read(|_| {
+                    // Its errors draw the expression over several lines; the last one says it.
+                    Regex::new(&whole).map_err(|error| {
+                        error.to_string().lines().last().unwrap_or("not a regex").trim().to_owned()
+                    })
+                })?)
+            }
+            None if is_topic(text.as_bytes()) => Pattern::Name(text.to_owned()),
+            None => return Err(word.wrong("neither a legal topic name nor a ~regex")),
+        });
+    }
+    Ok(Allowed::Listed(patterns))
+}
+
+fn letters(text: &str) -> Result<Letters, &'static str> {
+    match text.split_once(':') {
+        Some(("topic", name)) if is_topic(name.as_bytes()) => Ok(Letters::Topic(name.to_owned())),
+        Some(("topic", _)) => Err("it is no legal topic name"),
+        Some(("file", path)) if !path.is_empty() => Ok(Letters::File(PathBuf::from(path))),
+        _ => Err("it must be topic:NAME or file:PATH"),
+    }
+}
+
+fn http(given: &Option<String>) -> Result<Option<Given<SocketAddr>>, Wrong> {
+    let word = word(given, "--http", "127.0.0.1:7010");
+    if word.text == "off" {
+        return Ok(None);
+    }
+    let value = word.read(|text| match text.parse::<u16>() {
+        Ok(port) => Ok(SocketAddr::from(([127, 0, 0, 1], port))),
+        Err(_) => text.parse().map_err(|_| "it must be ADDRESS:PORT, a port, or off"),
+    })?;
+    Ok(Some(Given { value, origin: word.origin }))
+}
+
+fn window(text: &str) -> Result<u64, String> {
+    let bytes = size(text)?;
+    if (WINDOW_MIN..=WINDOW_MAX).contains(&bytes) {
+        Ok(bytes)
+    } else {
+        Err("it must be between 64k and 64m".to_owned())
+    }
+}
+
+/// Bytes, as nginx writes them: `8m`, `64k`, `1000`.
+fn size(text: &str) -> Result<u64, String> {
+    let (digits, unit) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1 << 10),
+        Some((at, 'm' | 'M')) => (&text[..at], 1 << 20),
+        _ => (text, 1),
+    };
+    let number: Option<u64> = digits.parse().ok();
+    number
+        .and_then(|n| n.checked_mul(unit))
+        .ok_or_else(|| "it must be a size, such as 512k or 8m".to_owned())
+}
+
+/// A time, as nginx writes it: `500ms`, `5s`, `5m`, `1h`; a bare number is seconds.
+fn time(text: &str) -> Result<Duration, &'static str> {
+    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: Option<u64> = text[..at].parse().ok();
+    let unit = match &text[at..] {
+        "ms" => Some(1),
+        "s" | "" => Some(1_000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        _ => None,
+    };
+    number
+        .zip(unit)
+        .and_then(|(number, unit)| number.checked_mul(unit))
+        .filter(|ms| *ms <= 7 * 24 * 3_600_000)
+        .map(Duration::from_millis)
+        .ok_or("it must be a time of at most 7 days, such as 30s or 5m")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(change: impl FnOnce(&mut args::Subscribe)) -> args::Subscribe {
+        let mut args = args::Subscribe {
+            feed: vec!["ipc:///tmp/feed.sock".into()],
+            kafka: Some("127.0.0.1:9092".into()),
+            ..args::Subscribe::default()
+        };
+        change(&mut args);
+        args
+    }
+
+    fn wrong(change: impl FnOnce(&mut args::Subscribe)) -> String {
+        settings(&args(change)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_help() {
+        let settings = settings(&args(|_| ())).unwrap();
+        assert_eq!((settings.name.as_str(), settings.window), ("kafka", 8 << 20));
+        assert_eq!(settings.http.unwrap().value, "127.0.0.1:7010".parse().unwrap());
+        let Target::Kafka(kafka) = settings.target else { panic!() };
+        assert_eq!(kafka.grace, Duration::from_secs(300));
+        assert_eq!(kafka.letters, Letters::Topic("sparkngin.dead".into()));
+        assert!(matches!(kafka.allowed, Allowed::Existing));
+    }
+
+    #[test]
+    fn each_wrong_word_is_told_in_one_line_that_names_its_flag() {
+        type Change = fn(&mut args::Subscribe);
+        let rows: &[(&str, Change)] = &[
+            ("--feed", |a| a.feed.clear()),
+            ("--feed", |a| a.feed = vec!["/tmp/feed.sock".into()]),
+            ("--feed", |a| a.feed.push("ipc:///tmp/feed.sock".into())),
+            ("--kafka", |a| a.kafka = None),
+            ("--kafka", |a| a.kafka = Some("localhost".into())),
+            ("--lines", |a| a.lines = Some("-".into())),
+            ("--name", |a| a.name = Some("a b".into())),
+            ("--window", |a| a.window = Some("1k".into())),
+            ("--window", |a| a.window = Some("65m".into())),
+            ("--window", |a| a.window = Some("eight".into())),
+            ("-X", |a| a.property = vec!["acks=1".into()]),
+            ("-X", |a| a.property = vec!["no.such=1".into()]),
+            ("-X", |a| a.property = vec!["socket.keepalive.enable=perhaps".into()]),
+            ("-X", |a| a.property = vec!["linger".into()]),
+            ("--compression", |a| a.compression = Some("rar".into())),
+            ("--topics", |a| a.topics = Some("a,b c".into())),
+            ("--topics", |a| a.topics = Some("~(".into())),
+            ("--topic-grace", |a| a.topic_grace = Some("soon".into())),
+            ("--dead-letter", |a| a.dead_letter = Some("sparkngin.dead".into())),
+            ("--dead-letter", |a| a.dead_letter = Some("topic:a b".into())),
+            ("--record-key", |a| a.record_key = Some("%a".into())),
+            ("--format", |a| a.format = Some("xml".into())),
+            ("--delimiter", |a| a.delimiter = Some(",".into())),
+            ("--fields", |a| a.fields = Some("%a".into())),
+            ("--timestamp", |a| a.timestamp = Some("now".into())),
+            ("--http", |a| a.http = Some("localhost".into())),
+            ("--log", |a| a.log = Some("xml".into())),
+        ];
+        for (flag, change) in rows {
+            let text = wrong(*change);
+            assert!(text.starts_with(flag) && !text.contains('\n'), "{flag}: {text}");
+        }
+    }
+
+    #[test]
+    fn their_right_twins_are_read() {
+        let settings = settings(&args(|a| {
+            a.feed.push("tcp://127.0.0.1:7001".into());
+            a.window = Some("512k".into());
+            a.property = vec!["security.protocol=plaintext".into()];
+            a.topics = Some("orders,~clicks\\..*".into());
+            a.topic_grace = Some("1500ms".into());
+            a.dead_letter = Some("file:/tmp/dead".into());
+            a.record_key = Some("%user%".into());
+            a.format = Some("plain".into());
+            a.delimiter = Some("\t".into());
+            a.fields = Some("%ip% %topic%".into());
+            a.timestamp = Some("submitted".into());
+            a.http = Some("off".into());
+        }))
+        .unwrap();
+        assert_eq!((settings.feeds.len(), settings.window), (2, 512 << 10));
+        assert!(settings.http.is_none());
+        let Target::Kafka(kafka) = settings.target else { panic!() };
+        assert_eq!(kafka.grace, Duration::from_millis(1500));
+        assert_eq!(kafka.letters, Letters::File("/tmp/dead".into()));
+        assert_eq!(settings.route.stamp, Stamp::Submitted);
+    }
+}
