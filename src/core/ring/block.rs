@@ -45,6 +45,13 @@ pub struct Filled {
     pub last: Option<Seq>,
 }
 
+impl Filled {
+    /// The seq before its first record's.
+    pub fn before(&self) -> Seq {
+        Seq(self.first.0.saturating_sub(1))
+    }
+}
+
 /// W1: a block that is `seen` becomes OPEN for `slot`, under a new generation. Who loses the race gets None.
 pub(super) fn claim<M: Memory>(
     view: &View<M>,

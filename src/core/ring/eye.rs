@@ -1,19 +1,14 @@
-//! The publisher's eye and hand: slices in order, holes with a reason, then blocks freed. It changes nothing but that,
-//! and acts for a dead writer only under the slot's byte.
+//! What comes next in a stream: slices in order, holes with a reason. It changes nothing.
 
 use std::cell::RefCell;
 
-use super::block::{self, Filled, Look};
-use super::configuration::{Configuration, Overflow};
-use super::cursor::{self, Who};
+use super::block::{self, Filled};
 use super::hours;
-use super::layout::{EPOCH, FREED, LAST_SYNC, NAMES};
+use super::layout::{LAST_SYNC, NAMES};
 use super::memory::Memory;
-use super::pen::Pen;
-use super::places::settle;
-use super::scan::{Sampled, Scan};
+use super::scan::Scan;
 use super::view::View;
-use super::word::{BlockState, Generation, Phase};
+use super::word::Generation;
 use crate::id::{Seq, Stream};
 use crate::record::{HEADER, Slice};
 
@@ -59,49 +54,12 @@ struct Mark {
 /// Marks kept per stream: for live, each name, and one to spare.
 const MARKS: usize = NAMES + 2;
 
-/// The reader without its lease, locks and bell.
-pub(super) struct Eye {
-    policy: Overflow,
-    /// The place of each subscriber of the configuration.
-    places: Vec<usize>,
-    known: Vec<Look>,
-    /// Claims that were not begun at the last look.
-    unbegun: Vec<(u32, BlockState)>,
-    marks: RefCell<Vec<Vec<Mark>>>,
-}
+/// Who looks; remembers by stream where slices ended.
+#[derive(Default)]
+pub(super) struct Eye(RefCell<Vec<Vec<Mark>>>);
 
 impl Eye {
-    /// A new holder of the lease: raises the epoch, writes the configuration, gives each name its place, and moves
-    /// `freed`, since the one before may have died between FREE and that.
-    pub fn new<M: Memory>(view: &View<M>, configuration: &Configuration) -> Eye {
-        view.memory.raise(EPOCH);
-        let places = settle(view, configuration);
-        view.memory.raise(FREED);
-        Eye {
-            policy: configuration.policy,
-            places,
-            known: Vec::new(),
-            unbegun: Vec::new(),
-            marks: RefCell::default(),
-        }
-    }
-
-    pub fn scan<M: Memory>(&mut self, view: &View<M>) -> Scan {
-        Scan::look(view, Sampled::take(view), &mut self.known)
-    }
-
-    /// The place of somebody's cursors: 0 live, then the named.
-    pub fn index(&self, who: Who) -> usize {
-        match who {
-            Who::Live => 0,
-            Who::Named(n) => self.places[n] + 1,
-        }
-    }
-
-    pub fn place(&self, named: usize) -> usize {
-        self.places[named]
-    }
-
+    /// What comes after `after`; see [`Reader::next`](super::Reader::next).
     pub fn next<M: Memory>(
         &self,
         view: &View<M>,
@@ -115,7 +73,7 @@ impl Eye {
         // Of the blocks that begin at or before the wanted seq only the last can have it.
         let later = blocks.partition_point(|b| b.first <= after.next());
         let known = scan.last(stream);
-        let end = blocks.get(later).map_or(known, |b| Seq(b.first.0 - 1).min(known));
+        let end = blocks.get(later).map_or(known, |b| b.before().min(known));
         let found = match later.checked_sub(1).map(|n| &blocks[n]) {
             Some(block) => self.copy(view, block, after.next(), room, out),
             None => Copied::Nothing,
@@ -186,7 +144,7 @@ impl Eye {
     fn mark(&self, block: &Filled, seq: Seq) -> Mark {
         let (number, generation) = (block.block, block.state.generation);
         let start = Mark { block: number, generation, seq: block.first, offset: 0 };
-        let marks = self.marks.borrow();
+        let marks = self.0.borrow();
         let of_stream = marks.get(usize::from(block.state.slot.0)).into_iter().flatten();
         let same = |m: &&Mark| m.block == number && m.generation == generation && m.seq <= seq;
         of_stream.filter(same).max_by_key(|m| m.seq).copied().unwrap_or(start)
@@ -194,7 +152,7 @@ impl Eye {
 
     /// Remembers where a slice ended.
     fn keep(&self, block: &Filled, end: Mark) {
-        let mut marks = self.marks.borrow_mut();
+        let mut marks = self.0.borrow_mut();
         let slot = usize::from(block.state.slot.0);
         if marks.len() <= slot {
             marks.resize(slot + 1, Vec::new());
@@ -205,67 +163,6 @@ impl Eye {
             of_stream.remove(0);
         }
         of_stream.push(end);
-    }
-
-    /// SEALED blocks in which every named subscriber has acknowledged everything become FREE.
-    pub fn free<M: Memory>(&self, view: &View<M>, scan: &Scan) -> usize {
-        let mut freed = 0;
-        for stream in streams_of(scan) {
-            let acked = self.acked(view, stream);
-            for seen in scan.of(stream).iter().filter(|f| f.state.phase == Phase::Sealed) {
-                if acked.is_none_or(|acked| seen.last.is_some_and(|last| acked >= last)) {
-                    freed += usize::from(block::free(view, seen.block, seen.state));
-                }
-            }
-        }
-        freed
-    }
-
-    /// Up to where every named subscriber has acknowledged; None when nobody is named.
-    fn acked<M: Memory>(&self, view: &View<M>, stream: Stream) -> Option<Seq> {
-        let of = |place: &usize| cursor::read(view, stream, place + 1).acked;
-        self.places.iter().map(of).min()
-    }
-
-    /// Acts for dead slots: `hold` takes a slot's byte, or says that somebody has it. Claims that were never begun are
-    /// returned; an OPEN block is sealed only while under a quarter of the blocks is FREE, and only when all in it is
-    /// acknowledged (`reject`) or its ticket is the lowest (`overwrite`).
-    pub fn tend<M: Memory, G>(
-        &mut self,
-        view: &View<M>,
-        scan: &Scan,
-        hold: impl Fn(Stream) -> Option<G>,
-    ) {
-        // Between W1 and W2 a living writer is for a moment only: ask after those alone that stay there.
-        let stale = |claim: &&(u32, BlockState)| self.unbegun.contains(claim);
-        for (_, state) in scan.unbegun.iter().filter(stale) {
-            if let Some(_held) = hold(state.slot) {
-                // A broken record poisons the file, that is all there is to do.
-                let _ = Pen::take_over(view, state.slot);
-            }
-        }
-        self.unbegun.clone_from(&scan.unbegun);
-        if scan.blocks().free * 4 >= view.layout.geometry().blocks {
-            return;
-        }
-        let taken = |f: &&Filled| f.state.phase != Phase::Free;
-        let lowest = scan.filled().iter().filter(taken).map(|f| f.ticket).min();
-        for seen in scan.filled().iter().filter(|f| f.state.phase == Phase::Open) {
-            let slot = seen.state.slot;
-            let may = |view: &View<M>, last: Seq| match self.policy {
-                Overflow::Overwrite => Some(seen.ticket) == lowest,
-                Overflow::Reject => self.acked(view, slot).is_none_or(|acked| acked >= last),
-            };
-            if !may(view, scan.last(slot)) {
-                continue;
-            }
-            let Some(_held) = hold(slot) else { continue };
-            if let Ok(mut pen) = Pen::take_over(view, slot) {
-                if pen.holds(seen.block, seen.state.generation) && may(view, pen.last()) {
-                    pen.seal(view);
-                }
-            }
-        }
     }
 }
 
@@ -302,11 +199,4 @@ impl<M: Memory> Walk<'_, M> {
     fn unless_void(&self, found: Copied) -> Copied {
         if block::still(self.view, self.block) { found } else { Copied::Void }
     }
-}
-
-/// Every stream of which the scan saw a block, also one that began after the sampling.
-fn streams_of(scan: &Scan) -> impl Iterator<Item = Stream> + '_ {
-    let mut streams: Vec<Stream> = scan.filled().iter().map(|f| f.state.slot).collect();
-    streams.dedup();
-    streams.into_iter()
 }

@@ -151,7 +151,9 @@ impl Runs {
 
     /// Events beyond `after` that can be read.
     fn readable(&self, after: Seq) -> u64 {
-        let beyond = |(first, end): &(Seq, Seq)| end.0.saturating_sub(after.0.max(first.0 - 1));
+        let beyond = |(first, end): &(Seq, Seq)| {
+            end.0.saturating_sub(after.0.max(first.0.saturating_sub(1)))
+        };
         self.runs.iter().map(beyond).sum()
     }
 
@@ -182,7 +184,7 @@ fn end<M: Memory>(view: &View<M>, seen: &block::Filled) -> Seq {
     let mut bytes = Vec::new();
     view.memory.read(view.layout.block(seen.block).data(0), seen.used as usize, &mut bytes);
     let records = Slice::new(view.seed(seen.state.slot), seen.first, &bytes);
-    Seq(seen.first.0 - 1 + records.take_while(Result::is_ok).count() as u64)
+    Seq(seen.before().0 + records.take_while(Result::is_ok).count() as u64)
 }
 
 impl Books {

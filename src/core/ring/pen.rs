@@ -108,7 +108,7 @@ impl Pen {
                         seen.used as usize,
                         &mut bytes,
                     );
-                    let mut end = seen.first.0 - 1;
+                    let mut end = seen.before().0;
                     for record in Slice::new(seed, seen.first, &bytes) {
                         end = record.map_err(|_| broken(view))?.seq.0;
                     }

@@ -6,7 +6,6 @@ use super::layout::{NAMES, presence, progress};
 use super::memory::Memory;
 use super::scan::{Sampled, Scan};
 use super::view::View;
-use crate::id::Seq;
 
 /// Writes policy and names. A name that is there already keeps its place and its cursors; a new one starts at the oldest
 /// event still there. Gives each configured name's place.
@@ -60,7 +59,7 @@ fn start<M: Memory>(view: &View<M>, places: &[usize]) {
         view.store(ack, 0);
         view.store(holds, 0);
         for stream in view.streams() {
-            let oldest = scan.of(stream).first().map_or(scan.last(stream), |b| Seq(b.first.0 - 1));
+            let oldest = scan.of(stream).first().map_or(scan.last(stream), |b| b.before());
             let cursor = Cursor { start: oldest, acked: oldest, ..Cursor::default() };
             cursor::store(view, stream, place + 1, cursor);
         }

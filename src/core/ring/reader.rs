@@ -8,7 +8,8 @@ use super::configuration::Configuration;
 use super::cursor::{self, Cursor, Who};
 use super::eye::{Eye, Next};
 use super::file::Ring;
-use super::layout::{LAST_TURN, LIVE_DROPPED, SLEEPING, presence, progress};
+use super::hand::Hand;
+use super::layout::{LAST_TURN, LIVE_DROPPED, NAMES, SLEEPING, presence, progress};
 use super::lease::Lease;
 use super::lock::{Hold, try_lock, unlock};
 use super::mapping::Mapping;
@@ -19,6 +20,7 @@ use crate::id::{Region, Seq, Stream};
 
 /// What only the holder of the lease has. It must be dropped before the lease is.
 pub struct Reader<M = Mapping> {
+    hand: Hand,
     eye: Eye,
     bell: Fifo,
     bells: BTreeMap<Stream, Fifo>,
@@ -43,19 +45,22 @@ impl<M: Memory> Reader<M> {
     /// is the reader's own: see [`Ring::again`].
     ///
     /// # Errors
-    /// When the ring was opened for looking only, or the directory refuses the bell.
+    /// When the ring was opened for looking only, more than 4 names are configured, or the directory refuses the bell.
     pub fn new(ring: Ring<M>, _: &Lease, configuration: &Configuration) -> io::Result<Reader<M>> {
         if !ring.writable() {
             return Err(io::Error::other("the ring was opened for looking only"));
         }
+        if configuration.subscribers.len() > NAMES {
+            return Err(io::Error::other(format!("{NAMES} subscribers can be named at most")));
+        }
         let bell = Fifo::open(ring.dir(), PUBLISHER)?;
-        let eye = Eye::new(ring.view(), configuration);
-        Ok(Reader { eye, bell, bells: BTreeMap::new(), ring })
+        let hand = Hand::new(ring.view(), configuration);
+        Ok(Reader { hand, eye: Eye::default(), bell, bells: BTreeMap::new(), ring })
     }
 
     /// Samples every stream's last, then looks at every block.
     pub fn scan(&mut self) -> Scan {
-        self.eye.scan(self.ring.view())
+        self.hand.scan(self.ring.view())
     }
 
     /// Acts for dead slots: returns claims that were never begun, seals a block by the rule of the design. Once a turn.
@@ -66,7 +71,7 @@ impl<M: Memory> Reader<M> {
             let held = try_lock(ring.file(), byte, Hold::Alone).unwrap_or(false);
             held.then_some(HeldSlot { ring, byte })
         };
-        self.eye.tend(ring.view(), scan, hold);
+        self.hand.tend(ring.view(), scan, hold);
     }
 
     /// What comes after `after` in a stream. A slice has at least one record, then as many as `room` bytes hold; each
@@ -84,17 +89,17 @@ impl<M: Memory> Reader<M> {
 
     /// Somebody's cursor.
     pub fn cursor(&self, who: Who, stream: Stream) -> Cursor {
-        cursor::read(self.ring.view(), stream, self.eye.index(who))
+        cursor::read(self.ring.view(), stream, self.hand.index(who))
     }
 
     /// Stores it: a kill leaves the old one or this one.
     pub fn store(&mut self, who: Who, stream: Stream, cursor: Cursor) {
-        cursor::store(self.ring.view(), stream, self.eye.index(who), cursor);
+        cursor::store(self.ring.view(), stream, self.hand.index(who), cursor);
     }
 
     /// Frees the blocks that every named subscriber has acknowledged; how many.
     pub fn free(&mut self, scan: &Scan) -> usize {
-        self.eye.free(self.ring.view(), scan)
+        self.hand.free(self.ring.view(), scan)
     }
 
     /// Every stream that ever had a writer.
@@ -138,20 +143,20 @@ impl<M: Memory> Reader<M> {
     /// Notes since when a subscriber (its index in the configuration) is connected, None when it is not, and when it
     /// last said BEAT; in ns since 1970.
     pub fn note_subscriber(&mut self, who: usize, connected: Option<u64>, beat: u64) {
-        let (since, last_beat) = presence(self.eye.place(who));
+        let (since, last_beat) = presence(self.hand.place(who));
         self.ring.view().store(last_beat, beat);
         self.ring.view().store(since, connected.unwrap_or(0));
     }
 
     /// Notes that a subscriber acknowledged something; `now` in ns since 1970.
     pub fn note_ack(&mut self, who: usize, now: u64) {
-        let (ack, _) = progress(self.eye.place(who));
+        let (ack, _) = progress(self.hand.place(who));
         self.ring.view().store(ack, now);
     }
 
     /// Notes since when a subscriber holds the ring full, in ns since 1970; None when it does not.
     pub fn note_holds(&mut self, who: usize, since: Option<u64>) {
-        let (_, holds) = progress(self.eye.place(who));
+        let (_, holds) = progress(self.hand.place(who));
         self.ring.view().store(holds, since.unwrap_or(0));
     }
 

@@ -1,0 +1,118 @@
+//! What the publisher changes in a ring: it frees blocks, and acts for dead writers under their slots' bytes.
+
+use super::block::{self, Filled, Look};
+use super::configuration::{Configuration, Overflow};
+use super::cursor::{self, Who};
+use super::layout::{EPOCH, FREED};
+use super::memory::Memory;
+use super::pen::Pen;
+use super::places::settle;
+use super::scan::{Sampled, Scan};
+use super::view::View;
+use super::word::{BlockState, Phase};
+use crate::id::{Seq, Stream};
+
+/// The reader without its lease, locks and bell.
+pub(super) struct Hand {
+    policy: Overflow,
+    /// The place of each subscriber of the configuration.
+    places: Vec<usize>,
+    known: Vec<Look>,
+    /// Claims that were not begun at the last look.
+    unbegun: Vec<(u32, BlockState)>,
+}
+
+impl Hand {
+    /// A new holder of the lease: raises the epoch, writes the configuration, gives each name its place, and moves
+    /// `freed`, since the one before may have died between FREE and that.
+    pub fn new<M: Memory>(view: &View<M>, configuration: &Configuration) -> Hand {
+        view.memory.raise(EPOCH);
+        let places = settle(view, configuration);
+        view.memory.raise(FREED);
+        Hand { policy: configuration.policy, places, known: Vec::new(), unbegun: Vec::new() }
+    }
+
+    pub fn scan<M: Memory>(&mut self, view: &View<M>) -> Scan {
+        Scan::look(view, Sampled::take(view), &mut self.known)
+    }
+
+    /// The place of somebody's cursors: 0 live, then the named.
+    pub fn index(&self, who: Who) -> usize {
+        match who {
+            Who::Live => 0,
+            Who::Named(n) => self.places[n] + 1,
+        }
+    }
+
+    pub fn place(&self, named: usize) -> usize {
+        self.places[named]
+    }
+
+    /// SEALED blocks in which every named subscriber has acknowledged everything become FREE.
+    pub fn free<M: Memory>(&self, view: &View<M>, scan: &Scan) -> usize {
+        let mut freed = 0;
+        for stream in streams_of(scan) {
+            let acked = self.acked(view, stream);
+            for seen in scan.of(stream).iter().filter(|f| f.state.phase == Phase::Sealed) {
+                if acked.is_none_or(|acked| seen.last.is_some_and(|last| acked >= last)) {
+                    freed += usize::from(block::free(view, seen.block, seen.state));
+                }
+            }
+        }
+        freed
+    }
+
+    /// Up to where every named subscriber has acknowledged; None when nobody is named.
+    fn acked<M: Memory>(&self, view: &View<M>, stream: Stream) -> Option<Seq> {
+        let of = |place: &usize| cursor::read(view, stream, place + 1).acked;
+        self.places.iter().map(of).min()
+    }
+
+    /// Acts for dead slots: `hold` takes a slot's byte, or says that somebody has it. Claims that were never begun are
+    /// returned; an OPEN block is sealed only while under a quarter of the blocks is FREE, and only when all in it is
+    /// acknowledged (`reject`) or its ticket is the lowest (`overwrite`).
+    pub fn tend<M: Memory, G>(
+        &mut self,
+        view: &View<M>,
+        scan: &Scan,
+        hold: impl Fn(Stream) -> Option<G>,
+    ) {
+        // Between W1 and W2 a living writer is for a moment only: ask after those alone that stay there.
+        let stale = |claim: &&(u32, BlockState)| self.unbegun.contains(claim);
+        for (_, state) in scan.unbegun.iter().filter(stale) {
+            if let Some(_held) = hold(state.slot) {
+                // A broken record poisons the file, that is all there is to do.
+                let _ = Pen::take_over(view, state.slot);
+            }
+        }
+        self.unbegun.clone_from(&scan.unbegun);
+        if scan.blocks().free * 4 >= view.layout.geometry().blocks {
+            return;
+        }
+        let taken = |f: &&Filled| f.state.phase != Phase::Free;
+        let lowest = scan.filled().iter().filter(taken).map(|f| f.ticket).min();
+        for seen in scan.filled().iter().filter(|f| f.state.phase == Phase::Open) {
+            let slot = seen.state.slot;
+            let may = |view: &View<M>, last: Seq| match self.policy {
+                Overflow::Overwrite => Some(seen.ticket) == lowest,
+                Overflow::Reject => self.acked(view, slot).is_none_or(|acked| acked >= last),
+            };
+            if !may(view, scan.last(slot)) {
+                continue;
+            }
+            let Some(_held) = hold(slot) else { continue };
+            if let Ok(mut pen) = Pen::take_over(view, slot) {
+                if pen.holds(seen.block, seen.state.generation) && may(view, pen.last()) {
+                    pen.seal(view);
+                }
+            }
+        }
+    }
+}
+
+/// Every stream of which the scan saw a block, also one that began after the sampling.
+fn streams_of(scan: &Scan) -> impl Iterator<Item = Stream> + '_ {
+    let mut streams: Vec<Stream> = scan.filled().iter().map(|f| f.state.slot).collect();
+    streams.dedup();
+    streams.into_iter()
+}
