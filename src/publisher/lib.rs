@@ -14,10 +14,11 @@ mod feed;
 mod lines;
 mod live;
 mod run;
+mod signals;
 pub mod socket;
 mod source;
 pub mod status;
-mod thread;
+
 mod watch;
 
 use std::io::{self, Write};
@@ -72,7 +73,7 @@ pub fn start(lease: Lease, ring: Ring, settings: Settings) -> io::Result<Handle>
     waker.set_nonblocking(true)?;
     wakened.set_nonblocking(true)?;
     let theirs = Arc::clone(&shared);
-    let thread = thread::spawn_deaf("sparkngin", move || {
+    let thread = signals::spawn_deaf("sparkngin", move || {
         let body = AssertUnwindSafe(|| run::run(&lease, ring, &settings, &theirs, &wakened));
         match catch_unwind(body) {
             Ok(Ok(())) => {}

@@ -5,10 +5,11 @@
 //! nobody subscribed to.
 //!
 //! A reader whose queue is full holds the others up for a moment only. libzmq refuses the whole send then, and says
-//! neither whose queue it is nor when there is room again. So the send is tried again for [`PATIENCE`]; then that one
-//! message is sent with refusal switched off, which libzmq drops for the full queue alone, and that queue is left out
-//! until its reader has emptied half of it. For [`REMEMBERED`] after that every message counts as dropped (by that
-//! reader; that is the most it can have missed), and the next full queue is waited for [`SHORT`] only.
+//! neither whose queue it is nor when there is room again. So the send is tried again for [`PATIENCE`], in which any reader
+//! that reads at all empties its queue; then that one message is sent with refusal switched off: libzmq drops it for
+//! the full queue alone, and leaves that queue out until its reader has emptied half of it. Refusal stays on for the rest,
+//! so that a burst does not overrun those who keep up. For [`REMEMBERED`] after that every message counts as dropped: that
+//! is the most that the one reader can have missed.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,9 +29,7 @@ use crate::source::Source;
 
 /// How long everybody waits for a full queue.
 pub const PATIENCE: Duration = Duration::from_millis(250);
-/// The same, when one was full lately.
-const SHORT: Duration = Duration::from_millis(20);
-/// What lately means.
+/// How long messages count as dropped after one was.
 const REMEMBERED: Duration = Duration::from_secs(10);
 /// Between two tries.
 const RETRY: Duration = Duration::from_millis(2);
@@ -256,8 +255,7 @@ impl Live {
             return true;
         }
         let since = *self.blocked.get_or_insert(now);
-        let patience = if lately { SHORT } else { PATIENCE };
-        if now.saturating_duration_since(since) < patience {
+        if now.saturating_duration_since(since) < PATIENCE {
             self.retry = Some(now + RETRY);
             return false;
         }

@@ -56,6 +56,11 @@ pub fn run(
     }
     // What was acknowledged until now is stored; the rest is in the next session's `have`.
     publisher.receive(Instant::now(), &shared.lines);
+    let bound = [publisher.live.bound(), publisher.feed.bound()];
+    drop(publisher);
+    drop(context);
+    // Still under the lease: nobody else's socket can be there yet.
+    bound.iter().flatten().for_each(|endpoint| socket::tidy(endpoint));
     Ok(())
 }
 
@@ -215,6 +220,11 @@ impl<T> Listening<T> {
     fn new(it: T, what: &'static str, endpoint: &str, now: Instant) -> Listening<T> {
         let said = Throttle::new(Duration::from_secs(60));
         Listening { it, what, endpoint: endpoint.to_owned(), again: Some(now), since: now, said }
+    }
+
+    /// Its address, if it listens there.
+    fn bound(&self) -> Option<String> {
+        self.again.is_none().then(|| self.endpoint.clone())
     }
 
     fn bind(&mut self, socket: impl Fn(&T) -> &Socket, now: Instant, lines: &Lines) {

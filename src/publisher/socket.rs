@@ -78,6 +78,14 @@ pub fn bind(socket: &Socket, endpoint: &str) -> Result<(), BindError> {
     }
 }
 
+/// Removes the file of a unix socket that is closed: libzmq leaves it.
+pub fn tidy(endpoint: &str) {
+    if let Some(path) = endpoint.strip_prefix("ipc://").filter(|path| !path.starts_with('@')) {
+        // If it is gone already, so much the better; the next publisher replaces it in any case.
+        let _ = fs::remove_file(path);
+    }
+}
+
 /// Whether a send to a full pipe is refused as a whole, or dropped for that pipe alone.
 ///
 /// # Errors

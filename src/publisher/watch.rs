@@ -6,12 +6,14 @@ use sparkngin_core::feed::SessionId;
 use sparkngin_core::ring::{Overflow, Reader, Who};
 
 use crate::feed::Feed;
-use crate::lines::{Level, Lines, Throttle};
+use crate::lines::{Level, Lines};
 use crate::live::Live;
 use crate::source::Source;
 
 /// Between two lines about a ring that is full.
 const REMIND: Duration = Duration::from_secs(60);
+/// The same, when somebody else holds it.
+const CHANGE: Duration = Duration::from_secs(1);
 
 /// What was written down last.
 pub struct Watch {
@@ -22,7 +24,10 @@ pub struct Watch {
     acked: Vec<u64>,
     /// Who holds the ring full, since when, ns since 1970.
     holder: Option<(usize, u64)>,
-    said: Throttle,
+    /// The line about it: of whom, and when.
+    said: Option<(usize, Instant)>,
+    /// Whether it was said of the holder there is.
+    told: bool,
 }
 
 /// One moment by both clocks.
@@ -42,7 +47,8 @@ impl Watch {
             connected: vec![None; subscribers],
             acked: vec![0; subscribers],
             holder: None,
-            said: Throttle::new(REMIND),
+            said: None,
+            told: false,
         }
     }
 
@@ -106,7 +112,6 @@ impl Watch {
             (Some(who), _) => Some((who, now.clock)),
             (None, _) => None,
         };
-        let name = |who: usize| feed.sessions().names().get(who).map_or("", String::as_str);
         if self.holder != before {
             for who in 0..self.connected.len() {
                 let since =
@@ -114,31 +119,44 @@ impl Watch {
                 sources.iter_mut().for_each(|s| s.reader.note_holds(who, since));
             }
         }
+        let name = |who: usize| feed.sessions().names().get(who).map_or("", String::as_str);
         if let Some((who, since)) = self.holder {
-            if self.said.pass(now.instant).is_some() {
-                let blocks = sources.iter().map(|s| s.scan.blocks());
-                let (open, sealed) =
-                    blocks.fold((0, 0), |(open, sealed), b| (open + b.open, sealed + b.sealed));
-                let acked = match self.acked[who] {
-                    0 => "it has acknowledged nothing yet".to_owned(),
-                    at => format!("last acknowledged {} s ago", seconds(at, now.clock)),
-                };
-                let text = format!(
-                    "ring full for {} s: {sealed} of {} blocks held by \"{}\", {acked}",
-                    seconds(since, now.clock),
-                    open + sealed,
-                    name(who)
-                );
+            if self.may_say(who, now.instant) {
+                self.told = true;
+                let text = self.sentence(sources, name(who), who, since, now.clock);
                 lines.say(Level::Error, text);
             }
-        } else if let Some((who, since)) = before {
-            let text = format!(
-                "ring has room again, \"{}\" held it full for {} s",
-                name(who),
-                seconds(since, now.clock)
-            );
+        } else if let (Some((who, since)), true) = (before, std::mem::take(&mut self.told)) {
+            let (name, seconds) = (name(who), seconds(since, now.clock));
+            let text = format!("ring has room again, \"{name}\" held it full for {seconds} s");
             lines.say(Level::Warn, text);
         }
+    }
+
+    /// Once in [`REMIND`], and a second after the last line when it is somebody else now.
+    fn may_say(&mut self, who: usize, now: Instant) -> bool {
+        let may = self.said.is_none_or(|(of, at)| {
+            let passed = now.saturating_duration_since(at);
+            passed >= if of == who { REMIND } else { CHANGE }
+        });
+        if may {
+            self.said = Some((who, now));
+        }
+        may
+    }
+
+    fn sentence(&self, sources: &[Source], name: &str, who: usize, since: u64, now: u64) -> String {
+        let blocks = sources.iter().map(|s| s.scan.blocks());
+        let (open, sealed) =
+            blocks.fold((0, 0), |(open, sealed), b| (open + b.open, sealed + b.sealed));
+        let acked = match self.acked[who] {
+            0 => "it has acknowledged nothing yet".to_owned(),
+            at => format!("last acknowledged {} s ago", seconds(at, now)),
+        };
+        let (seconds, blocks) = (seconds(since, now), open + sealed);
+        format!(
+            "ring full for {seconds} s: {sealed} of {blocks} blocks held by \"{name}\", {acked}"
+        )
     }
 
     fn slowest(&self, sources: &[Source]) -> Option<usize> {

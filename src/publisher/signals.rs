@@ -1,4 +1,4 @@
-//! The thread itself: it starts with every signal blocked, so that the host's handlers run in the host's threads alone.
+//! Signals: the thread starts with every one blocked, so that the host's handlers run in the host's threads alone.
 
 use std::io;
 use std::mem::MaybeUninit;

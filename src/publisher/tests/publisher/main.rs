@@ -1,0 +1,14 @@
+//! The publisher with real rings, real ZeroMQ and real processes.
+
+mod feed;
+mod handover;
+mod idle;
+mod live;
+mod odd;
+mod rig;
+
+/// Not a test: the process that a test starts from this program when it needs a publisher to kill.
+#[test]
+fn child_that_publishes() {
+    rig::publish_if_asked();
+}
