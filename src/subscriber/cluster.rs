@@ -22,6 +22,8 @@ use crate::wake::{Mailbox, Waker};
 
 /// How long the cluster may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How the ids of librdkafka's mock clusters begin.
+const MOCK: &str = "mockCluster";
 
 /// A question.
 #[derive(Debug)]
@@ -127,9 +129,10 @@ impl Hands {
     }
 
     fn create(&self, topic: String, largest: Option<u32>) -> Answer {
-        let outcome = match self.create_by_admin(&topic, largest) {
-            Err(RDKafkaErrorCode::UnsupportedFeature) => self.create_by_asking(&topic),
-            other => other,
+        let id = self.client.client().fetch_cluster_id(PATIENCE).unwrap_or_default();
+        let outcome = match id.starts_with(MOCK) {
+            true => self.create_by_asking(&topic),
+            false => self.create_by_admin(&topic, largest),
         };
         match outcome {
             Ok(()) | Err(RDKafkaErrorCode::TopicAlreadyExists) => Answer::Created(topic),
@@ -153,7 +156,7 @@ impl Hands {
 
     fn create_by_admin(&self, topic: &str, largest: Option<u32>) -> Result<(), RDKafkaErrorCode> {
         let admin = AdminClient::<DefaultClientContext>::from_config(&self.config);
-        let admin = admin.map_err(|e| e.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))?;
+        let admin = admin.map_err(code)?;
         // -1 leaves the numbers of partitions and replicas to the broker.
         let mut new = NewTopic::new(topic, -1, TopicReplication::Fixed(-1));
         let largest = largest.map(|bytes| bytes.to_string());
@@ -167,22 +170,29 @@ impl Hands {
             Ok(results) => {
                 results.into_iter().try_for_each(|r| r.map(drop).map_err(|(_, code)| code))
             }
-            Err(error) => Err(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)),
+            Err(error) => Err(code(error)),
         }
     }
 
-    /// librdkafka's mock cluster knows no CreateTopics; it makes a topic when a client that allows it asks for its
+    /// librdkafka's mock cluster knows no CreateTopics, nor who its controller is; it makes a topic when a client that allows it asks for its
     /// metadata. A client of its own does that, so that no other one ever makes a topic by asking.
     fn create_by_asking(&self, topic: &str) -> Result<(), RDKafkaErrorCode> {
         let mut config = self.config.clone();
         config.set("allow.auto.create.topics", "true");
-        let code = |e: KafkaError| e.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
         let client = BaseProducer::from_config_and_context(&config, Quiet).map_err(code)?;
         let metadata = client.client().fetch_metadata(Some(topic), PATIENCE).map_err(code)?;
         match metadata.topics().iter().find(|t| t.name() == topic).and_then(|t| t.error()) {
             Some(error) => Err(RDKafkaErrorCode::from(error)),
             None => Ok(()),
         }
+    }
+}
+
+/// The code in an error; those of admin calls are not among rdkafka's own.
+fn code(error: KafkaError) -> RDKafkaErrorCode {
+    match error {
+        KafkaError::AdminOp(code) => code,
+        other => other.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail),
     }
 }
 
