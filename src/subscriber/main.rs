@@ -15,6 +15,7 @@ mod letter;
 mod mock_kafka;
 mod post;
 mod report;
+mod ring;
 mod rooms;
 mod route;
 mod sink;
@@ -76,7 +77,7 @@ fn run(cli: Cli) -> Result<(), Failed> {
             }
         }
         Some(Command::Tail(args)) => tail::run(&args).map_err(Failed::Other),
-        Some(Command::Ring(_)) => Err(Failed::Other("not yet".to_owned())),
+        Some(Command::Ring(args)) => ring::run(&args).map_err(Failed::Other),
         Some(Command::MockKafka(args)) => mock_kafka::run(&args).map_err(Failed::Wrong),
     }
 }
