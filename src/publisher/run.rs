@@ -52,7 +52,7 @@ pub fn run(
     let mut publisher = Publisher::new(&context, settings, vec![source])?;
     while !shared.stop.load(Ordering::Acquire) && !lease.outbid() {
         let wait = publisher.turn(&shared.lines);
-        publisher.sleep(wait, wakened)?;
+        publisher.rest(wait, wakened)?;
     }
     // What was acknowledged until now is stored; the rest is in the next session's `have`.
     publisher.receive(Instant::now(), &shared.lines);
@@ -174,7 +174,7 @@ impl Publisher {
     }
 
     /// Sleeps until somebody says something, the bell (if it is waited for), or the time.
-    fn sleep(&mut self, wait: Duration, wakened: &UnixStream) -> io::Result<()> {
+    fn rest(&mut self, wait: Duration, wakened: &UnixStream) -> io::Result<()> {
         let mut items = vec![
             self.live.it.socket().as_poll_item(POLLIN),
             self.feed.it.socket().as_poll_item(POLLIN),
