@@ -2,7 +2,9 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use sparkngin_core::ring::{Ring, Wanted, Writer};
 
@@ -11,13 +13,16 @@ use crate::log::{Level, line};
 
 /// How long after a failure it is tried again, ms.
 const AGAIN: u64 = 1000;
+/// How long a worker waits for its ring before it serves: a file that is there is opened in a few ms. One that has to be
+/// made may take longer; then /log is 503 until it is there.
+const FIRST: Duration = Duration::from_millis(250);
 /// How long the same failure is not told again, ms.
 const SILENT: u64 = 60_000;
 
 type Opened = Result<(Ring, Writer), String>;
 
 enum State {
-    Opening(JoinHandle<Opened>),
+    Opening(JoinHandle<()>, Receiver<Opened>),
     Open(Box<(Ring, Writer)>),
     Away { again: u64 },
 }
@@ -31,33 +36,49 @@ pub struct Store {
 }
 
 impl Store {
-    /// Begins to open the ring.
-    pub fn start(wanted: Wanted) -> Store {
+    /// Begins to open the ring, and waits a moment for it: nothing is served yet that it could delay.
+    pub fn start(wanted: Wanted, now: u64) -> Store {
         let state = State::Away { again: 0 };
         let mut store = Store { wanted, state, failure: None };
-        store.turn(0);
+        store.turn(now);
+        store.take(now, FIRST);
         store
     }
 
     /// Takes what the thread has opened, or starts another when it is time.
     pub fn turn(&mut self, now: u64) {
-        match &self.state {
-            State::Opening(thread) if thread.is_finished() => {}
-            State::Away { again } if *again <= now => {
-                let wanted = self.wanted.clone();
-                match quiet_thread("sparkngin-open", move || open(&wanted)) {
-                    Ok(thread) => self.state = State::Opening(thread),
-                    Err(error) => self.away(now, format!("no thread to open the ring: {error}")),
-                }
-                return;
-            }
-            _ => return,
+        match self.state {
+            State::Opening(..) => self.take(now, Duration::ZERO),
+            State::Away { again } if again <= now => match self.begin() {
+                Ok(opening) => self.state = opening,
+                Err(error) => self.away(now, format!("no thread to open the ring: {error}")),
+            },
+            _ => {}
         }
-        let State::Opening(thread) = std::mem::replace(&mut self.state, State::Away { again: 0 })
-        else {
-            return;
+    }
+
+    fn begin(&self) -> io::Result<State> {
+        let wanted = self.wanted.clone();
+        let (done, opened) = channel();
+        let thread = quiet_thread("sparkngin-open", move || {
+            // Nobody waits for it any more when the process ends.
+            let _ = done.send(open(&wanted));
+        })?;
+        Ok(State::Opening(thread, opened))
+    }
+
+    /// Takes what the thread has opened, if it is done within `patience`.
+    fn take(&mut self, now: u64, patience: Duration) {
+        let State::Opening(_, opened) = &self.state else { return };
+        let opened = match opened.recv_timeout(patience) {
+            Err(RecvTimeoutError::Timeout) => return,
+            Ok(opened) => opened,
+            Err(RecvTimeoutError::Disconnected) => {
+                Err("the thread that opens the ring has failed".into())
+            }
         };
-        match joined(thread) {
+        self.stop();
+        match opened {
             Ok(open) => {
                 if self.failure.take().is_some() {
                     line(Level::Notice, format_args!("the ring is open"));
@@ -105,17 +126,22 @@ impl Store {
     pub fn writer(&mut self) -> Result<&mut Writer, &'static str> {
         match &mut self.state {
             State::Open(open) => Ok(&mut open.1),
-            State::Opening(_) if self.failure.is_none() => Err("the ring is being opened"),
+            State::Opening(..) if self.failure.is_none() => Err("the ring is being opened"),
             _ => Err("the ring cannot be opened, error.log says why"),
         }
     }
 
     /// Lets the ring go, and waits for the thread that opens it.
     pub fn stop(&mut self) {
-        if let State::Opening(thread) =
-            std::mem::replace(&mut self.state, State::Away { again: u64::MAX })
-        {
-            drop(joined(thread));
+        let before = std::mem::replace(&mut self.state, State::Away { again: u64::MAX });
+        if let State::Opening(thread, opened) = before {
+            drop(opened);
+            if let Err(payload) = thread.join() {
+                line(
+                    Level::Alert,
+                    format_args!("panic while the ring was opened: {}", reason(payload.as_ref())),
+                );
+            }
         }
     }
 }
@@ -125,12 +151,6 @@ fn open(wanted: &Wanted) -> Opened {
     let own = ring.again().map_err(|error| error.to_string())?;
     let writer = Writer::take(own).map_err(|error| error.to_string())?;
     Ok((ring, writer))
-}
-
-fn joined(thread: JoinHandle<Opened>) -> Opened {
-    thread.join().unwrap_or_else(|payload| {
-        Err(format!("panic while the ring was opened: {}", reason(payload.as_ref())))
-    })
 }
 
 /// Starts a thread that no signal is delivered to: nginx's own thread is to take them.

@@ -47,7 +47,7 @@ pub fn start(conf: &MainConf) {
     // SAFETY: nginx numbers its workers before it calls them.
     let number = unsafe { ngx_worker };
     let worker = Worker {
-        store: Store::start(conf.wanted()),
+        store: Store::start(conf.wanted(), log::now()),
         // Two of each configuration, whichever slots their streams are in: after a reload the lowest slots are still
         // with those that leave.
         lead: Lead::new(conf.directory(), conf.publisher(), number < 2),
