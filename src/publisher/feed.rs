@@ -45,6 +45,9 @@ pub struct Feed {
     refusals: Bucket,
     odd: Throttle,
     unknown: Throttle,
+    came: Throttle,
+    fenced: Throttle,
+    went: Throttle,
 }
 
 impl Feed {
@@ -56,6 +59,9 @@ impl Feed {
             refusals: Bucket::new(REFUSALS),
             odd: Throttle::new(Duration::from_secs(1)),
             unknown: Throttle::new(Duration::from_secs(10)),
+            came: Throttle::new(Duration::from_secs(1)),
+            fenced: Throttle::new(Duration::from_secs(1)),
+            went: Throttle::new(Duration::from_secs(1)),
         }
     }
 
@@ -130,10 +136,17 @@ impl Feed {
         let shelves: Vec<_> = sources.iter().map(|source| source.shelf(who)).collect();
         let fenced = self.sessions.get(who).is_some_and(|old| old.peer() != peer);
         let packets = self.sessions.welcome(who, peer, hello, draw(), &shelves, now);
-        let from = hello.from.as_deref().map_or(String::new(), |f| format!(" at {}", printable(f)));
-        let instead = if fenced { ", in place of another one of its name" } else { "" };
-        let level = if fenced { Level::Warn } else { Level::Info };
-        lines.say(level, format!("subscriber \"{}\"{from} is connected{instead}", hello.name));
+        let throttle = if fenced { &mut self.fenced } else { &mut self.came };
+        if let Some(times) = throttle.pass(now) {
+            let (name, times) = (&hello.name, repeated(times));
+            let from =
+                hello.from.as_deref().map_or(String::new(), |f| format!(" at {}", printable(f)));
+            let (level, instead) = match fenced {
+                true => (Level::Warn, ", in place of another one of its name"),
+                false => (Level::Info, ""),
+            };
+            lines.say(level, format!("subscriber \"{name}\"{from} is connected{instead}{times}"));
+        }
         for packet in packets {
             self.send(packet, lines);
         }
@@ -224,10 +237,14 @@ impl Feed {
         }
     }
 
-    fn left(&self, who: usize, how: &str, lines: &Lines) {
-        if let Some(name) = self.sessions.names().get(who) {
-            lines.say(Level::Warn, format!("subscriber \"{name}\" {how}, its session is over"));
-        }
+    fn left(&mut self, who: usize, how: &str, lines: &Lines) {
+        let (Some(name), Some(times)) =
+            (self.sessions.names().get(who), self.went.pass(Instant::now()))
+        else {
+            return;
+        };
+        let times = repeated(times);
+        lines.say(Level::Warn, format!("subscriber \"{name}\" {how}, its session is over{times}"));
     }
 
     fn send(&mut self, packet: Packet, lines: &Lines) {
@@ -261,6 +278,11 @@ impl Feed {
         }
         Some((peer, frames))
     }
+}
+
+/// What a line about something that happens often ends with.
+fn repeated(times: u64) -> String {
+    if times > 1 { format!(" ({times} times since the last such line)") } else { String::new() }
 }
 
 /// What was read is gone.

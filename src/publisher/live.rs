@@ -35,6 +35,8 @@ const REMEMBERED: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(2);
 /// A reader that subscribes to several topics does so in several messages: the first one waits for the others.
 const SETTLE: Duration = Duration::from_millis(50);
+/// Subscriptions heard in one turn; the rest is heard in the next one.
+const SUBSCRIPTIONS: usize = 1000;
 /// What is read of a stream at a time.
 const SLICE: usize = 64 * 1024;
 /// What is handed out in one turn, so that the feed is not kept waiting.
@@ -127,7 +129,8 @@ impl Live {
     /// Hears who subscribes to what.
     pub fn receive(&mut self, now: Instant) {
         let before = self.wanted.is_empty();
-        while let Ok(message) = self.socket.recv_bytes(DONTWAIT) {
+        for _ in 0..SUBSCRIPTIONS {
+            let Ok(message) = self.socket.recv_bytes(DONTWAIT) else { break };
             match message.split_first() {
                 Some((1, prefix)) => {
                     self.wanted.insert(prefix.to_vec());
@@ -269,7 +272,7 @@ impl Live {
         self.dropped += 1;
         if let Some(times) = self.full.pass(now) {
             let text = format!(
-                "a live reader does not keep up and misses messages ({times} times since the last line)"
+                "a live reader does not keep up and misses messages ({times} times since the last such line)"
             );
             lines.say(Level::Warn, text);
         }

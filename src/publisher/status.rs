@@ -81,7 +81,7 @@ fn subscribers(ledger: &Ledger, state: &PublisherState, now: u64) -> Value {
 }
 
 fn subscriber(held: &SubscriberBooks, seen: Option<&SubscriberState>, now: u64) -> Value {
-    let Books { committed, delivered, in_ring, lost, dead, uncertain, uncertain_open, .. } =
+    let Books { committed, delivered, in_ring, lost, ahead, dead, uncertain, uncertain_open } =
         held.books;
     let connected = seen.and_then(|s| s.connected);
     json!({
@@ -91,7 +91,7 @@ fn subscriber(held: &SubscriberBooks, seen: Option<&SubscriberState>, now: u64) 
         "last_beat_ms": seen.and_then(|s| ago(s.last_beat, now)),
         "last_ack_ms": seen.and_then(|s| ago(s.last_ack, now)),
         "holds_ring_full_ms": seen.and_then(|s| s.holds_since).and_then(|at| ago(at, now)),
-        "lag": committed.saturating_sub(delivered + dead),
+        "lag": in_ring + ahead,
         "committed": committed,
         "in_kafka": delivered,
         "in_ring": in_ring,
