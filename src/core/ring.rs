@@ -23,6 +23,8 @@ mod reader;
 mod scan;
 mod search;
 mod superblock;
+#[cfg(test)]
+mod tests;
 mod view;
 mod word;
 mod writer;

@@ -260,7 +260,7 @@ impl Superblock {
 }
 
 /// Makes `ring.<n>`, whole and on the disk before it has its name. Only for who holds the byte for it.
-fn make(disk: &impl Disk, dir: &Path, geometry: Geometry) -> Result<(), OpenError> {
+pub(super) fn make(disk: &impl Disk, dir: &Path, geometry: Geometry) -> Result<(), OpenError> {
     let unusable = |error| OpenError::Directory { dir: dir.to_owned(), error };
     let number = files(dir)?.last().and_then(|path| number(path)).map_or(1, |n| n + 1);
     let (name, temporary) = (format!("ring.{number}"), format!("ring.{number}.new"));

@@ -1,6 +1,7 @@
 //! The ring in a real file: found, made, locked, written, read, freed.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 
 use sparkngin_core::id::Seq;
@@ -91,4 +92,273 @@ fn a_full_ring_refuses_and_names_who_holds_it() {
     let scan = reader.scan();
     assert_eq!(reader.free(&scan), 1);
     assert_eq!(writer.append(1, &[1; 1000]).unwrap().id().seq, Seq(17));
+}
+
+/// The sentence that an opening ends with.
+fn refusal(wanted: &Wanted) -> String {
+    match Ring::open_or_make(wanted) {
+        Ok(_) => panic!("it was opened"),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// A ring that was made and left.
+fn left(dir: &Dir) -> PathBuf {
+    Ring::open_or_make(&dir.wanted(8)).unwrap().path().to_owned()
+}
+
+/// Writes one word of the superblock, and the sum that belongs to it.
+fn forge(path: &PathBuf, word: usize, value: u64) {
+    let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut bytes = [0; 128];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    bytes[word * 8..word * 8 + 8].copy_from_slice(&value.to_le_bytes());
+    let crc = u64::from(crc32c::crc32c(&bytes[..120]));
+    bytes[120..].copy_from_slice(&crc.to_le_bytes());
+    file.write_all_at(&bytes, 0).unwrap();
+}
+
+#[test]
+fn the_first_makes_the_file_for_its_owner_alone_and_all_others_open_it() {
+    let dir = Dir::new("makes");
+    let wanted = dir.wanted(8);
+    let regions: Vec<_> = std::thread::scope(|threads| {
+        let all: Vec<_> = (0..8)
+            .map(|_| threads.spawn(|| Ring::open_or_make(&wanted).unwrap().region()))
+            .collect();
+        all.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(regions.iter().all(|region| *region == regions[0]), "{regions:?}");
+    let ring = Ring::open_or_make(&wanted).unwrap();
+    assert_eq!(ring.path(), dir.0.join("ring.1"));
+    assert_eq!(ring.geometry(), Geometry { blocks: 8, block_bytes: 4096, slots: 256 });
+    let meta = fs::metadata(ring.path()).unwrap();
+    assert_eq!(meta.permissions().mode() & 0o777, 0o600);
+    assert_eq!(meta.len(), Layout::new(ring.geometry()).bytes());
+    assert!(meta.blocks() * 512 >= meta.len(), "all of it is reserved");
+    let mut names: Vec<_> = fs::read_dir(&dir.0)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["lock", "ring.1"]);
+}
+
+#[test]
+fn what_a_maker_left_that_died_is_replaced() {
+    let dir = Dir::new("replaced");
+    fs::write(dir.0.join("ring.1.new"), b"half a file").unwrap();
+    assert_eq!(left(&dir), dir.0.join("ring.1"));
+    assert!(!dir.0.join("ring.1.new").exists());
+}
+
+#[test]
+fn a_directory_that_is_missing_or_full_is_told_of_in_a_sentence() {
+    let dir = Dir::new("directory");
+    let missing = Wanted { dir: dir.0.join("missing"), ..dir.wanted(8) };
+    let sentence = refusal(&missing);
+    assert!(sentence.contains("missing\" cannot be used for the ring"), "{sentence}");
+    assert!(sentence.contains("No such file"), "{sentence}");
+    let huge = Wanted { bytes: 1 << 44, block_bytes: 1 << 22, ..dir.wanted(8) };
+    let sentence = refusal(&huge);
+    assert!(sentence.starts_with("no room in \""), "{sentence}");
+    assert!(!dir.0.join("ring.1").exists() && !dir.0.join("ring.1.new").exists());
+    let small = Wanted { bytes: 4096, ..dir.wanted(8) };
+    assert!(refusal(&small).contains("2 blocks at least"));
+}
+
+#[test]
+fn a_file_that_is_not_the_wanted_ring_is_left_alone_and_said_how_it_differs() {
+    let dir = Dir::new("differs");
+    let path = left(&dir);
+    let before = fs::read(&path).unwrap();
+    let expect = |wanted: &Wanted, why: &str| {
+        let sentence = refusal(wanted);
+        let left_alone = format!("\"{}\" is left alone: ", path.display());
+        assert!(sentence.starts_with(&left_alone) && sentence.contains(why), "{sentence}");
+        assert!(!dir.0.join("ring.2").exists());
+    };
+    expect(&dir.wanted(16), "it has 32768 bytes of blocks, 65536 are wanted");
+    let blocks = Wanted { block_bytes: 8192, ..dir.wanted(8) };
+    expect(&blocks, "its blocks have 4096 bytes, 8192 are wanted");
+    forge(&path, 8, 1);
+    expect(&dir.wanted(8), "before the machine was last booted");
+    fs::write(&path, &before).unwrap();
+    forge(&path, 10, 1);
+    expect(&dir.wanted(8), "a copy");
+    fs::write(&path, &before).unwrap();
+    forge(&path, 1, VERSION + 1);
+    expect(&dir.wanted(8), "its layout is version 2");
+    for damage in [0, 16, 24, 32, 40] {
+        fs::write(&path, &before).unwrap();
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.write_all_at(&[0xEE; 4], damage).unwrap();
+        expect(&dir.wanted(8), "not a ring's file");
+    }
+    fs::write(&path, &before[..100]).unwrap();
+    expect(&dir.wanted(8), "not a ring's file");
+    fs::write(&path, &before).unwrap();
+    File::options().write(true).open(&path).unwrap().set_len(8192).unwrap();
+    expect(&dir.wanted(8), "not a ring's file");
+    fs::write(&path, &before).unwrap();
+    let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
+    ring.view().poison();
+    drop(ring);
+    expect(&dir.wanted(8), "it is poisoned");
+}
+
+#[test]
+fn no_link_is_followed_and_no_other_kind_of_file_opened() {
+    let dir = Dir::new("links");
+    let elsewhere = Dir::new("elsewhere");
+    let path = left(&elsewhere);
+    symlink(&path, dir.0.join("ring.1")).unwrap();
+    assert!(refusal(&dir.wanted(8)).contains("cannot read"));
+    fs::remove_file(dir.0.join("ring.1")).unwrap();
+    Fifo::open(&dir.0, "ring.1").unwrap();
+    assert!(refusal(&dir.wanted(8)).contains("not a ring's file"));
+    fs::write(dir.0.join("bell"), b"").unwrap();
+    let sentence = Fifo::open(&dir.0, "bell").err().unwrap().to_string();
+    assert!(sentence.contains("is not a FIFO"), "{sentence}");
+}
+
+#[test]
+fn writers_take_the_lowest_free_slots_and_leave_them_when_they_are_gone() {
+    let dir = Dir::new("slots");
+    let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
+    let take = || Writer::take(ring.again().unwrap()).unwrap();
+    let (a, b, c) = (take(), take(), take());
+    assert_eq!([a.stream().0, b.stream().0, c.stream().0], [0, 1, 2]);
+    drop(b);
+    let d = take();
+    assert_eq!(d.stream().0, 1);
+    let all: Vec<_> = (3..256).map(|_| take()).collect();
+    let refused = Writer::take(ring.again().unwrap()).err().unwrap().to_string();
+    assert_eq!(refused, "all 256 slots of the ring have a writer already");
+    drop((all, a, c, d));
+}
+
+#[test]
+fn a_writer_in_the_publishers_process_is_alive_to_it_too() {
+    let dir = Dir::new("alive");
+    let ring = Ring::open_or_make(&dir.wanted(4)).unwrap();
+    let mut writers: Vec<_> =
+        (0..4).map(|_| Writer::take(ring.again().unwrap()).unwrap()).collect();
+    for writer in &mut writers {
+        writer.append(1, b"x").unwrap();
+    }
+    let lease = Lease::try_take(&dir.0).unwrap().unwrap();
+    let named = configuration(Overflow::Reject, &["kafka"]);
+    let mut reader = Reader::new(ring.again().unwrap(), &lease, &named).unwrap();
+    let scan = reader.scan();
+    for stream in reader.streams().collect::<Vec<_>>() {
+        reader.store(Who::Named(0), stream, Cursor { acked: Seq(1), ..Cursor::default() });
+    }
+    reader.tend(&scan);
+    assert_eq!(reader.scan().blocks(), Blocks { free: 0, open: 4, sealed: 0 });
+    drop(writers.remove(2));
+    reader.tend(&scan);
+    assert_eq!(reader.scan().blocks(), Blocks { free: 0, open: 3, sealed: 1 });
+    // The moment it was held is over.
+    assert_eq!(Writer::take(ring.again().unwrap()).unwrap().stream().0, 2);
+}
+
+#[test]
+fn there_is_one_lease_and_its_holder_sees_a_bid() {
+    let dir = Dir::new("lease");
+    let lease = Lease::try_take(&dir.0).unwrap().unwrap();
+    assert!(Lease::try_take(&dir.0).unwrap().is_none());
+    assert!(!lease.outbid());
+    let bid = Bid::try_place(&dir.0).unwrap().unwrap();
+    assert!(Bid::try_place(&dir.0).unwrap().is_none());
+    assert!(lease.outbid());
+    drop(lease);
+    let lease = Lease::try_take(&dir.0).unwrap().unwrap();
+    drop(bid);
+    assert!(!lease.outbid());
+}
+
+#[test]
+fn each_new_holder_of_the_lease_raises_the_epoch_and_writes_its_configuration_for_all() {
+    let dir = Dir::new("epoch");
+    let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
+    assert_eq!((ring.state().epoch, ring.state().policy), (0, None));
+    let lease = Lease::try_take(&dir.0).unwrap().unwrap();
+    for epoch in 1..4 {
+        let policy = if epoch == 2 { Overflow::Overwrite } else { Overflow::Reject };
+        let names = &["kafka", "other.one", "third"][..epoch];
+        let configuration = Configuration { configured_at: 70, ..configuration(policy, names) };
+        let mut reader = Reader::new(ring.again().unwrap(), &lease, &configuration).unwrap();
+        reader.note_turn(5);
+        reader.note_subscriber(epoch - 1, Some(8), 9);
+        let state = ring.state();
+        assert_eq!((state.epoch, state.configured_at, state.last_turn), (epoch as u64, 70, 5));
+        assert_eq!(state.policy, Some(policy));
+        let shown: Vec<_> = state.subscribers.iter().map(|s| s.name.as_str()).collect();
+        assert_eq!(shown, names);
+        let last = state.subscribers.last().unwrap();
+        assert_eq!((last.connected, last.last_beat), (Some(8), 9));
+    }
+    let names = ["a", "b", "c", "d", "e"];
+    let refused =
+        Reader::new(ring.again().unwrap(), &lease, &configuration(Overflow::Reject, &names));
+    assert!(refused.err().unwrap().to_string().contains("4 subscribers"));
+}
+
+#[test]
+fn a_writer_wakes_the_publisher_that_waits_and_the_publisher_the_worker() {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let dir = Dir::new("bells");
+    let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
+    let mut writer = Writer::take(ring.again().unwrap()).unwrap();
+    let lease = Lease::try_take(&dir.0).unwrap().unwrap();
+    let named = configuration(Overflow::Reject, &["kafka"]);
+    let mut reader = Reader::new(ring.again().unwrap(), &lease, &named).unwrap();
+    let waits = |fd: &dyn std::os::fd::AsFd| {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&now)).unwrap() == 0
+    };
+    writer.append(1, b"nobody waits").unwrap();
+    assert!(waits(&reader.bell()));
+    reader.bell().arm();
+    writer.append(1, b"somebody waits").unwrap();
+    assert!(!waits(&reader.bell()));
+    reader.bell().clear();
+    assert!(waits(&reader.bell()));
+    let stream = writer.stream();
+    reader.wake(stream);
+    writer.bell().unwrap().arm();
+    assert!(waits(&writer.bell().unwrap()));
+    reader.wake(stream);
+    assert!(!waits(&writer.bell().unwrap()));
+    writer.bell().unwrap().clear();
+    assert!(waits(&writer.bell().unwrap()));
+}
+
+#[test]
+fn who_only_looks_sees_all_and_can_write_nothing() {
+    let dir = Dir::new("looks");
+    let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
+    let mut writer = Writer::take(ring.again().unwrap()).unwrap();
+    writer.append_all(1, &[b"one", b"two", b"three"]).unwrap();
+    forge(&ring.path().to_owned(), 8, 1); // left behind by an earlier boot
+    let looked = Ring::open_all(&dir.0).unwrap().remove(0);
+    let (scan, mut bytes) = (looked.scan(), Vec::new());
+    let next = looked.next(&scan, writer.stream(), Seq(0), usize::MAX, &mut bytes);
+    assert_eq!(next, Next::Slice { first: Seq(1), count: 3 });
+    assert_eq!(Ledger::read(&looked), Ledger::read(&ring));
+    assert!(matches!(Writer::take(looked), Err(NoSlot::ReadOnly)));
+    assert!(Ring::open_all(&dir.0.join("missing")).is_err());
+}
+
+#[test]
+fn a_file_whose_name_was_taken_by_another_is_not_opened_again() {
+    let dir = Dir::new("again");
+    let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
+    let aside = dir.0.join("aside");
+    fs::rename(ring.path(), &aside).unwrap();
+    assert!(ring.again().is_err());
+    Ring::open_or_make(&dir.wanted(8)).unwrap();
+    let sentence = ring.again().err().unwrap().to_string();
+    assert!(sentence.contains("another file has its name now"), "{sentence}");
 }

@@ -1,0 +1,7 @@
+//! The ring over a heap: every rule, with a death before every step.
+
+mod crash;
+mod disk;
+mod model;
+mod rules;
+mod world;

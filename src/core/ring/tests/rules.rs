@@ -1,0 +1,438 @@
+//! Each rule by itself.
+
+use super::world::{READERS, World, name};
+use crate::id::{Seq, Stream};
+use crate::ring::block;
+use crate::ring::configuration::{Configuration, Overflow, Written, state};
+use crate::ring::cursor::{self, Cursor, Who};
+use crate::ring::eye::{Eye, Next};
+use crate::ring::hand::Hand;
+use crate::ring::layout::{FREED, Geometry, SLEEPING};
+use crate::ring::ledger::Ledger;
+use crate::ring::memory::Memory;
+use crate::ring::pen::{Broken, Pen, Refused};
+use crate::ring::scan::{Sampled, Scan};
+use crate::ring::word::{BlockState, Phase};
+
+/// A record of it fills a block of 128 bytes; of the others two fit.
+const WHOLE: &[usize] = &[100];
+const HALF: &[usize] = &[40];
+const ONE: Stream = Stream(0);
+const NAMED: &[Who] = &[Who::Named(0)];
+
+fn world(blocks: u32, policy: Overflow) -> World {
+    World::new(Geometry { blocks, block_bytes: 128, slots: 4 }, policy)
+}
+
+fn next(world: &mut World, stream: Stream, after: u64, room: usize) -> Next {
+    let scan = world.scan();
+    Eye::default().next(&world.view, &scan, stream, Seq(after), room, &mut Vec::new())
+}
+
+fn slice(first: u64, count: u32) -> Next {
+    Next::Slice { first: Seq(first), count }
+}
+
+fn state_of(world: &World, block: u32) -> BlockState {
+    block::state(&world.view, block)
+}
+
+/// Flips one bit of a record, at the end of the first block.
+fn spoil(world: &World, block: u32) {
+    let at = world.view.layout.block(block).data(24);
+    let word = world.view.load(at);
+    world.view.store(at, word ^ 1);
+}
+
+#[test]
+fn the_next_holder_of_a_slot_goes_on_in_its_seq_and_its_open_block() {
+    let mut world = world(4, Overflow::Reject);
+    world.append(0, HALF, None).unwrap();
+    world.leave(0);
+    world.append(0, HALF, None).unwrap();
+    assert_eq!(next(&mut world, ONE, 0, 1000), slice(1, 2));
+    assert_eq!(world.scan().filled().len(), 1, "one block for both");
+}
+
+#[test]
+fn a_commit_that_the_slots_last_does_not_show_yet_is_taken_over() {
+    let mut world = world(4, Overflow::Reject);
+    world.append(0, HALF, None).unwrap();
+    world.leave(0);
+    world.view.store(world.view.layout.slot(ONE).last(), 0);
+    let pen = Pen::take_over(&world.view, ONE).unwrap();
+    assert_eq!((pen.last(), world.view.last(ONE)), (Seq(1), Seq(1)));
+}
+
+#[test]
+fn a_committed_record_that_fails_its_check_at_a_take_over_poisons_the_file() {
+    let mut world = world(4, Overflow::Reject);
+    world.append(0, HALF, None).unwrap();
+    world.append(1, HALF, None).unwrap();
+    world.leave(0);
+    spoil(&world, 0);
+    assert!(matches!(Pen::take_over(&world.view, ONE), Err(Broken)));
+    assert_eq!(world.append(1, HALF, None), Err(Refused::Poisoned));
+    assert!(state(&world.view).poisoned);
+}
+
+#[test]
+fn a_writer_that_was_refused_looks_again_only_when_freed_has_moved() {
+    let mut world = world(2, Overflow::Reject);
+    while world.append(0, WHOLE, None).is_ok() {}
+    let sealed = state_of(&world, 0);
+    assert_eq!(sealed.phase, Phase::Sealed);
+    let at = world.view.layout.block(0).state();
+    assert!(world.view.memory.swap(at, sealed.into(), sealed.to(Phase::Free).into()));
+    assert!(matches!(world.append(0, WHOLE, None), Err(Refused::Full { .. })), "no look");
+    world.view.memory.raise(FREED);
+    assert_eq!(world.append(0, WHOLE, None), Ok(()));
+}
+
+#[test]
+fn a_new_publisher_moves_freed_since_the_one_before_may_have_died_before_it_did() {
+    let mut world = world(2, Overflow::Reject);
+    let before = world.view.freed();
+    world.publisher();
+    assert_eq!(world.view.freed(), before + 1);
+}
+
+#[test]
+fn before_any_publisher_nothing_is_overwritten() {
+    let mut world = world(2, Overflow::Overwrite);
+    // As in a new file.
+    let written = Written { policy: None, ..Written::read(&world.view) };
+    written.store(&world.view);
+    for _ in 0..2 {
+        world.append(0, WHOLE, None).unwrap();
+    }
+    assert!(matches!(world.append(0, WHOLE, None), Err(Refused::Full { .. })));
+}
+
+#[test]
+fn overwrite_takes_the_sealed_block_of_the_lowest_ticket_and_never_an_open_one() {
+    let mut world = world(4, Overflow::Overwrite);
+    world.append(1, HALF, None).unwrap();
+    for _ in 0..9 {
+        world.append(0, WHOLE, None).unwrap();
+    }
+    assert_eq!(state_of(&world, 0).slot, Stream(1));
+    assert_eq!(next(&mut world, Stream(1), 0, 1000), slice(1, 1));
+    let lost = next(&mut world, ONE, 0, 1000);
+    assert!(matches!(lost, Next::Lost { to: Seq(6), .. }), "the newest three are there: {lost:?}");
+    world.turn(&READERS, 64, None);
+    world.check();
+}
+
+#[test]
+fn overwrite_refuses_only_when_every_block_is_open() {
+    let mut world = world(2, Overflow::Overwrite);
+    world.append(0, HALF, None).unwrap();
+    world.append(1, HALF, None).unwrap();
+    assert_eq!(world.append(2, HALF, None), Err(Refused::Full { holder: None }));
+}
+
+#[test]
+fn claims_take_the_free_block_of_the_lowest_ticket_so_live_replays_as_far_as_the_ring_reaches() {
+    let mut world = world(8, Overflow::Reject);
+    for _ in 0..30 {
+        world.append(0, WHOLE, None).unwrap();
+        world.turn(NAMED, 64, None);
+    }
+    // One block is open, and all others are free; yet they are read.
+    assert_eq!(world.scan().blocks().free, 7);
+    let lost = next(&mut world, ONE, 0, 1000);
+    assert!(matches!(lost, Next::Lost { to: Seq(22), .. }), "{lost:?}");
+    for seq in 23..=30 {
+        assert_eq!(next(&mut world, ONE, seq - 1, 1000), slice(seq, 1));
+    }
+}
+
+#[test]
+fn a_block_is_freed_only_when_every_named_subscriber_has_acknowledged_all_in_it() {
+    let mut world = world(4, Overflow::Reject);
+    for _ in 0..3 {
+        world.append(0, WHOLE, None).unwrap();
+    }
+    let subscribers = vec![name("kafka"), name("other")];
+    let both = Configuration { subscribers, ..world.configuration() };
+    let hand = Hand::new(&world.view, &both);
+    let acked = |seq| Cursor { acked: Seq(seq), ..Cursor::default() };
+    cursor::store(&world.view, ONE, hand.index(Who::Named(0)), acked(2));
+    let scan = world.scan();
+    assert_eq!(hand.free(&world.view, &scan), 0);
+    cursor::store(&world.view, ONE, hand.index(Who::Named(1)), acked(1));
+    assert_eq!(hand.free(&world.view, &scan), 1);
+}
+
+#[test]
+fn a_name_that_left_keeps_its_cursor_and_holds_nothing_back() {
+    let mut world = world(4, Overflow::Reject);
+    for _ in 0..3 {
+        world.append(0, WHOLE, None).unwrap();
+    }
+    let named = |names: &[&str]| Configuration {
+        policy: Overflow::Reject,
+        subscribers: names.iter().map(|n| name(n)).collect(),
+        configured_at: 2,
+    };
+    let hand = Hand::new(&world.view, &named(&["kafka", "left"]));
+    let at = Cursor { acked: Seq(1), dead: 1, ..Cursor::default() };
+    cursor::store(&world.view, ONE, hand.index(Who::Named(1)), at);
+    let hand = Hand::new(&world.view, &named(&["kafka"]));
+    let acked = Cursor { acked: Seq(3), ..Cursor::default() };
+    cursor::store(&world.view, ONE, hand.index(Who::Named(0)), acked);
+    let scan = world.scan();
+    assert_eq!(hand.free(&world.view, &scan), 2);
+    let left = &Ledger::of(&world.view).subscribers[1];
+    assert_eq!((left.name.as_str(), left.active), ("left", false));
+    let hand = Hand::new(&world.view, &named(&["left", "kafka"]));
+    assert_eq!(cursor::read(&world.view, ONE, hand.index(Who::Named(0))), at);
+}
+
+#[test]
+fn a_new_name_starts_at_the_oldest_event_still_there_also_in_the_place_of_one_that_left() {
+    let mut world = world(4, Overflow::Overwrite);
+    for _ in 0..6 {
+        world.append(0, WHOLE, None).unwrap();
+    }
+    for (round, names) in
+        [["a", "b", "c", "d"], ["e", "f", "g", "h"], ["a", "b", "c", "d"]].iter().enumerate()
+    {
+        let subscribers = names.iter().map(|n| name(n)).collect();
+        let hand = Hand::new(&world.view, &Configuration { subscribers, ..world.configuration() });
+        for who in 0..4 {
+            let index = hand.index(Who::Named(who));
+            let start = Cursor { start: Seq(2), acked: Seq(2), ..Cursor::default() };
+            assert_eq!(cursor::read(&world.view, ONE, index), start, "round {round}");
+            let acked = Cursor { acked: Seq(5), lost: 1, ..start };
+            cursor::store(&world.view, ONE, index, acked);
+        }
+        let ledger = Ledger::of(&world.view);
+        let has = |n: &&str| ledger.subscribers.iter().any(|s| s.name.as_str() == *n && s.active);
+        assert!(names.iter().all(|n| has(&n)), "{ledger:?}");
+        assert_eq!(ledger.subscribers[0].books.committed, 4, "from its start");
+    }
+}
+
+#[test]
+fn what_lies_beyond_the_sampled_last_is_not_believed_lost() {
+    let mut world = world(4, Overflow::Overwrite);
+    let sampled = Sampled::take(&world.view);
+    for _ in 0..9 {
+        world.append(0, WHOLE, None).unwrap();
+    }
+    let now = Scan::look(&world.view, sampled, &mut Vec::new());
+    let next = Eye::default().next(&world.view, &now, ONE, Seq(0), 64, &mut Vec::new());
+    assert_eq!(next, Next::Nothing);
+    let lost = self::next(&mut world, ONE, 0, 64);
+    assert!(matches!(lost, Next::Lost { to: Seq(5), .. }), "{lost:?}");
+}
+
+#[test]
+fn a_look_at_a_block_that_was_taken_since_is_void() {
+    let mut world = world(2, Overflow::Overwrite);
+    world.append(0, WHOLE, None).unwrap();
+    let scan = world.scan();
+    world.append(0, WHOLE, None).unwrap();
+    world.append(0, WHOLE, None).unwrap();
+    let next = Eye::default().next(&world.view, &scan, ONE, Seq(0), 64, &mut Vec::new());
+    assert_eq!(next, Next::Void);
+}
+
+#[test]
+fn a_slice_has_one_record_at_least_and_then_as_many_as_there_is_room_for() {
+    let mut world =
+        World::new(Geometry { blocks: 2, block_bytes: 256, slots: 1 }, Overflow::Reject);
+    for _ in 0..4 {
+        world.append(0, HALF, None).unwrap();
+    }
+    assert_eq!(next(&mut world, ONE, 0, 0), slice(1, 1));
+    assert_eq!(next(&mut world, ONE, 1, 127), slice(2, 1));
+    assert_eq!(next(&mut world, ONE, 1, 128), slice(2, 2));
+    assert_eq!(next(&mut world, ONE, 0, 1000), slice(1, 4));
+    assert_eq!(next(&mut world, ONE, 4, 1000), Next::Nothing);
+}
+
+#[test]
+fn a_record_that_fails_ends_its_block_as_uncertain() {
+    let mut world =
+        World::new(Geometry { blocks: 4, block_bytes: 256, slots: 1 }, Overflow::Reject);
+    for _ in 0..6 {
+        world.append(0, HALF, None).unwrap();
+    }
+    let at = world.view.layout.block(0).data(64 + 24);
+    world.view.store(at, world.view.load(at) ^ 4);
+    assert_eq!(next(&mut world, ONE, 0, 1000), slice(1, 1));
+    let uncertain = Next::Uncertain { to: Some(Seq(4)), since: 0 };
+    assert_eq!(next(&mut world, ONE, 1, 1000), uncertain);
+    assert_eq!(next(&mut world, ONE, 4, 1000), slice(5, 2));
+}
+
+#[test]
+fn an_event_that_no_block_can_hold_is_too_large() {
+    let mut world = world(2, Overflow::Reject);
+    assert_eq!(world.append(0, &[104], None), Ok(()));
+    let limit = Refused::TooLarge { bytes: 105, limit: 104 };
+    assert_eq!(world.append(0, &[105], None), Err(limit));
+    let limit = Refused::TooLarge { bytes: 192, limit: 128 };
+    assert_eq!(world.append(0, &[40, 40, 40], None), Err(limit));
+    assert_eq!(world.append(0, &[], None), Err(Refused::TooLarge { bytes: 0, limit: 128 }));
+}
+
+#[test]
+fn a_writer_rings_once_when_the_publisher_is_about_to_wait() {
+    let mut world = world(4, Overflow::Reject);
+    let mut pen = Pen::take_over(&world.view, ONE).unwrap();
+    let mut append = |world: &mut World| pen.append(&world.view, 1, &[b"x"]).unwrap().wake;
+    assert!(!append(&mut world));
+    world.view.store(SLEEPING, 1);
+    assert!(append(&mut world));
+    assert!(!append(&mut world));
+}
+
+// Dead writers' blocks.
+
+#[test]
+fn few_events_never_fill_the_ring_however_often_writers_come_and_go() {
+    let mut world = world(8, Overflow::Reject);
+    for round in 0..200 {
+        world.append(round % 4, HALF, None).unwrap();
+        world.leave(round % 4);
+        world.turn(NAMED, 64, None);
+    }
+    world.check();
+    world.drain();
+}
+
+#[test]
+fn nobody_seals_a_block_with_room_while_a_quarter_of_the_blocks_is_free() {
+    let mut world = world(4, Overflow::Reject);
+    for slot in 0..3 {
+        world.append(slot, HALF, None).unwrap();
+        world.leave(slot);
+    }
+    world.turn(NAMED, 64, None);
+    assert_eq!(world.scan().blocks().open, 3);
+}
+
+#[test]
+fn when_few_are_free_reject_seals_dead_slots_blocks_in_which_all_is_acknowledged() {
+    let mut world = world(4, Overflow::Reject);
+    for slot in 0..4 {
+        world.append(slot, HALF, None).unwrap();
+    }
+    world.leave(1);
+    let scan = world.scan();
+    world.tend(&scan);
+    assert_eq!(world.scan().blocks().open, 4, "not acknowledged");
+    world.turn(NAMED, 64, None);
+    let scan = world.scan();
+    world.tend(&scan);
+    assert_eq!(state_of(&world, 1).phase, Phase::Sealed);
+    assert_eq!(world.scan().blocks().open, 3, "the others are held");
+}
+
+#[test]
+fn when_few_are_free_overwrite_seals_the_dead_slots_block_of_the_lowest_ticket() {
+    let mut world = world(4, Overflow::Overwrite);
+    for slot in 0..4 {
+        world.append(slot, HALF, None).unwrap();
+    }
+    world.leave(1);
+    let scan = world.scan();
+    world.tend(&scan);
+    assert_eq!(world.scan().blocks().open, 4, "not the lowest");
+    world.leave(0);
+    world.tend(&scan);
+    assert_eq!(state_of(&world, 0).phase, Phase::Sealed);
+    assert_eq!(state_of(&world, 1).phase, Phase::Open);
+}
+
+#[test]
+fn a_claim_that_was_never_begun_is_returned_at_the_second_look_and_only_for_the_dead() {
+    let mut world = world(4, Overflow::Reject);
+    world.view.count_stream(ONE);
+    block::claim(&world.view, 2, state_of(&world, 2), ONE).unwrap();
+    world.writers[0] = Some(Pen::take_over(&world.view, Stream(3)).unwrap());
+    for _ in 0..3 {
+        let scan = world.scan();
+        world.tend(&scan);
+    }
+    assert_eq!(state_of(&world, 2).phase, Phase::Open, "its writer lives");
+    world.leave(0);
+    let freed = world.view.freed();
+    let scan = world.scan();
+    world.tend(&scan);
+    assert_eq!((state_of(&world, 2).phase, world.view.freed()), (Phase::Free, freed + 1));
+}
+
+// Hours.
+
+const HOUR: u64 = 3_600_000_000_000;
+const SECOND: u64 = 1_000_000_000;
+
+/// Appends at these times; the hours of each event, from the lowest.
+fn hours(times: &[u64]) -> Vec<u64> {
+    let mut world =
+        World::new(Geometry { blocks: 16, block_bytes: 4096, slots: 1 }, Overflow::Reject);
+    let start = 500_000 * HOUR;
+    let mut hours = Vec::new();
+    for (n, time) in times.iter().enumerate() {
+        let mut pen = match world.writers[0].take() {
+            // Now and then by the next holder of the slot.
+            Some(pen) if n % 3 != 2 => pen,
+            _ => Pen::take_over(&world.view, ONE).unwrap(),
+        };
+        pen.append(&world.view, start + time, &[b"x"]).unwrap();
+        world.writers[0] = Some(pen);
+    }
+    for seq in 1..=times.len() as u64 {
+        let (first, last) = crate::ring::hours::span(&world.view, ONE, Seq(seq), Seq(seq));
+        assert_eq!(first, last);
+        hours.push(last - 500_000);
+    }
+    hours
+}
+
+#[test]
+fn the_hour_of_an_event_is_that_of_its_receipt() {
+    assert_eq!(hours(&[0, 1, HOUR, HOUR + 1, 2 * HOUR]), [0, 0, 1, 1, 2]);
+}
+
+#[test]
+fn an_hour_never_goes_back() {
+    assert_eq!(hours(&[HOUR, 0, HOUR - 1, 2 * HOUR, 0]), [1, 1, 1, 2, 2]);
+}
+
+#[test]
+fn a_step_of_over_an_hour_is_taken_only_after_60_seconds_of_agreeing_time() {
+    let ahead = 9 * HOUR;
+    assert_eq!(hours(&[0, ahead, 1, ahead, 2]), [0; 5], "one wrong reading");
+    let agreed = [0, ahead, ahead + 59 * SECOND, 0, ahead];
+    assert_eq!(hours(&agreed), [0; 5], "59 seconds");
+    let mut world = world(4, Overflow::Reject);
+    let mut pen = Pen::take_over(&world.view, ONE).unwrap();
+    for time in [HOUR, ahead, ahead + 30 * SECOND, ahead + 60 * SECOND] {
+        pen.append(&world.view, time, &[b"x"]).unwrap();
+        world.turn(&[], 0, None);
+    }
+    assert_eq!(world.view.load(world.view.layout.slot(ONE).floor()), 9);
+}
+
+#[test]
+fn a_lost_range_older_than_64_hours_has_an_open_first_hour() {
+    let mut world = World::new(Geometry { blocks: 4, block_bytes: 64, slots: 1 }, Overflow::Reject);
+    world.policy = Overflow::Overwrite;
+    world.publisher();
+    world.view.count_stream(ONE);
+    let mut pen = Pen::take_over(&world.view, ONE).unwrap();
+    for n in 0..100 {
+        pen.append(&world.view, (1000 + n) * HOUR, &[b"x"]).unwrap();
+    }
+    let lost = next(&mut world, ONE, 0, 64);
+    let Next::Lost { to, hours } = lost else { panic!("{lost:?}") };
+    assert_eq!((hours.0, hours.1), (0, 1000 + to.0 - 1));
+    let lost = next(&mut world, ONE, 50, 64);
+    assert_eq!(lost, Next::Lost { to, hours: (1050, 1000 + to.0 - 1) });
+}
