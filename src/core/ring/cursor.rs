@@ -41,7 +41,7 @@ impl Cursor {
         (self.acked.0 - self.start.0.min(self.acked.0)).saturating_sub(holes)
     }
 
-    fn words(&self) -> [u64; CURSOR_WORDS] {
+    pub(super) fn words(&self) -> [u64; CURSOR_WORDS] {
         let open = u64::from(self.uncertain_open);
         [self.start.0, self.acked.0, self.lost, self.dead, self.uncertain, open, 0, 0]
     }

@@ -2,6 +2,7 @@
 
 mod crash;
 mod disk;
+mod drawing;
 mod model;
 mod rules;
 mod world;
