@@ -118,6 +118,7 @@ poll_until() { # seconds, command
         ! ended "$pid_nginx" || return 1
         read -rt 0.1 <> <(:)
     done
+    return 0
 }
 healthy() { [ "$(curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:$port/sn/imok")" = 200 ]; }
 if ! poll_until 20 healthy; then
