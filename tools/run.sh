@@ -2,25 +2,28 @@
 # The whole way on one machine: nginx, the subscriber, and a Kafka: yours, or an embedded one. Ctrl-C ends it cleanly;
 # what Kafka does not have yet stays in the ring below run/, and goes on the next time.
 #
-#   tools/run.sh PORT LIVE_PORT [KAFKA=host:port]        (make run PORT=... LIVE_PORT=... KAFKA=...)
+#   tools/run.sh PORT LIVE_PORT [HOST:PORT]       (make run PORT=... LIVE_PORT=... KAFKA=...)
+#
+# RUN_DIR is another place than run/, MOCK_PORT the embedded Kafka's.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 port=$1 live=$2 kafka=${3:-} mock_port=${MOCK_PORT:-9092}
-root=$PWD
-mkdir -p run/logs run/tmp
+root=$PWD run=${RUN_DIR:-$PWD/run}
+mkdir -p "$run/logs" "$run/tmp"
 
 say() { printf '%s\n' "$*"; }
 taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-for wish in "PORT $port" "LIVE_PORT $live" ${kafka:+} $([ -n "$kafka" ] || echo "MOCK_PORT:$mock_port"); do
-    set -- ${wish/:/ }
-    if taken "$2"; then
-        say "port $2 on 127.0.0.1 is taken by another program; choose another one: make run $1=$(($2 + 1))" >&2
-        exit 2
-    fi
-done
+free() { # port, the variable that chooses it
+    taken "$1" || return 0
+    say "port $1 on 127.0.0.1 is taken by another program; choose another one: make run $2=$(($1 + 1))" >&2
+    exit 2
+}
+free "$port" PORT
+free "$live" LIVE_PORT
+[ -n "$kafka" ] || free "$mock_port" MOCK_PORT
 
 # A unix socket's path must fit into 107 bytes, and a clone may lie deep.
-ring=$root/run/ring feed=$ring/feed.sock short=
+ring=$run/ring feed=$ring/feed.sock short=
 if [ ${#feed} -gt 100 ]; then
     short=$(mktemp -d /tmp/sparkngin-XXXXXX)
     feed=$short/feed.sock
@@ -29,21 +32,21 @@ fi
 nginx=$(command -v nginx || echo /usr/sbin/nginx)
 user=
 [ "$(id -u)" != 0 ] || user="user root;"
-cat >run/nginx.conf <<CONF
+cat >"$run/nginx.conf" <<CONF
 $user
 daemon off;
 worker_processes 2;
 load_module "$root/build/ngx_http_sparkngin_module.so";
-pid "$root/run/nginx.pid";
-error_log "$root/run/logs/error.log" notice;
+pid "$run/nginx.pid";
+error_log "$run/logs/error.log" notice;
 events { worker_connections 1024; }
 http {
     access_log off;
-    client_body_temp_path "$root/run/tmp/body";
-    proxy_temp_path "$root/run/tmp/proxy";
-    fastcgi_temp_path "$root/run/tmp/fastcgi";
-    uwsgi_temp_path "$root/run/tmp/uwsgi";
-    scgi_temp_path "$root/run/tmp/scgi";
+    client_body_temp_path "$run/tmp/body";
+    proxy_temp_path "$run/tmp/proxy";
+    fastcgi_temp_path "$run/tmp/fastcgi";
+    uwsgi_temp_path "$run/tmp/uwsgi";
+    scgi_temp_path "$run/tmp/scgi";
 
     sparkngin_listen 127.0.0.1:$live "feed=unix:$feed";
     sparkngin_buf_path "$ring";
@@ -59,7 +62,7 @@ http {
     }
 }
 CONF
-if ! test_out=$("$nginx" -t -q -p run -c "$root/run/nginx.conf" 2>&1); then
+if ! test_out=$("$nginx" -t -q -p "$run" -c "$run/nginx.conf" 2>&1); then
     say "$test_out" >&2
     exit 2
 fi
@@ -89,25 +92,25 @@ leave() {
     leaving=1
     trap '' INT TERM HUP
     say ""
-    say "stopping: what Kafka does not have yet stays in run/ring"
+    say "stopping: what Kafka does not have yet stays in $run/ring"
     finish QUIT "$pid_nginx"
     finish TERM "$pid_subscriber"
     finish TERM "$pid_kafka"
     [ -z "$short" ] || rm -rf "$short"
-    build/sparkngin ring status run/ring 2>/dev/null | sed -n 1,12p
+    build/sparkngin ring status "$ring" 2>/dev/null | sed -n 1,12p
     exit "${1:-0}"
 }
 trap 'leave 0' INT TERM HUP
 
 if [ -z "$kafka" ]; then
     kafka=127.0.0.1:$mock_port
-    start kafka run/logs/kafka.log build/sparkngin mock-kafka --port "$mock_port"
+    start kafka "$run/logs/kafka.log" build/sparkngin mock-kafka --port "$mock_port"
     say "Kafka: embedded on $kafka, in memory only, it forgets beyond 5 MB a partition (yours: make run KAFKA=host:port)"
 else
     say "Kafka: $kafka"
 fi
-start nginx run/logs/error.log "$nginx" -p "$root/run" -c "$root/run/nginx.conf"
-out=run/logs/subscriber.log
+start nginx "$run/logs/error.log" "$nginx" -p "$run" -c "$run/nginx.conf"
+out=$run/logs/subscriber.log
 [ -t 2 ] && out=-
 
 poll_until() { # seconds, command
@@ -122,13 +125,13 @@ poll_until() { # seconds, command
 }
 healthy() { [ "$(curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:$port/sn/imok")" = 200 ]; }
 if ! poll_until 20 healthy; then
-    say "nginx does not answer; run/logs/error.log says:" >&2
-    tail -5 run/logs/error.log >&2
+    say "nginx does not answer; $run/logs/error.log says:" >&2
+    tail -n 5 "$run/logs/error.log" >&2
     leave 1
 fi
 
 cat <<TEXT
-nginx: http://127.0.0.1:$port/sn/ (two workers), live on tcp://127.0.0.1:$live, ring in run/ring, logs in run/logs
+nginx: http://127.0.0.1:$port/sn/ (two workers), live on tcp://127.0.0.1:$live, ring in $ring, logs in $run/logs
 
 send an event:     curl -i 'http://127.0.0.1:$port/sn/log?topic=clicks&level=info&data=hello'
 see it in Kafka:   kcat -q -b $kafka -C -t clicks -o beginning -e
@@ -145,13 +148,13 @@ while :; do
     for name in nginx subscriber kafka; do
         pid=pid_$name
         if [ -n "${!pid}" ] && ended "${!pid}"; then
-            say "$name ended by itself; run/logs/ says why" >&2
+            say "$name ended by itself; $run/logs/ says why" >&2
             leave 1
         fi
     done
     if [ "$out" != - ]; then
-        now=$(curl -s "http://127.0.0.1:$port/sn/status" | tr -d ' \n' |
-            grep -oE '"(committed|in_kafka|in_ring|lost)":[0-9]+' | head -4 | tr -d '"' | tr '\n' ' ')
+        now=$(curl -s "http://127.0.0.1:$port/sn/status" | sed 's/.*"subscribers"//' |
+            grep -oE '"(committed|in_kafka|in_ring|lost)":[0-9]+' | tr -d '"' | tr '\n' ' ')
         [ "$now" = "$was" ] || say "$now"
         was=$now
     fi
