@@ -1,36 +1,28 @@
-//! Kafka as a sink: the loop's side of `backlog`, `topics`, `rooms`, `cluster` and `post`.
-//!
-//! ```text
-//!   batches -> intake -> backlog -> producer -> reports
-//!                         | ^
-//!                         v |    a topic that is not decided yet
-//!                        rooms
-//! ```
+//! Kafka as a sink: the loop's side of `queue`, `topics`, `cluster` and `post`.
 //!
 //! What is kept of a record is a reference into the batch it came in; it is read again each time it is sent.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::backlog::{Backlog, Batching, Finding, Step};
+use crate::backlog::{Batching, Finding, Step};
 use crate::cluster::{Answer, Cluster};
 use crate::flight::{Fate, FeedNo};
 use crate::kafka::{Access, Note};
 use crate::letter::{LARGEST, Letters, Reason};
-use crate::post::{As, Post, Put, Sending};
+use crate::post::{As, Post, Put};
+use crate::queue::Queue;
 use crate::report::Seldom;
-use crate::rooms::{Order, Rooms};
 use crate::route::Route;
-use crate::sink::{Batch, Condition, Parcel, Parcels, Report, Sink};
-use crate::topics::{Topics, Verdict};
+use crate::sink::{Batch, Condition, Report, Sink};
+use crate::topics::Topics;
 use crate::wake::Waker;
 
 /// While reports are collected: how often the queue is purged anew, since what is tried again goes back into it.
 const PURGE: Duration = Duration::from_millis(100);
 /// What is on its way then gets so long to be reported; after that it is given up, and may have arrived.
 const COLLECT: Duration = Duration::from_secs(10);
-/// Rooms are looked through this often, for the grace that passes.
-const ROUNDS: Duration = Duration::from_secs(1);
+/// The longest pause while something waits that nobody will report.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What is needed to begin.
 #[derive(Debug)]
@@ -51,17 +43,11 @@ pub struct Plan {
 pub struct Delivery {
     post: Post,
     topics: Topics,
-    backlog: Backlog<Sending>,
-    intake: VecDeque<Parcels>,
-    rooms: Rooms,
+    queue: Queue,
     cluster: Cluster,
-    /// Bytes of each feed that are neither settled nor in a room.
-    moving: Vec<u64>,
-    came: Order,
     notes: Vec<Note>,
     answers: Vec<Answer>,
     listing: bool,
-    rounds: Instant,
     /// Since when reports are collected, and when the queue was last purged.
     collecting: Option<(Instant, Instant)>,
     renewed: u64,
@@ -84,16 +70,11 @@ impl Delivery {
         Ok(Delivery {
             post,
             topics: plan.topics,
-            backlog: Backlog::new(plan.patience),
-            intake: VecDeque::new(),
-            rooms: Rooms::default(),
+            queue: Queue::new(plan.patience, now),
             cluster,
-            moving: Vec::new(),
-            came: 0,
             notes: Vec::new(),
             answers: Vec::new(),
             listing: false,
-            rounds: now,
             collecting: None,
             renewed: 0,
             begun: false,
@@ -108,7 +89,7 @@ impl Delivery {
         let mut answers = std::mem::take(&mut self.answers);
         self.cluster.answers(&mut answers);
         for answer in answers.drain(..) {
-            self.rounds = now;
+            self.queue.look_soon(now);
             match answer {
                 Answer::Listed(topics) => {
                     self.listing = false;
@@ -151,7 +132,7 @@ impl Delivery {
     }
 
     fn ask_cluster(&mut self, now: Instant) {
-        let waiting = self.rooms.len() > 0 || !self.begun || self.down.is_some();
+        let waiting = self.queue.rooms.len() > 0 || !self.begun || self.down.is_some();
         if !self.listing && self.topics.wants_listing(waiting, now) {
             self.list();
         }
@@ -176,8 +157,9 @@ impl Delivery {
         for note in notes.drain(..) {
             match note {
                 Note::Report(ticket, outcome) => {
-                    let (post, topics, moving) = (&self.post, &mut self.topics, &mut self.moving);
-                    self.backlog.report(ticket, outcome, |sending| {
+                    let (post, topics) = (&self.post, &mut self.topics);
+                    let Queue { backlog, moving, .. } = &mut self.queue;
+                    backlog.report(ticket, outcome, |sending| {
                         let parcel = &sending.parcel;
                         let fate = match sending.as_ {
                             As::Letter(_) => Fate::Dead,
@@ -187,13 +169,13 @@ impl Delivery {
                             tracing::info!(topic, "the topic takes records again");
                             topics.works(&topic);
                         }
-                        count(moving, parcel, false);
+                        moving.leave(parcel);
                         reports.push(parcel.report(fate));
                     });
                 }
                 Note::Fatal(why) => {
                     self.seldom.warn(now, "fatal", || format!("the producer ended: {why}"));
-                    self.backlog.fail();
+                    self.queue.backlog.fail();
                 }
                 Note::Down(why) => self.down(now, format!("Kafka is away: {why}")),
                 Note::Trouble(why) => self.seldom.warn(now, "trouble", || why),
@@ -212,10 +194,10 @@ impl Delivery {
 
     fn judge(&mut self, now: Instant) {
         self.collecting = None;
-        for finding in self.backlog.findings(now) {
+        for finding in self.queue.backlog.findings(now) {
             match finding {
                 Finding::Poison(ticket, why) => {
-                    let Some(sending) = self.backlog.message(ticket) else { continue };
+                    let Some(sending) = self.queue.backlog.message(ticket) else { continue };
                     let (text, short) = match &sending.as_ {
                         As::Letter(reason) => (reason.text.clone(), true),
                         As::Event | As::Probe => (why.clone(), false),
@@ -229,14 +211,14 @@ impl Delivery {
                 Finding::Topic(ticket, why) => self.topic_refuses(ticket, &why, now),
             }
         }
-        let (unreported, failures) = (self.backlog.len(), self.backlog.failures());
+        let (unreported, failures) = (self.queue.backlog.len(), self.queue.backlog.failures());
         self.seldom.warn(now, "again", || {
             format!("a new producer sends {unreported} records again, in order; {failures} before it brought nothing through")
         });
     }
 
     fn topic_refuses(&mut self, ticket: u64, why: &str, now: Instant) {
-        let Some(sending) = self.backlog.message(ticket) else { return };
+        let Some(sending) = self.queue.backlog.message(ticket) else { return };
         if matches!(sending.as_, As::Letter(_)) {
             self.seldom.warn(now, "letter", || format!("the dead letter: {why}"));
             return;
@@ -253,7 +235,7 @@ impl Delivery {
         match self.post.renew(batching) {
             Ok(()) => {
                 self.renewed += 1;
-                self.backlog.begin();
+                self.queue.backlog.begin();
             }
             Err(why) => self.seldom.warn(now, "renew", || format!("no producer: {why}")),
         }
@@ -261,29 +243,20 @@ impl Delivery {
 
     /// Sends what is held, then what is new, until the producer is full.
     fn send(&mut self, now: Instant) {
-        while self.send_held(now) && self.backlog.has_room() {
-            let Some(parcels) = self.intake.front_mut() else { return };
-            match parcels.next() {
-                Some(parcel) => {
-                    self.came += 1;
-                    let order = self.came;
-                    self.backlog.push(Sending { parcel, order, as_: As::Event });
-                }
-                None => drop(self.intake.pop_front()),
-            }
-        }
+        while self.send_held(now) && self.queue.backlog.has_room() && self.queue.bring() {}
     }
 
     /// False if the producer takes no more.
     fn send_held(&mut self, now: Instant) -> bool {
-        while let Some((ticket, sending)) = self.backlog.next() {
-            let put = self.post.put(sending, ticket, &mut self.topics, &mut self.rooms, now);
+        let Queue { backlog, rooms, moving, .. } = &mut self.queue;
+        while let Some((ticket, sending)) = backlog.next() {
+            let put = self.post.put(sending, ticket, &mut self.topics, rooms, now);
             match put {
-                Put::Out => self.backlog.handed(ticket),
+                Put::Out => backlog.handed(ticket),
                 Put::Full => return false,
                 Put::Aside => {
-                    count(&mut self.moving, &sending.parcel, false);
-                    self.backlog.withdraw(ticket);
+                    moving.leave(&sending.parcel);
+                    backlog.withdraw(ticket);
                 }
                 Put::Letter(reason) => {
                     let id = sending.parcel.id();
@@ -294,7 +267,7 @@ impl Delivery {
                 }
                 Put::Broken(why) => {
                     self.seldom.warn(now, "fatal", || format!("the producer ended: {why}"));
-                    self.backlog.fail();
+                    backlog.fail();
                     return false;
                 }
             }
@@ -302,61 +275,26 @@ impl Delivery {
         true
     }
 
-    /// Lets out of the rooms who need wait no longer.
-    fn look_into_rooms(&mut self, now: Instant) {
-        if now < self.rounds || self.rooms.len() == 0 {
-            return;
-        }
-        self.rounds = now + ROUNDS;
-        for topic in self.rooms.topics() {
-            while let Some(first) = self.rooms.first(&topic) {
-                let as_ = match self.topics.verdict(&topic, first.came(), now) {
-                    Verdict::Wait => break,
-                    Verdict::Send { .. } => As::Event,
-                    Verdict::Letter(text) => As::Letter(Reason { text, short: false }),
-                };
-                self.let_out(&topic, as_);
-            }
-            if let Some(why) = self.topics.away(&topic) {
-                let waiting = self.rooms.len();
-                self.seldom.warn(now, "waiting", || format!("{why}: {waiting} records wait"));
-            }
-        }
-        while let Some(topic) = self.topics.wants_probe(now) {
-            self.let_out(&topic, As::Probe);
-        }
-    }
-
-    fn let_out(&mut self, topic: &str, as_: As) {
-        if let Some((order, parcel)) = self.rooms.leave(topic) {
-            count(&mut self.moving, &parcel, true);
-            self.backlog.push(Sending { parcel, order, as_ });
-        }
-    }
-
     fn next_turn(&mut self, now: Instant) -> Instant {
-        let waiting = self.rooms.len() > 0 || !self.begun || self.down.is_some();
-        match self.backlog.step(now) {
-            Step::Rest(until) => until.min(now + ROUNDS),
+        let waiting = self.queue.rooms.len() > 0 || !self.begun || self.down.is_some();
+        match self.queue.backlog.step(now) {
+            Step::Rest(until) => until.min(now + PAUSE),
             Step::Collect => now + PURGE,
             Step::Judge | Step::Replace(_) => now,
-            Step::Send if self.post.has_letters() => now + ROUNDS,
+            Step::Send if self.post.has_letters() => now + PAUSE,
             // Full, and nobody will say when it is not: a place for letters is missing.
-            Step::Send if !self.backlog.has_room() && self.backlog.out() == 0 => now + ROUNDS,
-            Step::Send if waiting => now + ROUNDS,
-            Step::Send => now + 10 * ROUNDS,
+            Step::Send if !self.queue.backlog.has_room() && self.queue.backlog.out() == 0 => {
+                now + PAUSE
+            }
+            Step::Send if waiting => now + PAUSE,
+            Step::Send => now + 10 * PAUSE,
         }
     }
 }
 
 impl Sink for Delivery {
     fn take(&mut self, batch: Batch) {
-        let at = usize::from(batch.feed.0);
-        if self.moving.len() <= at {
-            self.moving.resize(at + 1, 0);
-        }
-        self.moving[at] += (batch.records.body.len() - batch.records.skip) as u64;
-        self.intake.push_back(Parcels::new(batch));
+        self.queue.take(batch);
     }
 
     fn turn(&mut self, now: Instant, reports: &mut Vec<Report>) -> Option<Instant> {
@@ -366,8 +304,10 @@ impl Sink for Delivery {
             return None;
         }
         self.ask_cluster(now);
-        self.look_into_rooms(now);
-        match self.backlog.step(now) {
+        if let Some(why) = self.queue.look_into_rooms(&mut self.topics, now) {
+            self.seldom.warn(now, "waiting", || why);
+        }
+        match self.queue.backlog.step(now) {
             Step::Send if self.begun => self.send(now),
             Step::Send | Step::Rest(_) => {}
             Step::Collect => self.collect(now),
@@ -382,45 +322,32 @@ impl Sink for Delivery {
     }
 
     fn condition(&self) -> Condition {
-        let failures = self.backlog.failures();
+        let failures = self.queue.backlog.failures();
         let stuck = (failures > 0)
             .then(|| format!("{failures} producers in a row brought nothing through"));
         let no_letters = (!self.begun).then(|| "there is no dead letter yet".to_owned());
         Condition {
             unready: self.down.clone().or(stuck).or(no_letters),
-            out: self.backlog.out(),
-            waiting: self.rooms.len(),
-            sent_again: self.backlog.again(),
+            out: self.queue.backlog.out(),
+            waiting: self.queue.rooms.len(),
+            sent_again: self.queue.backlog.again(),
             renewed: self.renewed,
-            hopeless: self.hopeless.clone(),
         }
+    }
+
+    fn hopeless(&self) -> Option<String> {
+        self.hopeless.clone()
     }
 
     fn moving(&self, feed: FeedNo) -> u64 {
-        self.moving.get(usize::from(feed.0)).copied().unwrap_or_default()
+        self.queue.moving.of(feed)
     }
 
     fn hurry(&mut self, feed: FeedNo) {
-        for topic in self.rooms.topics() {
-            let Some(why) = self.topics.away(&topic) else { continue };
-            let text = format!("{why}, and the window was needed");
-            for (order, parcel) in self.rooms.leave_all(&topic, feed) {
-                count(&mut self.moving, &parcel, true);
-                let as_ = As::Letter(Reason { text: text.clone(), short: false });
-                self.backlog.push(Sending { parcel, order, as_ });
-            }
-        }
+        self.queue.hurry(&self.topics, feed);
     }
 
     fn close(&mut self) {
         self.closed = true;
-    }
-}
-
-/// Counts a record's bytes in, or out.
-fn count(moving: &mut [u64], parcel: &Parcel, into: bool) {
-    if let Some(bytes) = moving.get_mut(usize::from(parcel.feed().0)) {
-        let own = parcel.bytes();
-        *bytes = if into { *bytes + own } else { bytes.saturating_sub(own) };
     }
 }

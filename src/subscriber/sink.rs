@@ -62,8 +62,6 @@ pub struct Condition {
     pub sent_again: u64,
     /// Clients made after the first, because one failed.
     pub renewed: u64,
-    /// What ends the program: a configuration that turned out to be wrong.
-    pub hopeless: Option<String>,
 }
 
 /// Takes records and says what became of them.
@@ -77,6 +75,9 @@ pub trait Sink {
 
     /// How it is.
     fn condition(&self) -> Condition;
+
+    /// What ends the program: a configuration that turned out to be wrong.
+    fn hopeless(&self) -> Option<String>;
 
     /// Bytes of a feed's records that are on their way, not waiting for anything but Kafka.
     fn moving(&self, feed: FeedNo) -> u64;
@@ -221,7 +222,11 @@ impl Sink for Lines {
     }
 
     fn condition(&self) -> Condition {
-        Condition { hopeless: self.trouble.clone(), ..Condition::default() }
+        Condition::default()
+    }
+
+    fn hopeless(&self) -> Option<String> {
+        self.trouble.clone()
     }
 
     fn moving(&self, feed: FeedNo) -> u64 {

@@ -2,22 +2,24 @@
 //! decided by core's Client, by `flight` and by the sink.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
-use sparkngin_core::feed::{Client, Due, Incoming, Reason, Refused, Welcome, Why};
+use sparkngin_core::feed::Incoming;
 use sparkngin_core::id::{Region, Seq, Stream};
 
-use crate::config::{Origin, Settings, Target};
+use crate::config::{Given, Origin, Settings, Target};
 use crate::delivery::{Delivery, Plan};
+use crate::feed::{Feed, Over};
 use crate::flight::{Fate, FeedNo, Flight, Hole};
 use crate::http;
 use crate::report::{self, Progress, Seldom};
-use crate::sink::{Batch, Lines, Report, Sink};
-use crate::socket::{FeedSocket, Link, poll_fd};
+use crate::sink::{Batch, Condition, Lines, Report, Sink};
+use crate::socket::poll_fd;
 use crate::topics::Topics;
 use crate::view::{Board, FeedView, View};
 use crate::wake::{self, Wakes};
@@ -28,8 +30,6 @@ const DRAIN: Duration = Duration::from_secs(5);
 const TURN: usize = 64;
 /// What others see of the loop is this old, at most.
 const SHOW: Duration = Duration::from_millis(100);
-/// Why a feed is silent is said this often.
-const REMIND: Duration = Duration::from_secs(10);
 
 /// How it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,20 +42,9 @@ pub enum End {
     Fenced(String),
 }
 
-struct Feed {
-    no: FeedNo,
-    endpoint: String,
-    client: Client,
-    socket: FeedSocket,
-    why_not: Option<String>,
-    sessions: u64,
-    reminded: Instant,
-}
-
 struct Subscriber {
     feeds: Vec<Feed>,
     flight: Flight,
-    sink: Box<dyn Sink>,
     wakes: Wakes,
     stop: Arc<AtomicBool>,
     board: Board,
@@ -75,73 +64,73 @@ pub fn run(settings: Settings) -> Result<End, String> {
     report::begin(settings.form);
     let now = Instant::now();
     let (waker, wakes) = wake::pair().map_err(|error| error.to_string())?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGINT] {
-        let signals = || -> io::Result<()> {
-            signal_hook::flag::register(signal, Arc::clone(&stop))?;
-            signal_hook::low_level::pipe::register(signal, waker.for_signals()?)?;
-            Ok(())
-        };
-        signals().map_err(|error| format!("signals: {error}"))?;
-    }
+    let stop = stop_on_signals(&waker).map_err(|error| format!("signals: {error}"))?;
+    let context = zmq::Context::new();
+    let feeds = feeds(&settings, &context, now)?;
+    let unready = Some("it has just begun".to_owned());
     let board = Board::new(View {
         turned: now,
         name: settings.name.as_str().to_owned(),
-        feeds: Vec::new(),
+        feeds: feeds.iter().map(|feed| FeedView::closed(&feed.endpoint)).collect(),
         open: 0,
-        condition: Default::default(),
+        condition: Condition { unready, ..Condition::default() },
     });
-    if let Some(http) = &settings.http {
-        match http::serve(http.value, board.clone()) {
-            Ok(address) => tracing::info!(%address, "/healthz, /readyz and /metrics"),
-            // Two subscribers on one machine are common, and nobody asked for the default port.
-            Err(error) if http.origin == Origin::Default => {
-                tracing::warn!("no /metrics on {}: {error}", http.value);
-            }
-            Err(error) => return Err(format!("{} {}: {error}", http.origin, http.value)),
-        }
-    }
-    let name = settings.name.as_str().to_owned();
-    let window = settings.window;
-    let mut feeds = Vec::new();
-    let context = zmq::Context::new();
-    for (no, endpoint) in settings.feeds.iter().enumerate() {
-        let socket = FeedSocket::connect(&context, &endpoint.value, no as u16)
-            .map_err(|error| format!("{} {}: {error}", endpoint.origin, endpoint.value))?;
-        let settings = sparkngin_core::feed::Settings {
-            name: name.clone(),
-            window,
-            from: Some(format!("process {}", std::process::id())),
-        };
-        feeds.push(Feed {
-            no: FeedNo(no as u16),
-            endpoint: endpoint.value.clone(),
-            client: Client::new(settings),
-            socket,
-            why_not: None,
-            sessions: 0,
-            reminded: now,
-        });
-    }
-    let progress = Progress::new(settings.form, now);
-    let sink = sink(settings, waker, now)?;
-    let flight = Flight::default();
-    let (reports, seldom, shown, end) = (Vec::new(), Seldom::default(), now, None);
-    Subscriber {
+    let mut subscriber = Subscriber {
         feeds,
-        flight,
-        sink,
+        flight: Flight::default(),
+        window: settings.window,
+        progress: Progress::new(settings.form, now),
         wakes,
         stop,
         board,
-        progress,
-        shown,
-        reports,
-        window,
-        seldom,
-        end,
+        shown: now,
+        reports: Vec::new(),
+        seldom: Seldom::default(),
+        end: None,
+    };
+    let http = settings.http.clone();
+    let mut sink = sink(settings, waker, now)?;
+    if let Some(http) = http {
+        listen(&http, &subscriber.board)?;
     }
-    .run()
+    subscriber.run(&mut *sink)?;
+    for feed in subscriber.feeds {
+        feed.socket.farewell();
+    }
+    Ok(subscriber.end.unwrap_or(End::Asked))
+}
+
+fn stop_on_signals(waker: &wake::Waker) -> io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+        signal_hook::low_level::pipe::register(signal, waker.for_signals()?)?;
+    }
+    Ok(stop)
+}
+
+fn feeds(settings: &Settings, context: &zmq::Context, now: Instant) -> Result<Vec<Feed>, String> {
+    let feed = |(no, given)| {
+        let client = sparkngin_core::feed::Settings {
+            name: settings.name.as_str().to_owned(),
+            window: settings.window,
+            from: Some(format!("process {}", std::process::id())),
+        };
+        Feed::connect(context, FeedNo(no as u16), given, client, now)
+    };
+    settings.feeds.iter().enumerate().map(feed).collect()
+}
+
+fn listen(http: &Given<SocketAddr>, board: &Board) -> Result<(), String> {
+    match http::serve(http.value, board.clone()) {
+        Ok(address) => tracing::info!(%address, "/healthz, /readyz and /metrics"),
+        // Two subscribers on one machine are common, and nobody asked for the default port.
+        Err(error) if http.origin == Origin::Default => {
+            tracing::warn!("no /metrics on {}: {error}", http.value);
+        }
+        Err(error) => return Err(format!("{} {}: {error}", http.origin, http.value)),
+    }
+    Ok(())
 }
 
 fn sink(settings: Settings, waker: wake::Waker, now: Instant) -> Result<Box<dyn Sink>, String> {
@@ -168,63 +157,51 @@ fn sink(settings: Settings, waker: wake::Waker, now: Instant) -> Result<Box<dyn 
 }
 
 impl Subscriber {
-    fn run(mut self) -> Result<End, String> {
+    fn run(&mut self, sink: &mut dyn Sink) -> Result<(), String> {
         while self.end.is_none() && !self.stop.load(Ordering::Relaxed) {
             let now = Instant::now();
             for at in 0..self.feeds.len() {
-                self.receive(at, now);
+                self.receive(sink, at, now);
             }
-            let wake_at = self.turn(now);
-            self.hurry();
+            let wake_at = self.turn(sink, now);
+            self.hurry(sink);
             self.speak(now)?;
-            self.show(now);
+            self.show(sink, now);
             self.wait(wake_at)?;
         }
-        self.drain()?;
+        self.drain(sink)?;
         self.progress.end();
-        for feed in self.feeds {
-            feed.socket.farewell();
-        }
-        Ok(self.end.unwrap_or(End::Asked))
+        Ok(())
     }
 
     /// Takes what one feed has.
-    fn receive(&mut self, at: usize, now: Instant) {
-        let feed = &mut self.feeds[at];
-        while let Some(link) = feed.socket.link() {
-            match link {
-                Link::Up => feed.client.connected(now),
-                Link::Down => {
-                    if feed.client.in_session() {
-                        tracing::info!(feed = feed.endpoint, "the publisher went away");
-                    }
-                    feed.client.disconnected();
-                }
-            }
-        }
+    fn receive(&mut self, sink: &mut dyn Sink, at: usize, now: Instant) {
+        self.feeds[at].hear_links(now);
         for _ in 0..TURN {
-            let Some(frames) = self.feeds[at].socket.receive() else { break };
-            match self.feeds[at].client.receive(frames, now) {
-                Ok(incoming) => self.take(at, incoming, now),
-                Err(fault) => {
-                    let endpoint = &self.feeds[at].endpoint;
-                    self.seldom
-                        .warn(now, "fault", || format!("{endpoint}: {fault}; connecting anew"));
-                }
+            match self.feeds[at].receive(now, &mut self.seldom) {
+                Some(incoming) => self.take(sink, at, incoming, now),
+                None => break,
             }
         }
     }
 
-    fn take(&mut self, at: usize, incoming: Incoming<Vec<u8>>, now: Instant) {
+    fn take(&mut self, sink: &mut dyn Sink, at: usize, incoming: Incoming<Vec<u8>>, now: Instant) {
         let feed = self.feeds[at].no;
         match incoming {
             Incoming::Nothing => {}
-            Incoming::Welcome(welcome) => self.welcome(at, &welcome),
-            Incoming::Refused(refused) => self.refused(at, &refused, now),
+            Incoming::Welcome(welcome) => self.feeds[at].welcome(&welcome, &mut self.flight),
+            Incoming::Refused(refused) => {
+                if let Err(over) = self.feeds[at].refused(&refused, now, &mut self.seldom) {
+                    self.end = Some(match over {
+                        Over::Fenced(text) => End::Fenced(text),
+                        Over::Version(text) => End::Wrong(text),
+                    });
+                }
+            }
             Incoming::Batch(records) => {
                 let (region, stream) = (records.region, records.stream);
                 let place = self.flight.take(feed, region, stream, records.first, records.count);
-                self.sink.take(Batch { feed, place, came: now, records });
+                sink.take(Batch { feed, place, came: now, records });
             }
             Incoming::Lost { region, stream, from, to, hours, reason } => {
                 self.flight.take_hole(feed, region, stream, (from, to), Hole::Lost);
@@ -253,48 +230,9 @@ impl Subscriber {
         }
     }
 
-    fn welcome(&mut self, at: usize, welcome: &Welcome) {
-        let feed = &mut self.feeds[at];
-        feed.sessions += 1;
-        feed.why_not = None;
-        let mut behind = 0;
-        for region in &welcome.regions {
-            for s in &region.streams {
-                self.flight.welcome(feed.no, region.region, s.stream, s.acked);
-                behind += s.last.0.saturating_sub(s.acked.0);
-            }
-        }
-        let (endpoint, session) = (&feed.endpoint, feed.sessions);
-        tracing::info!(feed = endpoint, session, unacknowledged = behind, "session open");
-    }
-
-    fn refused(&mut self, at: usize, refused: &Refused, now: Instant) {
-        let feed = &mut self.feeds[at];
-        let endpoint = &feed.endpoint;
-        let why = match refused.reason {
-            Reason::Name => "no sparkngin_subscriber in nginx has this name",
-            Reason::Key => "the key is not the one that nginx has for this name",
-            Reason::Session => return,
-            Reason::Fenced => {
-                let other = refused.other.as_deref().unwrap_or("unknown");
-                let text =
-                    format!("{endpoint}: another subscriber of this name took over ({other})");
-                self.end = Some(End::Fenced(text));
-                return;
-            }
-            Reason::Version => {
-                let text = format!("{endpoint}: the publisher does not speak this version's feed");
-                self.end = Some(End::Wrong(text));
-                return;
-            }
-        };
-        feed.why_not = Some(why.to_owned());
-        self.seldom.warn(now, "refused", || format!("{endpoint}: refused: {why}; asking again"));
-    }
-
     /// Lets the sink work, and tells flight and clients what became of records.
-    fn turn(&mut self, now: Instant) -> Option<Instant> {
-        let wake_at = self.sink.turn(now, &mut self.reports);
+    fn turn(&mut self, sink: &mut dyn Sink, now: Instant) -> Option<Instant> {
+        let wake_at = sink.turn(now, &mut self.reports);
         for report in self.reports.drain(..) {
             if self.flight.settle(report.place, report.fate) && report.fate == Fate::Dead {
                 let client = &mut self.feeds[usize::from(report.feed.0)].client;
@@ -302,6 +240,9 @@ impl Subscriber {
             }
         }
         let feeds = &mut self.feeds;
+        if let Some(why) = sink.hopeless() {
+            self.end = Some(End::Wrong(why));
+        }
         self.flight.moved(|feed, region, stream, seq| {
             feeds[usize::from(feed.0)].client.done(region, stream, seq);
         });
@@ -309,67 +250,30 @@ impl Subscriber {
     }
 
     /// Where half a window is held by records that wait for their topics, these must not wait longer.
-    fn hurry(&mut self) {
+    fn hurry(&self, sink: &mut dyn Sink) {
         for feed in &self.feeds {
-            let held = feed.client.in_flight().saturating_sub(self.sink.moving(feed.no));
+            let held = feed.client.in_flight().saturating_sub(sink.moving(feed.no));
             if held > self.window / 2 {
-                self.sink.hurry(feed.no);
+                sink.hurry(feed.no);
             }
         }
     }
 
     /// Sends what is due.
     fn speak(&mut self, now: Instant) -> Result<(), String> {
-        for feed in &mut self.feeds {
-            while let Some(due) = feed.client.due(now) {
-                match due {
-                    Due::Send(message) => {
-                        feed.socket.send(message.header());
-                    }
-                    Due::Reconnect(why) => {
-                        if why == Why::Silence {
-                            tracing::warn!(feed = feed.endpoint, "silent for 3 s, connecting anew");
-                        }
-                        feed.socket.reconnect().map_err(|e| format!("{}: {e}", feed.endpoint))?;
-                    }
-                }
-            }
-            if !feed.client.in_session() && feed.reminded + REMIND <= now {
-                feed.reminded = now;
-                let why = feed.why_not.as_deref().unwrap_or("nobody publishes there yet");
-                tracing::warn!(feed = feed.endpoint, "waiting: {why}");
-            }
-        }
-        if let Some(why) = self.sink.condition().hopeless {
-            self.end = Some(End::Wrong(why));
-        }
-        Ok(())
+        self.feeds.iter_mut().try_for_each(|feed| feed.speak(now))
     }
 
-    fn show(&mut self, now: Instant) {
+    fn show(&mut self, sink: &dyn Sink, now: Instant) {
         if now < self.shown + SHOW {
             return;
         }
         self.shown = now;
-        let feeds = self.feeds.iter().map(|feed| FeedView {
-            endpoint: feed.endpoint.clone(),
-            in_session: feed.client.in_session(),
-            why_not: feed.why_not.clone(),
-            in_flight: feed.client.in_flight(),
-            totals: self.flight.totals(feed.no),
-            sessions: feed.sessions,
-            streams: self
-                .flight
-                .cursors()
-                .filter(|row| row.0 == feed.no)
-                .map(|(_, region, stream, done, taken)| (region, stream, done, taken))
-                .collect(),
-        });
         let mut view = self.board.see();
         view.turned = now;
-        view.feeds = feeds.collect();
+        view.feeds = self.feeds.iter().map(|feed| feed.view(&self.flight)).collect();
         view.open = self.flight.open();
-        view.condition = self.sink.condition();
+        view.condition = sink.condition();
         self.progress.show(&view, now);
     }
 
@@ -397,19 +301,19 @@ impl Subscriber {
     }
 
     /// Takes nothing more, waits for what Kafka was given, acknowledges it.
-    fn drain(&mut self) -> Result<(), String> {
-        self.sink.close();
+    fn drain(&mut self, sink: &mut dyn Sink) -> Result<(), String> {
+        sink.close();
         let deadline = Instant::now() + DRAIN;
         if self.end.is_none() {
-            tracing::info!(unreported = self.sink.condition().out, "ending");
+            tracing::info!(unreported = sink.condition().out, "ending");
         }
         loop {
             let now = Instant::now();
-            self.turn(now);
+            self.turn(sink, now);
             if !matches!(self.end, Some(End::Fenced(_))) {
                 self.speak(now)?;
             }
-            let left = self.sink.condition().out;
+            let left = sink.condition().out;
             if left == 0 || now >= deadline {
                 tracing::info!(left_in_the_ring = self.flight.open(), "ended");
                 return Ok(());

@@ -31,6 +31,13 @@ pub struct FeedView {
     pub streams: Vec<(Region, Stream, Seq, Seq)>,
 }
 
+impl FeedView {
+    /// A feed of which nothing is known yet.
+    pub fn closed(endpoint: &str) -> FeedView {
+        FeedView { endpoint: endpoint.to_owned(), ..FeedView::default() }
+    }
+}
+
 /// Everything.
 #[derive(Clone, Debug)]
 pub struct View {

@@ -1,0 +1,174 @@
+//! One feed: core's Client, its socket, and what is known of the two.
+
+use std::time::{Duration, Instant};
+
+use sparkngin_core::feed::{Client, Due, Incoming, Reason, Refused, Settings, Welcome, Why};
+
+use crate::config::Given;
+use crate::flight::{FeedNo, Flight};
+use crate::report::Seldom;
+use crate::socket::{FeedSocket, Link};
+use crate::view::FeedView;
+
+/// Why a feed is silent is said this often.
+const REMIND: Duration = Duration::from_secs(10);
+
+/// A feed.
+pub struct Feed {
+    /// Its number.
+    pub no: FeedNo,
+    /// Where the publisher is.
+    pub endpoint: String,
+    /// The subscriber's half of the conversation.
+    pub client: Client,
+    /// The way there.
+    pub socket: FeedSocket,
+    why_not: Option<String>,
+    sessions: u64,
+    reminded: Instant,
+}
+
+/// The publisher will not have us, and asking again would not help.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Another subscriber of the name took over.
+    Fenced(String),
+    /// It does not speak this version.
+    Version(String),
+}
+
+impl Feed {
+    /// Begins to connect.
+    ///
+    /// # Errors
+    /// A sentence: what libzmq says of the endpoint.
+    pub fn connect(
+        context: &zmq::Context,
+        no: FeedNo,
+        given: &Given<String>,
+        settings: Settings,
+        now: Instant,
+    ) -> Result<Feed, String> {
+        let endpoint = given.value.clone();
+        let socket = FeedSocket::connect(context, &endpoint, no.0)
+            .map_err(|error| format!("{} {endpoint}: {error}", given.origin))?;
+        let client = Client::new(settings);
+        Ok(Feed { no, endpoint, client, socket, why_not: None, sessions: 0, reminded: now })
+    }
+
+    /// Hears what became of the connection.
+    pub fn hear_links(&mut self, now: Instant) {
+        while let Some(link) = self.socket.link() {
+            match link {
+                Link::Up => self.client.connected(now),
+                Link::Down => {
+                    if self.client.in_session() {
+                        tracing::info!(feed = self.endpoint, "the publisher went away");
+                    }
+                    self.client.disconnected();
+                }
+            }
+        }
+    }
+
+    /// The next message, if it is one.
+    pub fn receive(&mut self, now: Instant, seldom: &mut Seldom) -> Option<Incoming<Vec<u8>>> {
+        let frames = self.socket.receive()?;
+        match self.client.receive(frames, now) {
+            Ok(incoming) => Some(incoming),
+            Err(fault) => {
+                let endpoint = &self.endpoint;
+                seldom.warn(now, "fault", || format!("{endpoint}: {fault}; connecting anew"));
+                Some(Incoming::Nothing)
+            }
+        }
+    }
+
+    /// A session is open.
+    pub fn welcome(&mut self, welcome: &Welcome, flight: &mut Flight) {
+        self.sessions += 1;
+        self.why_not = None;
+        let mut behind = 0;
+        for region in &welcome.regions {
+            for s in &region.streams {
+                flight.welcome(self.no, region.region, s.stream, s.acked);
+                behind += s.last.0.saturating_sub(s.acked.0);
+            }
+        }
+        let (endpoint, session) = (&self.endpoint, self.sessions);
+        tracing::info!(feed = endpoint, session, unacknowledged = behind, "session open");
+    }
+
+    /// The publisher does not go on with us.
+    ///
+    /// # Errors
+    /// [`Over`], when there is no point in asking again.
+    pub fn refused(
+        &mut self,
+        refused: &Refused,
+        now: Instant,
+        seldom: &mut Seldom,
+    ) -> Result<(), Over> {
+        let endpoint = &self.endpoint;
+        let why = match refused.reason {
+            Reason::Name => "no sparkngin_subscriber in nginx has this name",
+            Reason::Key => "the key is not the one that nginx has for this name",
+            Reason::Session => return Ok(()),
+            Reason::Fenced => {
+                let other = refused.other.as_deref().unwrap_or("unknown");
+                return Err(Over::Fenced(format!(
+                    "{endpoint}: another subscriber of this name took over ({other})"
+                )));
+            }
+            Reason::Version => {
+                return Err(Over::Version(format!(
+                    "{endpoint}: the publisher does not speak this version of the feed"
+                )));
+            }
+        };
+        self.why_not = Some(why.to_owned());
+        seldom.warn(now, "refused", || format!("{endpoint}: refused: {why}; asking again"));
+        Ok(())
+    }
+
+    /// Sends what is due, and says now and then why nothing comes.
+    ///
+    /// # Errors
+    /// A sentence: libzmq has no more sockets.
+    pub fn speak(&mut self, now: Instant) -> Result<(), String> {
+        while let Some(due) = self.client.due(now) {
+            match due {
+                // What is not sent goes the way of its connection: the next one begins with a HELLO.
+                Due::Send(message) => drop(self.socket.send(message.header())),
+                Due::Reconnect(why) => {
+                    if why == Why::Silence {
+                        tracing::warn!(feed = self.endpoint, "silent for 3 s, connecting anew");
+                    }
+                    self.socket.reconnect().map_err(|e| format!("{}: {e}", self.endpoint))?;
+                }
+            }
+        }
+        if !self.client.in_session() && self.reminded + REMIND <= now {
+            self.reminded = now;
+            let why = self.why_not.as_deref().unwrap_or("nobody publishes there yet");
+            tracing::warn!(feed = self.endpoint, "waiting: {why}");
+        }
+        Ok(())
+    }
+
+    /// How it is.
+    pub fn view(&self, flight: &Flight) -> FeedView {
+        let streams = flight.cursors().filter(|row| row.0 == self.no);
+        FeedView {
+            endpoint: self.endpoint.clone(),
+            in_session: self.client.in_session(),
+            why_not: self.why_not.clone(),
+            in_flight: self.client.in_flight(),
+            totals: flight.totals(self.no),
+            sessions: self.sessions,
+            streams: streams
+                .map(|(_, region, stream, done, taken)| (region, stream, done, taken))
+                .collect(),
+        }
+    }
+}

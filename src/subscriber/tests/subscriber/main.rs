@@ -1,0 +1,7 @@
+//! The program, run as people run it: a real ring and publisher before it, librdkafka's mock cluster behind it.
+
+mod books;
+mod command;
+mod faults;
+mod rig;
+mod topics;
