@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   idle:   flag set, looked once more -> sleep until the bell, a message, a BEAT or 200 ms
-//!   busy:   what came since the last look goes out together: a look each 2 ms, or at once when there is more
+//!   busy:   what came since the last look goes out together: a look each 5 ms, or at once when there is more
 //! ```
 //!
 //! While nobody could take anything the flag is not set at all: then a commit makes no system call and wakes nobody.
@@ -13,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use sparkngin_core::ring::{Configuration, Lease, Ring};
+use sparkngin_core::ring::{Lease, Ring};
 use zmq::{Context, POLLIN, PollItem, Socket};
 
 use crate::feed::{Feed, Given};
@@ -27,7 +27,7 @@ use crate::{Settings, Shared};
 /// The longest sleep: a bell that was lost costs that much.
 const TICK: Duration = Duration::from_millis(200);
 /// Between two looks, while there is something to find in each.
-const PACE: Duration = Duration::from_millis(2);
+const PACE: Duration = Duration::from_millis(5);
 /// What makes the next look come at once.
 const MUCH: usize = 64 * 1024;
 /// Between two tries to listen, at first, and for an address that stays taken.
@@ -80,18 +80,19 @@ struct Publisher {
 impl Publisher {
     fn new(context: &Context, settings: &Settings, sources: Vec<Source>) -> io::Result<Publisher> {
         let failed = |error: zmq::Error| io::Error::other(error.message());
-        let dropped = sources.first().map_or(0, |s| s.reader.ring().state().live_dropped);
+        let before = sources.first().map(|source| source.reader.ring().state());
+        let before = before.ok_or_else(|| io::Error::other("no ring to publish"))?;
         let live = socket::live(context, &settings.live).map_err(failed)?;
-        let live = Live::new(live, settings.rendering.clone(), settings.gzip, dropped);
+        let live = Live::new(live, settings.rendering.clone(), settings.gzip, before.live_dropped);
         let feed = socket::feed(context, &settings.feed).map_err(failed)?;
-        let Configuration { policy, subscribers, .. } = &settings.configuration;
-        let names: Vec<String> = subscribers.iter().map(ToString::to_string).collect();
+        let names = &settings.configuration.subscribers;
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let now = Instant::now();
         Ok(Publisher {
             sources,
             live: Listening::new(live, "live", &settings.live, now),
             feed: Listening::new(Feed::new(feed, names), "the feed", &settings.feed, now),
-            watch: Watch::new(*policy, subscribers.len()),
+            watch: Watch::new(&settings.configuration, &before),
             armed: false,
             idle: false,
             last_look: now,

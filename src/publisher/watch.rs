@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sparkngin_core::feed::SessionId;
-use sparkngin_core::ring::{Overflow, Reader, Who};
+use sparkngin_core::ring::{Configuration, Overflow, PublisherState, Reader, SubscriberState, Who};
 
 use crate::feed::Feed;
 use crate::lines::{Level, Lines};
@@ -18,16 +18,24 @@ const CHANGE: Duration = Duration::from_secs(1);
 /// What was written down last.
 pub struct Watch {
     policy: Overflow,
-    /// By subscriber: its session, and since when it goes on, ns since 1970.
-    connected: Vec<Option<(SessionId, u64)>>,
-    /// By subscriber: when it last acknowledged something, ns since 1970.
-    acked: Vec<u64>,
+    /// By subscriber.
+    seen: Vec<Seen>,
     /// Who holds the ring full, since when, ns since 1970.
     holder: Option<(usize, u64)>,
     /// The line about it: of whom, and when.
     said: Option<(usize, Instant)>,
     /// Whether it was said of the holder there is.
     told: bool,
+}
+
+/// What the ring says of a subscriber; times in ns since 1970.
+struct Seen {
+    /// Its session, and since when it goes on.
+    session: Option<(SessionId, u64)>,
+    /// Whether the ring says that it is connected.
+    shown: bool,
+    beat: u64,
+    acked: u64,
 }
 
 /// One moment by both clocks.
@@ -40,13 +48,25 @@ pub struct Now {
 }
 
 impl Watch {
-    /// Nobody is connected yet.
-    pub fn new(policy: Overflow, subscribers: usize) -> Watch {
+    /// Goes on from what the publisher before wrote down; nobody is connected yet.
+    pub fn new(configuration: &Configuration, before: &PublisherState) -> Watch {
+        let states = configuration
+            .subscribers
+            .iter()
+            .map(|name| before.subscribers.iter().find(|state| state.name == *name));
+        let holds = |state: Option<&SubscriberState>| state.and_then(|s| s.holds_since);
+        let holder = states.clone().map(holds).enumerate();
+        let seen = states.map(|state| Seen {
+            session: None,
+            // It may have been killed while somebody was.
+            shown: true,
+            beat: state.map_or(0, |s| s.last_beat),
+            acked: state.map_or(0, |s| s.last_ack),
+        });
         Watch {
-            policy,
-            connected: vec![None; subscribers],
-            acked: vec![0; subscribers],
-            holder: None,
+            policy: configuration.policy,
+            seen: seen.collect(),
+            holder: holder.filter_map(|(who, since)| Some((who, since?))).next(),
             said: None,
             told: false,
         }
@@ -71,8 +91,8 @@ impl Watch {
 
     /// Notes that a subscriber acknowledged something.
     pub fn acked(&mut self, sources: &mut [Source], who: usize, clock: u64) {
-        if let Some(acked) = self.acked.get_mut(who) {
-            *acked = clock;
+        if let Some(seen) = self.seen.get_mut(who) {
+            seen.acked = clock;
         }
         for source in sources {
             source.reader.note_ack(who, clock);
@@ -80,23 +100,22 @@ impl Watch {
     }
 
     fn presence(&mut self, sources: &mut [Source], feed: &Feed, now: Now) {
-        for who in 0..self.connected.len() {
+        for (who, seen) in self.seen.iter_mut().enumerate() {
             let session = feed.sessions().get(who);
-            let before = self.connected[who];
-            self.connected[who] = session.map(|session| match before {
+            seen.session = session.map(|session| match seen.session {
                 Some((id, since)) if id == session.id() => (id, since),
                 _ => (session.id(), now.clock),
             });
-            let (Some(session), Some((_, since))) = (session, self.connected[who]) else {
-                if before.is_some() {
-                    sources.iter_mut().for_each(|s| s.reader.note_subscriber(who, None, now.clock));
-                }
+            if let Some(session) = session {
+                let ago = now.instant.saturating_duration_since(session.heard()).as_nanos() as u64;
+                seen.beat = now.clock.saturating_sub(ago);
+            } else if !std::mem::take(&mut seen.shown) {
                 continue;
-            };
-            let ago = now.instant.saturating_duration_since(session.heard()).as_nanos() as u64;
-            let beat = now.clock.saturating_sub(ago);
+            }
+            let since = seen.session.map(|(_, since)| since);
+            seen.shown = since.is_some();
             for source in sources.iter_mut() {
-                source.reader.note_subscriber(who, Some(since), beat);
+                source.reader.note_subscriber(who, since, seen.beat);
             }
         }
     }
@@ -113,7 +132,7 @@ impl Watch {
             (None, _) => None,
         };
         if self.holder != before {
-            for who in 0..self.connected.len() {
+            for who in 0..self.seen.len() {
                 let since =
                     self.holder.filter(|(holder, _)| *holder == who).map(|(_, since)| since);
                 sources.iter_mut().for_each(|s| s.reader.note_holds(who, since));
@@ -149,7 +168,7 @@ impl Watch {
         let blocks = sources.iter().map(|s| s.scan.blocks());
         let (open, sealed) =
             blocks.fold((0, 0), |(open, sealed), b| (open + b.open, sealed + b.sealed));
-        let acked = match self.acked[who] {
+        let acked = match self.seen[who].acked {
             0 => "it has acknowledged nothing yet".to_owned(),
             at => format!("last acknowledged {} s ago", seconds(at, now)),
         };
@@ -161,7 +180,7 @@ impl Watch {
 
     fn slowest(&self, sources: &[Source]) -> Option<usize> {
         let behind = |who: usize| sources.iter().map(|s| behind(&s.reader, s, who)).sum::<u64>();
-        (0..self.connected.len()).max_by_key(|who| behind(*who))
+        (0..self.seen.len()).max_by_key(|who| behind(*who))
     }
 }
 

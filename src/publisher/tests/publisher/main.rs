@@ -7,6 +7,7 @@ mod idle;
 mod live;
 mod odd;
 mod rig;
+mod status;
 
 /// Not a test: the process that a test starts from this program when it needs a publisher to kill.
 #[test]

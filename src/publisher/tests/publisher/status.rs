@@ -1,0 +1,106 @@
+//! What any worker shows of the publisher, the ring and the subscribers.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use sparkngin_core::ring::Overflow;
+use sparkngin_publisher::status::{Host, json};
+
+use crate::rig::{Rig, Subscriber, event, fill, until};
+
+const NOW: u64 = 2_000_000_000_000_000_000;
+
+fn status(rig: &Rig) -> (String, Value) {
+    let host = Host { server: "nginx/1.2.3".into(), more: vec![] };
+    let text = json(&[&rig.ring], &host, NOW);
+    let value = serde_json::from_str(&text).expect("JSON");
+    (text, value)
+}
+
+/// Every key in the table of docs/protocol.md, and every part of its path.
+fn documented() -> BTreeSet<String> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol.md");
+    let text = std::fs::read_to_string(path).expect("docs/protocol.md");
+    let (_, table) = text.split_once("\n## Status\n").expect("a section Status");
+    let words =
+        table.lines().filter(|l| l.starts_with('|')).flat_map(|l| l.split('`').skip(1).step_by(2));
+    words.flat_map(|w| w.trim_end_matches("[]").split('.').map(str::to_owned)).collect()
+}
+
+fn keys(value: &Value, into: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => members.iter().for_each(|(key, value)| {
+            into.insert(key.clone());
+            keys(value, into);
+        }),
+        Value::Array(all) => all.iter().for_each(|value| keys(value, into)),
+        _ => {}
+    }
+}
+
+#[test]
+fn its_keys_are_the_documented_ones_and_its_books_close() {
+    let rig = Rig::new(8);
+    let mut writer = rig.writer();
+    let _publisher = rig.publish(rig.settings(Overflow::Overwrite, &["kafka"]));
+    until("a publisher", || (rig.ring.state().epoch == 1).then_some(()));
+    fill(&mut writer, &event("secret-topic", &"x".repeat(500)), 5_000);
+    let mut subscriber = Subscriber::new(&rig.feed(), "kafka", 1 << 20);
+    subscriber.until("all of it", |s| (s.taken.len() as u64 + s.lost == 5_000).then_some(()));
+    let (text, value) = subscriber.until("acknowledged", |_| {
+        Some(status(&rig)).filter(|(_, value)| value["subscribers"][0]["in_ring"] == 0)
+    });
+    let mut found = BTreeSet::new();
+    keys(&value, &mut found);
+    assert_eq!(found.difference(&documented()).collect::<Vec<_>>(), Vec::<&String>::new());
+    for key in
+        ["holds_ring_full_ms", "dead_lettered", "last_turn_ms", "dropped", "sealed", "policy"]
+    {
+        assert!(found.contains(key) && documented().contains(key), "{key}");
+    }
+    for secret in ["secret-topic", "sgp-", "/tmp", "192.0.2.1", "a test", "sock"] {
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
+    let one = &value["subscribers"][0];
+    let number = |key: &str| one[key].as_u64().unwrap_or_else(|| panic!("{key} in {one}"));
+    assert_eq!(number("committed"), 5_000);
+    assert_eq!(number("in_kafka"), subscriber.taken.len() as u64);
+    assert_eq!(number("lost"), subscriber.lost);
+    assert_eq!(number("in_kafka") + number("lost"), 5_000);
+    assert_eq!((number("lag"), one["connected"].as_bool()), (0, Some(true)));
+    assert_eq!(
+        (value["publisher"]["present"].as_bool(), &value["publisher"]["epoch"]),
+        (Some(true), &1.into())
+    );
+}
+
+#[test]
+fn without_a_ring_it_says_so() {
+    let host = Host { server: "nginx/1.2.3".into(), more: vec![("workers".into(), 2.into())] };
+    let value: Value = serde_json::from_str(&json(&[], &host, NOW)).expect("JSON");
+    assert_eq!(
+        (&value["ring"], &value["publisher"], &value["workers"]),
+        (&Value::Null, &Value::Null, &2.into())
+    );
+}
+
+#[test]
+fn who_was_connected_to_a_killed_publisher_is_not_connected_to_the_next_one() {
+    let rig = Rig::new(16);
+    let mut writer = rig.writer();
+    let publisher = rig.publish_elsewhere();
+    let mut subscriber = Subscriber::new(&rig.feed(), "kafka", 1 << 20);
+    fill(&mut writer, b"one", 1);
+    subscriber.take_all(1);
+    let state = || rig.ring.state().subscribers.remove(0);
+    subscriber.until("connected", |_| state().connected);
+    let acked = subscriber.until("acknowledged", |_| Some(state().last_ack).filter(|at| *at > 0));
+    publisher.kill();
+    drop(subscriber);
+    assert!(state().connected.is_some(), "nobody is there to say otherwise");
+    let (_, value) = status(&rig);
+    assert_eq!(value["publisher"]["present"], false);
+    let _publisher = rig.publish(rig.settings(Overflow::Reject, &["kafka"]));
+    until("it is said", || state().connected.is_none().then_some(()));
+    assert_eq!(state().last_ack, acked);
+}
