@@ -74,17 +74,7 @@ pub fn start(lease: Lease, ring: Ring, settings: Settings) -> io::Result<Handle>
     wakened.set_nonblocking(true)?;
     let theirs = Arc::clone(&shared);
     let thread = signals::spawn_deaf("sparkngin", move || {
-        let body = AssertUnwindSafe(|| run::run(&lease, ring, &settings, &theirs, &wakened));
-        match catch_unwind(body) {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                theirs.lines.say(Level::Error, format!("the publisher has ended: {error}"));
-            }
-            Err(panic) => {
-                let text = said(&*panic);
-                theirs.lines.say(Level::Error, format!("the publisher has ended by a bug: {text}"));
-            }
-        }
+        guard(&theirs.lines, || run::run(&lease, ring, &settings, &theirs, &wakened));
         drop(lease);
     })?;
     Ok(Handle { shared, waker, thread: Some(thread) })
@@ -128,8 +118,41 @@ impl Drop for Handle {
     }
 }
 
+/// Runs the thread's body; an error and a panic both become a line.
+fn guard(lines: &Lines, body: impl FnOnce() -> io::Result<()>) {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => lines.say(Level::Error, format!("the publisher has ended: {error}")),
+        Err(panic) => {
+            let text = format!("the publisher has ended by a bug: {}", said(&*panic));
+            lines.say(Level::Error, text);
+        }
+    }
+}
+
 /// What a panic said.
 fn said(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_line_and_goes_no_further() {
+        let lines = Lines::default();
+        guard(&lines, || panic!("number {}", 7));
+        guard(&lines, || panic!("plain"));
+        guard(&lines, || Ok(()));
+        let said: Vec<_> = lines.take().into_iter().map(|(_, text)| text).collect();
+        assert_eq!(
+            said,
+            [
+                "the publisher has ended by a bug: number 7",
+                "the publisher has ended by a bug: plain"
+            ]
+        );
+    }
 }

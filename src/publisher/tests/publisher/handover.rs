@@ -147,13 +147,15 @@ fn a_ring_that_refuses_the_publisher_ends_it_with_a_line_and_frees_the_lease() {
 }
 
 #[test]
-fn a_panic_ends_it_with_a_line_and_frees_the_lease() {
+fn more_names_than_a_ring_has_places_for_end_it_with_a_line_and_free_the_lease() {
     let rig = Rig::new(16);
-    // One more than a ring has places for: no configuration that was checked says so.
     let settings = rig.settings(Overflow::Reject, &["a", "b", "c", "d", "e"]);
     let publisher = rig.publish(settings);
     until("it ends", || publisher.is_finished().then_some(()));
     let said = complaints(&publisher);
-    assert!(said[0].contains("the publisher has ended by a bug"), "{said:?}");
+    assert!(
+        said[0].contains("the publisher has ended: 4 subscribers can be named at most"),
+        "{said:?}"
+    );
     assert!(!Lease::is_held(&rig.dir).expect("the directory"));
 }
