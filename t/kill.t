@@ -1,0 +1,100 @@
+#!/usr/bin/perl
+
+# SIGKILL under load, one after another: a worker, the publisher's worker, the subscriber, the master with its workers
+# left alive and a new nginx started beside them, the master with all of them, two at once. Each event answered with
+# success is in Kafka; what is there twice carries the same sg; the books close.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use Sparkngin::Spine;
+
+my $t = Sparkngin::Spine->new;
+
+under_load('a worker', sub {
+    my ($load) = @_;
+    for (1 .. 3) {
+        my $publisher = $t->publisher_worker;
+        my ($worker) = grep { $_ != $publisher } $t->workers;
+        $load->fault('a worker -9', sub { $t->kill9($worker) });
+        poll(10, 'its place is taken', sub { 2 == $t->workers });
+        $load->wait_more(500);
+    }
+});
+
+under_load('the publisher\'s worker', sub {
+    my ($load) = @_;
+    for (1 .. 3) {
+        my $worker = poll(10, 'somebody publishes', sub { $t->publisher_worker });
+        my $epoch = $t->epoch;
+        $load->fault('the publisher -9', sub { $t->kill9($worker) });
+        poll(10, 'another worker publishes', sub { ($t->publisher_worker // $worker) != $worker });
+        poll(10, 'the epoch has grown', sub { $t->epoch > $epoch });
+        $load->wait_more(500);
+    }
+});
+
+under_load('the subscriber', sub {
+    my ($load) = @_;
+    for (1 .. 3) {
+        $load->fault('the subscriber -9', sub { $t->{subscriber}->kill9 });
+        $load->wait_more(1000);
+        $t->subscribe;
+        $t->attached;
+        $load->wait_more(500);
+    }
+});
+
+under_load('a worker and the subscriber at once', sub {
+    my ($load) = @_;
+    my $worker = poll(10, 'somebody publishes', sub { $t->publisher_worker });
+    $load->fault('the publisher and the subscriber -9', sub {
+        $t->{subscriber}->signal('KILL');
+        $t->kill9($worker);
+    });
+    $t->{subscriber}->ended;
+    $t->subscribe;
+    $t->attached;
+});
+
+under_load('the master and all its workers', sub {
+    my ($load) = @_;
+    $load->fault('nginx -9, started again', sub {
+        $t->kill9($t->master, $t->workers);
+        $t->start;
+        $t->ready;
+    });
+});
+
+# The old workers go on answering, and a new nginx with the same ring works beside them, on a port of its own: so the
+# connections of half the load, which was refused until now, move there.
+under_load('the master alone', sub {
+    my ($load) = @_;
+    my @old = $t->workers;
+    $load->fault('the master -9', sub { $t->kill9($t->master) });
+    is_deeply([ $t->orphans ], \@old, 'its workers live on');
+    $load->wait_more(1000);
+    $t->{ports}{''} = $t->port('beside');
+    $t->spine_conf;
+    $load->fault('a new nginx beside the old workers', sub { $t->start });
+    $t->ready;
+    $load->wait_more(2000);
+    kill QUIT => @old;
+    poll(20, 'the old workers leave', sub { !$t->orphans });
+    $load->wait_more(1000);
+}, ports => [ $t->port, $t->port('beside') ]);
+
+$t->close_books;
+$t->finish;
+
+sub under_load {
+    my ($name, $strike, %opt) = @_;
+    my $load = $t->load(topic => 'kill', rate => 2500, %opt);
+    $load->wait_more(1000);
+    $strike->($load);
+    $load->wait_more(1000);
+    $load->stop;
+    $t->audit($load, name => $name);
+}

@@ -1,0 +1,118 @@
+package Sparkngin::Books;
+
+# The oracle. An obligation is an event that was answered with success: each one must be in Kafka, every byte of it;
+# what is there twice carries the same sg; what was refused is nowhere; and the books close, each term taken from a
+# source of its own: the issuer's log and /status for what was committed, the consumed topics for what is in Kafka and
+# in the dead letter, `sparkngin ring dump` for what is in the ring, the subscriber's LOST for what is lost.
+
+use strict;
+use warnings;
+use JSON::PP;
+use Test::More;
+
+package Sparkngin;    # the audit is a test's own act: $t->audit($load, ...)
+
+use Test::More;
+use Sparkngin::Poll 'poll';
+
+# audit($load, ..., surplus => 'none', lost => count of LOST expected or undef for 0, drain => 0, name => '...')
+# Each load was stopped, or is now. Compares all of them with everything that is in their topics.
+sub audit {
+    my ($self, @args) = @_;
+    my @loads;
+    push @loads, shift @args while @args && ref $args[0];
+    my %opt = @args;
+    my $what = $opt{name} ? "$opt{name}: " : '';
+    $_->report for @loads;
+    $self->drained($opt{seconds}) if $opt{drain} // 1;
+
+    my %sent = map { my $load = $_; map { $_->{id} => [ $_->{status}, $load ] } $load->events } @loads;
+    my %topics = $self->{kafka}->topics;
+    my %prefix = map { $_->{topic} => 1 } @loads;
+    my @records = map { $self->{kafka}->read($_) } grep { my $topic = $_; grep { $topic =~ /^\Q$_\E(?:-\d+)?$/ } keys %prefix } sort keys %topics;
+    my $found = Sparkngin::Books::sift(\@records, \%sent);
+
+    my @missing = grep { $sent{$_}[0] == 204 && !$found->{ids}{$_} } sort keys %sent;
+    my $lost = $opt{lost} // 0;
+    my $obligations = grep { $_->[0] == 204 } values %sent;
+    my $unanswered = grep { $_->[0] == 0 } values %sent;
+    is(scalar @missing, $lost, "${what}of $obligations events answered with success " . ($lost ? "$lost are" : 'none is') . ' missing in Kafka')
+        or diag('the first: ', Sparkngin::Books::few(@missing));
+    is(Sparkngin::Books::few(@{ $found->{different} }), '', "${what}each has the bytes that were sent");
+    is(Sparkngin::Books::few(@{ $found->{strange} }), '', "${what}nothing that was refused or never sent is in Kafka");
+    is(Sparkngin::Books::few(@{ $found->{torn} }), '', "${what}an event has one sg, and an sg one event");
+    is(Sparkngin::Books::few(@{ $found->{far} }), '', "${what}a duplicate is in the partition of the first");
+    if (($opt{surplus} // '') eq 'none') {
+        is($found->{surplus}, 0, "${what}no duplicates");
+    }
+    note(sprintf '%s%d records, %d duplicates with equal sg, %d events without an answer', $what, scalar @records,
+        $found->{surplus}, $unanswered);
+    $self->{totals}{taken} += $obligations;
+    $self->{totals}{unanswered} += $unanswered;
+    $self->{totals}{topics}{$_} = 1 for keys %prefix;
+    return $found;
+}
+
+# The whole ring's books, over all that the test's audits have seen: committed = in Kafka + in ring + lost + dead + uncertain.
+sub close_books {
+    my ($self, %opt) = @_;
+    my $taken = $self->{totals}{taken} // 0;
+    my $unanswered = $self->{totals}{unanswered} // 0;
+    my $books = $self->books;
+    my %topics = $self->{kafka}->topics;
+    my (%in_kafka, %dead);
+    for my $topic (grep { !/^__/ } sort keys %topics) {
+        my $into = $topic eq 'sparkngin.dead' ? \%dead : \%in_kafka;
+        $into->{ $_->{headers}{sg} } = 1 for $self->{kafka}->read($topic);
+    }
+    my ($code, $dump) = $self->run($PROGRAM, 'ring', 'dump', '--unacked', $self->{name}, "$self->{dir}/ring");
+    is($code, 0, 'ring dump reads the ring') or diag($dump);
+    my $in_ring = () = $dump =~ /^\{/mg;
+    my $lost = $self->lost_told;
+    my $sum = keys(%in_kafka) + $in_ring + $lost + keys(%dead) + $books->{uncertain};
+    is($sum, $books->{committed}, sprintf 'the books close: %d committed = %d in Kafka + %d in the ring + %d lost + %d dead + %d uncertain',
+        $books->{committed}, scalar keys %in_kafka, $in_ring, $lost, scalar keys %dead, $books->{uncertain});
+    ok($books->{committed} >= $taken && $books->{committed} <= $taken + $unanswered + ($opt{beside} // 0),
+        "committed is what was answered with success, $taken, and at most the $unanswered without an answer")
+        or diag("committed $books->{committed}");
+    is($books->{in_kafka}, scalar keys %in_kafka, '/status and Kafka agree on what is in Kafka');
+    is($books->{lost}, $lost, '/status and LOST agree on what is lost');
+    return $books;
+}
+
+package Sparkngin::Books;
+
+# Sorts consumed records by id and sg. What an event's value holds is read without a JSON parser: id and data of the
+# issuer's events are plain letters and digits.
+sub sift {
+    my ($records, $sent) = @_;
+    my %found = (ids => {}, sgs => {}, surplus => 0, different => [], strange => [], torn => [], far => []);
+    for my $record (@$records) {
+        my ($id) = $record->{value} =~ /"id":"(\w+)"/;
+        my $sg = $record->{headers}{sg};
+        my $at = "$record->{partition}/$record->{offset}";
+        if (!defined $id || !defined $sg) { push @{ $found{strange} }, "record $at without id or sg: " . substr $record->{value}, 0, 100; next }
+        my $sent = $sent->{$id};
+        if (!$sent || ($sent->[0] && $sent->[0] != 204)) { push @{ $found{strange} }, "$id, answered " . ($sent ? $sent->[0] : 'never'); next }
+        if (my $first = $found{sgs}{$sg}) {
+            $found{surplus}++;
+            push @{ $found{torn} }, "$sg: $first->[0] and $id" if $first->[0] ne $id;
+            push @{ $found{far} }, "$sg: $first->[1] and $record->{partition}" if $first->[1] != $record->{partition};
+            next;
+        }
+        $found{sgs}{$sg} = [ $id, $record->{partition} ];
+        push @{ $found{torn} }, "$id: $found{ids}{$id} and $sg" if $found{ids}{$id};
+        $found{ids}{$id} = $sg;
+        my ($data) = $record->{value} =~ /"data":"([^"\\]*)"/;
+        push @{ $found{different} }, $id if $sent->[1]{prefix} && ($data // '') ne $sent->[1]->data($id);
+    }
+    return \%found;
+}
+
+sub few {
+    my @some = @_;
+    my $more = @some > 5 ? sprintf ' and %d more', @some - 5 : '';
+    return join('; ', @some > 5 ? @some[ 0 .. 4 ] : @some) . $more;
+}
+
+1;

@@ -1,0 +1,122 @@
+package Sparkngin::Spine;
+
+# The whole way in one test's world: nginx with the module, a ring, the subscriber, a real Kafka. Everything that
+# Sparkngin has, and:
+#
+#     my $t = Sparkngin::Spine->new(buf_size => '64m');    # all three run when this returns
+#     my $load = $t->load(rate => 2000);
+#     $load->fault('worker -9', sub { $t->kill9(($t->workers)[0]) });
+#     $t->audit($load);                                    # Sparkngin::Books
+#     $t->finish;
+
+use strict;
+use warnings;
+use parent -norequire, 'Sparkngin';
+use Sparkngin;
+use Sparkngin::Books;
+use Sparkngin::Kafka;
+use Sparkngin::Load;
+use Test::More;
+
+our @EXPORT = @Sparkngin::EXPORT;
+
+sub import { goto &Exporter::import }
+
+# new(buf_size =>, policy =>, name => 'kafka', listen => port's name, http/server/location => more of the conf,
+# start => 0 to start nothing but Kafka)
+sub new {
+    my ($class, %opt) = @_;
+    my $self = $class->SUPER::new;
+    $self->{name} = $opt{name} // 'kafka';
+    $self->spine_conf(%opt);
+    Sparkngin::Kafka->new($self) if $opt{kafka} // 1;
+    if ($opt{start} // 1) {
+        $self->start->ready;
+        $self->subscribe;
+        $self->attached;
+    }
+    return $self;
+}
+
+sub spine_conf {
+    my ($self, %opt) = @_;
+    %opt = (%{ $self->{opt} // {} }, %opt);
+    $self->{opt} = {%opt};
+    my $size = $opt{buf_size} // '64m';
+    my $policy = $opt{policy} ? "sparkngin_overflow $opt{policy};" : '';
+    my $port = $opt{listen} ? $self->port($opt{listen}) : '%%PORT%%';
+    my %where = (http => $opt{http} // '', server => $opt{server} // '', location => $opt{location} // '');
+    $self->conf(
+        workers => $opt{workers} // 2,
+        whole => <<"CONF");
+%%GLOBALS%%
+events { worker_connections 4096; }
+http {
+    %%HTTP%%
+    sparkngin_listen 127.0.0.1:%%PORT_live%%;
+    sparkngin_buf_path %%DIR%%/ring;
+    sparkngin_buf_size $size;
+    sparkngin_subscriber $self->{name};
+    $policy
+    $where{http}
+    server {
+        listen 127.0.0.1:$port;
+        $where{server}
+        location /sn/ { sparkngin_root_loc; $where{location} }
+    }
+}
+CONF
+    return $self;
+}
+
+sub feed { "ipc://$_[0]{dir}/ring/feed.sock" }
+
+# The subscriber, with these arguments besides feed, Kafka, its name and its own port for /metrics.
+sub subscribe {
+    my ($self, @args) = @_;
+    $self->{metrics} = $self->port('metrics');
+    my $n = ++$self->{subscribers};
+    return $self->{subscriber} = $self->daemon(
+        name => "subscriber.$n",
+        command => [
+            $Sparkngin::PROGRAM, 'subscribe', '--feed', $self->feed, '--kafka', $self->{kafka}->address,
+            '--name', $self->{name}, '--create-topics', '--http', "127.0.0.1:$self->{metrics}", '--log', 'text', @args,
+        ]);
+}
+
+# Waits until the subscriber says that it is ready: it has the feed and Kafka.
+sub attached {
+    my ($self) = @_;
+    poll(30, 'the subscriber is ready', sub {
+        die 'the subscriber ended: ' . $self->{subscriber}->log_text if !$self->{subscriber}->running;
+        return $self->get('/readyz', port => $self->{metrics})->{status} == 200;
+    });
+    return $self;
+}
+
+sub load {
+    my ($self, %opt) = @_;
+    return Sparkngin::Load->new($self, %opt);
+}
+
+# A subscriber's books as /status shows them: committed, in_kafka, in_ring, lost, dead, uncertain.
+sub books {
+    my ($self, $name) = @_;
+    $name //= $self->{name};
+    my ($books) = grep { $_->{name} eq $name } @{ $self->status->{subscribers} };
+    return $books // die "/status knows no subscriber $name\n";
+}
+
+# Waits until the ring holds nothing for the subscriber any more.
+sub drained {
+    my ($self, $seconds) = @_;
+    poll($seconds // 60, 'the ring is drained', sub {
+        my $books = eval { $self->books };
+        return $books && $books->{in_ring} == 0;
+    });
+    return $self;
+}
+
+sub epoch { $_[0]->status->{publisher}{epoch} }
+
+1;
