@@ -61,7 +61,7 @@ $t->finish;
 
 sub under_load {
     my ($name, $strike) = @_;
-    my $load = $t->load(topic => 'kafka', rate => 2000);
+    my $load = $t->load(rate => 2000);
     $load->wait_more(1000);
     $strike->($load);
     $load->wait_more(1000);

@@ -91,7 +91,7 @@ $t->finish;
 
 sub under_load {
     my ($name, $strike, %opt) = @_;
-    my $load = $t->load(topic => 'kill', rate => 2500, %opt);
+    my $load = $t->load(rate => 2500, %opt);
     $load->wait_more(1000);
     $strike->($load);
     $load->wait_more(1000);

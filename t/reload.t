@@ -10,7 +10,7 @@ use Test::More;
 use Sparkngin::Spine;
 
 my $t = Sparkngin::Spine->new;
-my $load = $t->load(topic => 'reload', rate => 2500);
+my $load = $t->load(rate => 2500);
 $load->wait_more(1000);
 my @epochs = $t->epoch;
 for my $n (1 .. 20) {

@@ -10,7 +10,7 @@ use Test::More;
 use Sparkngin::Spine;
 
 my $t = Sparkngin::Spine->new;
-my $load = $t->load(topic => 'upgrade', rate => 2500);
+my $load = $t->load(rate => 2500);
 $load->wait_more(1000);
 for my $n (1 .. 3) {
     my ($old, $epoch) = ($t->master, $t->epoch);

@@ -36,6 +36,7 @@ our $ROOT = abs_path(dirname(__FILE__) . '/../..');
 our $BUILD = $ENV{SPARKNGIN_BUILD} // "$ROOT/build";
 our ($NGINX) = grep { defined && -x } $ENV{TEST_NGINX}, '/usr/sbin/nginx', '/usr/local/sbin/nginx', '/usr/local/nginx/sbin/nginx';
 our $PROGRAM = "$BUILD/sparkngin";
+our $PYTHON = '/usr/bin/python3';    # Debian's: that one has Debian's pyzmq
 my @worlds;    # every world of this process, for the END block
 
 sub new {
@@ -341,15 +342,15 @@ sub halt {
     kill QUIT => $self->orphans;
 }
 
-# Stops everything, makes the assertions that every test owes, and ends the plan.
+# Stops everything, makes the assertions that every test owes, and ends the plan unless done => 0.
 sub finish {
-    my ($self) = @_;
+    my ($self, %opt) = @_;
     eval { $self->halt; 1 } or fail("everything stops: $@");
     is(join("\n", $self->complaints), '', 'no [alert], no panic, no signal but the test\'s own');
     eval { poll(10, 'the rest ends', \&reap) };
     is(join(' ', map { "$_ (" . title($_) . ')' } children($$)), '', 'every process has ended');
     $self->{finished} = 1;
-    done_testing();
+    done_testing() if $opt{done} // 1;
 }
 
 # Also when the test died: nothing stays behind, and the logs of a failure are kept below build/t.

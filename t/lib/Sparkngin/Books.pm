@@ -5,18 +5,17 @@ package Sparkngin::Books;
 # source of its own: the issuer's log and /status for what was committed, the consumed topics for what is in Kafka and
 # in the dead letter, `sparkngin ring dump` for what is in the ring, the subscriber's LOST for what is lost.
 
+# The exported ones are methods of a Sparkngin::Spine.
+
 use strict;
 use warnings;
-use JSON::PP;
+use Exporter 'import';
 use Test::More;
 
-package Sparkngin;    # the audit is a test's own act: $t->audit($load, ...)
+our @EXPORT = qw(audit close_books lost_told);
 
-use Test::More;
-use Sparkngin::Poll 'poll';
-
-# audit($load, ..., surplus => 'none', lost => count of LOST expected or undef for 0, drain => 0, name => '...')
-# Each load was stopped, or is now. Compares all of them with everything that is in their topics.
+# audit($load, ..., surplus => 'none', lost => 'counted', drain => 0, name => '...'): compares loads, which it stops,
+# with everything that is in their topics. With lost => 'counted' as many may be missing as the subscriber was told.
 sub audit {
     my ($self, @args) = @_;
     my @loads;
@@ -30,18 +29,18 @@ sub audit {
     my %topics = $self->{kafka}->topics;
     my %prefix = map { $_->{topic} => 1 } @loads;
     my @records = map { $self->{kafka}->read($_) } grep { my $topic = $_; grep { $topic =~ /^\Q$_\E(?:-\d+)?$/ } keys %prefix } sort keys %topics;
-    my $found = Sparkngin::Books::sift(\@records, \%sent);
+    my $found = sift(\@records, \%sent);
 
     my @missing = grep { $sent{$_}[0] == 204 && !$found->{ids}{$_} } sort keys %sent;
-    my $lost = $opt{lost} // 0;
+    my $lost = ($opt{lost} // '') eq 'counted' ? $self->lost_told - ($self->{totals}{missing} // 0) : 0;
     my $obligations = grep { $_->[0] == 204 } values %sent;
     my $unanswered = grep { $_->[0] == 0 } values %sent;
     is(scalar @missing, $lost, "${what}of $obligations events answered with success " . ($lost ? "$lost are" : 'none is') . ' missing in Kafka')
-        or diag('the first: ', Sparkngin::Books::few(@missing));
-    is(Sparkngin::Books::few(@{ $found->{different} }), '', "${what}each has the bytes that were sent");
-    is(Sparkngin::Books::few(@{ $found->{strange} }), '', "${what}nothing that was refused or never sent is in Kafka");
-    is(Sparkngin::Books::few(@{ $found->{torn} }), '', "${what}an event has one sg, and an sg one event");
-    is(Sparkngin::Books::few(@{ $found->{far} }), '', "${what}a duplicate is in the partition of the first");
+        or diag('the first: ', few(@missing));
+    is(few(@{ $found->{different} }), '', "${what}each has the bytes that were sent");
+    is(few(@{ $found->{strange} }), '', "${what}nothing that was refused or never sent is in Kafka");
+    is(few(@{ $found->{torn} }), '', "${what}an event has one sg, and an sg one event");
+    is(few(@{ $found->{far} }), '', "${what}a duplicate is in the partition of the first");
     if (($opt{surplus} // '') eq 'none') {
         is($found->{surplus}, 0, "${what}no duplicates");
     }
@@ -49,7 +48,7 @@ sub audit {
         $found->{surplus}, $unanswered);
     $self->{totals}{taken} += $obligations;
     $self->{totals}{unanswered} += $unanswered;
-    $self->{totals}{topics}{$_} = 1 for keys %prefix;
+    $self->{totals}{missing} += @missing;
     return $found;
 }
 
@@ -65,7 +64,7 @@ sub close_books {
         my $into = $topic eq 'sparkngin.dead' ? \%dead : \%in_kafka;
         $into->{ $_->{headers}{sg} } = 1 for $self->{kafka}->read($topic);
     }
-    my ($code, $dump) = $self->run($PROGRAM, 'ring', 'dump', '--unacked', $self->{name}, "$self->{dir}/ring");
+    my ($code, $dump) = $self->run($Sparkngin::PROGRAM, 'ring', 'dump', '--unacked', $self->{name}, "$self->{dir}/ring");
     is($code, 0, 'ring dump reads the ring') or diag($dump);
     my $in_ring = () = $dump =~ /^\{/mg;
     my $lost = $self->lost_told;
@@ -80,7 +79,13 @@ sub close_books {
     return $books;
 }
 
-package Sparkngin::Books;
+# How many events the subscriber was told to be LOST, as it counts itself.
+sub lost_told {
+    my ($self) = @_;
+    my $metrics = $self->get('/metrics', port => $self->{metrics})->{body};
+    my ($lost) = $metrics =~ /^sparkngin_lost_total(?:\{.*\})? (\d+)$/m;
+    return $lost // die "the subscriber's /metrics has no lost_total: $metrics\n";
+}
 
 # Sorts consumed records by id and sg. What an event's value holds is read without a JSON parser: id and data of the
 # issuer's events are plain letters and digits.

@@ -14,15 +14,16 @@ our $ISSUER = "$Sparkngin::BUILD/issuer";
 my $FILLER = join('', 0 .. 9, 'a' .. 'z') x 13;
 my $loads = 0;
 
-# new($t, rate => 2000, connections => 32, topic => 'load', topics => 1, count => n, requests => file, ports => [...]):
-# starts at once. Ids are unique among all loads of a test.
+# new($t, rate => 2000, connections => 32, topic => 'load.a', topics => 1, count => n, requests => file,
+# ports => [...]): starts at once. Ids are unique among all loads of a test, and so is the topic unless it is given.
 sub new {
     my ($class, $t, %opt) = @_;
     my $self = bless {
         t => $t, prefix => chr(ord('a') + $loads), log => "$t->{dir}/load.$loads", events => [], faults => [],
-        topic => 'load', topics => 1, %opt,
+        topics => 1, %opt,
     }, $class;
     $loads++;
+    $self->{topic} //= "load.$self->{prefix}";
     my @command = ($ISSUER, '--log', $self->{log}, '--prefix', $self->{prefix},
         '--ports', join ',', @{ $self->{ports} // [ $t->port ] });
     for my $name (qw(rate connections topic topics count requests path)) {

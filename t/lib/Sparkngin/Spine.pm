@@ -71,16 +71,18 @@ CONF
 
 sub feed { "ipc://$_[0]{dir}/ring/feed.sock" }
 
-# The subscriber, with these arguments besides feed, Kafka, its name and its own port for /metrics.
+# The subscriber, with these arguments (--create-topics unless told) besides feed, Kafka, its name and where /metrics
+# is: on a port of each one's own, so that two of them can be there.
 sub subscribe {
     my ($self, @args) = @_;
-    $self->{metrics} = $self->port('metrics');
+    @args = '--create-topics' if !@args;
     my $n = ++$self->{subscribers};
+    $self->{metrics} = $self->port("metrics$n");
     return $self->{subscriber} = $self->daemon(
         name => "subscriber.$n",
         command => [
             $Sparkngin::PROGRAM, 'subscribe', '--feed', $self->feed, '--kafka', $self->{kafka}->address,
-            '--name', $self->{name}, '--create-topics', '--http', "127.0.0.1:$self->{metrics}", '--log', 'text', @args,
+            '--name', $self->{name}, '--http', "127.0.0.1:$self->{metrics}", '--log', 'text', @args,
         ]);
 }
 
