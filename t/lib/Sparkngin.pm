@@ -46,7 +46,7 @@ sub new {
         die "$file is missing: run `make build` first\n" if !-e $file;
     }
     become_reaper();
-    $SIG{$_} = sub { exit 130 } for qw(INT TERM HUP);
+    $SIG{$_} = sub { exit 130 } for qw(INT TERM HUP PIPE);
     # Not below the clone: workers run as another user, who may not enter it, and a unix socket's path has to
     # fit into 108 bytes.
     my $dir = File::Temp->newdir('sn-XXXXXX', TMPDIR => 1);
