@@ -111,7 +111,9 @@ impl Topics {
         match self.used.get(topic) {
             Some(Known::Open { partitions }) => return Verdict::Send { partitions: *partitions },
             Some(Known::Missing { since, reason, .. } | Known::Refused { since, reason, .. }) => {
-                let over = now.duration_since(*since) >= self.grace;
+                // Told by a listing, not by the clock: while Kafka is away, no topic is at fault.
+                let told = self.listed.map(|at| at.saturating_duration_since(*since));
+                let over = told.is_some_and(|passed| passed >= self.grace);
                 return if over { Verdict::Letter(reason.clone()) } else { Verdict::Wait };
             }
             None => {}
@@ -217,11 +219,19 @@ impl Topics {
         }
     }
 
-    /// Why records for this topic wait, if it is the topic's fault.
+    /// Why records for this topic wait, if it is the topic's fault: Kafka answered the last question, the topic was
+    /// not there, or refused records, and nobody is making it just now.
     pub fn away(&self, topic: &str) -> Option<&str> {
-        match self.used.get(topic) {
-            Some(Known::Missing { reason, .. } | Known::Refused { reason, .. }) => Some(reason),
-            _ => None,
+        let (listed, asked) = (self.listed?, self.asked);
+        if asked.is_some_and(|at| at > listed) {
+            return None;
+        }
+        match self.used.get(topic)? {
+            Known::Missing { create: Creation::Wanted | Creation::Asked, .. } => None,
+            Known::Missing { since, reason, .. } | Known::Refused { since, reason, .. } => {
+                (listed >= *since).then_some(reason.as_str())
+            }
+            Known::Open { .. } => None,
         }
     }
 
@@ -319,6 +329,8 @@ mod tests {
         assert_eq!(topics.verdict("x", now, now), Verdict::Wait);
         assert_eq!(topics.verdict("y1", now, now), Verdict::Wait);
         assert!(matches!(topics.verdict("z", now, now), Verdict::Letter(_)));
+        assert_eq!(topics.verdict("x", now, now + 2 * GRACE), Verdict::Wait, "Kafka is away");
+        topics.list([], now + GRACE);
         assert!(matches!(topics.verdict("x", now, now + GRACE), Verdict::Letter(_)));
         topics.list([("x".into(), 1)], now + GRACE);
         assert_eq!(topics.verdict("x", now, now + GRACE), Verdict::Send { partitions: 1 });
@@ -339,6 +351,7 @@ mod tests {
         assert!(matches!(topics.verdict("more", now, now), Verdict::Letter(_)));
         topics.not_created("t0", "policy", true);
         assert_eq!(topics.wants_creation(), None);
+        topics.list([], now + GRACE);
         let Verdict::Letter(reason) = topics.verdict("t0", now, now + GRACE) else { panic!() };
         assert!(reason.ends_with("policy"), "{reason}");
     }
@@ -356,12 +369,30 @@ mod tests {
         assert_eq!(topics.wants_probe(later).as_deref(), Some("a"));
         assert_eq!(topics.wants_probe(later), None);
         topics.refused("a", "not authorized", later);
+        topics.list([("a".into(), 3)], now + GRACE);
         assert!(
             matches!(topics.verdict("a", now, now + GRACE), Verdict::Letter(_)),
             "since the first"
         );
         topics.works("a");
         assert_eq!(topics.verdict("a", now, later), Verdict::Send { partitions: 3 });
+    }
+
+    #[test]
+    fn a_missing_topic_is_at_fault_only_while_kafka_answers_and_nobody_makes_it() {
+        let now = Instant::now();
+        let later = now + LISTING;
+        let mut topics = Topics::new(Allowed::Existing, true, GRACE, None);
+        topics.list([], now);
+        assert_eq!(topics.verdict("new", now, now), Verdict::Wait);
+        assert_eq!(topics.away("new"), None, "it will be made");
+        assert_eq!(topics.wants_creation().as_deref(), Some("new"));
+        topics.not_created("new", "policy", true);
+        assert!(topics.away("new").is_some());
+        assert!(topics.wants_listing(true, later));
+        assert_eq!(topics.away("new"), None, "the question is not answered");
+        topics.list([], later);
+        assert!(topics.away("new").is_some());
     }
 
     #[test]
