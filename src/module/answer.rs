@@ -5,9 +5,9 @@ use std::fmt::Write;
 use std::ptr::{NonNull, null_mut, write_bytes};
 
 use ngx::ffi::{
-    NGX_ERROR, NGX_OK, ngx_buf_t, ngx_chain_t, ngx_create_temp_buf, ngx_http_output_filter,
-    ngx_http_request_t, ngx_http_send_header, ngx_int_t, ngx_list_push, ngx_pnalloc, ngx_str_t,
-    ngx_table_elt_t,
+    NGX_ERROR, NGX_HTTP_LAST, NGX_OK, ngx_buf_t, ngx_chain_t, ngx_create_temp_buf,
+    ngx_http_output_filter, ngx_http_request_t, ngx_http_send_header, ngx_http_send_special,
+    ngx_int_t, ngx_list_push, ngx_pnalloc, ngx_str_t, ngx_table_elt_t, ngx_uint_t,
 };
 use sparkngin_core::ring::Committed;
 
@@ -96,9 +96,17 @@ impl Answer {
         let sent = rc == NGX_OK as ngx_int_t && incoming.get().header_only() == 0;
         match &self.body {
             Some((_, body)) if sent => output(incoming, body),
+            None if sent => Some(end(incoming)),
             _ => Some(rc),
         }
     }
+}
+
+/// Ends an answer without a body. After an error that led here nginx puts that one's status in place of a 204, which would
+/// have ended by itself.
+fn end(incoming: Incoming<'_>) -> ngx_int_t {
+    // SAFETY: nginx holds the request, and we hold no borrow of it.
+    unsafe { ngx_http_send_special(incoming.raw(), NGX_HTTP_LAST as ngx_uint_t) }
 }
 
 fn output(incoming: Incoming<'_>, body: &str) -> Option<ngx_int_t> {

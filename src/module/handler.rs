@@ -32,6 +32,9 @@ fn enter(incoming: Incoming<'_>) -> ngx_int_t {
     let method = incoming.method();
     match path.name {
         b"log" if method == Method::Post => body::read(incoming, Some(body_is_there)),
+        b"log" if method == Method::Get && incoming.body_to_come() => {
+            body::read(incoming, Some(body_is_there))
+        }
         b"log" if method == Method::Get => without_body(incoming, worker::log),
         b"log" => without_body(incoming, |_| Answer::not_allowed("GET or POST")),
         b"status" | b"stat" | b"imok" if method != Method::Get => {

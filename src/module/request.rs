@@ -88,6 +88,19 @@ impl<'r> Incoming<'r> {
         self.get().internal() != 0 || self.get().main != self.raw()
     }
 
+    /// Whether a body is still on its way by HTTP/2. nginx would answer without waiting for it, and then reset the stream;
+    /// some clients drop the answer because of that, and repeat an event that was stored.
+    #[cfg(ngx_feature = "http_v2")]
+    pub fn body_to_come(self) -> bool {
+        // SAFETY: NULL but for HTTP/2; else the stream, which lives as long as its request.
+        unsafe { self.get().stream.as_ref() }.is_some_and(|stream| stream.in_closed() == 0)
+    }
+
+    #[cfg(not(ngx_feature = "http_v2"))]
+    pub fn body_to_come(self) -> bool {
+        false
+    }
+
     /// The query, as it came: neither decoded nor split.
     pub fn query(self) -> &'r [u8] {
         self.bytes(&self.get().args)
