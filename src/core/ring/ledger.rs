@@ -141,7 +141,8 @@ impl Runs {
         let mut last = scan.last(stream);
         for seen in scan.of(stream) {
             let end = seen.last.unwrap_or_else(|| end(view, seen));
-            if end >= seen.first && block::still(view, seen) {
+            // Beyond the sampled last only what goes on without a hole is believed.
+            if end >= seen.first && seen.first <= last.next() && block::still(view, seen) {
                 last = last.max(end);
                 runs.push((seen.first, end));
             }

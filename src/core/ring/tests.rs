@@ -3,6 +3,7 @@
 mod crash;
 mod disk;
 mod drawing;
+mod meddling;
 mod model;
 mod rules;
 mod world;

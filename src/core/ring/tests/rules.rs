@@ -210,7 +210,7 @@ fn a_new_name_starts_at_the_oldest_event_still_there_also_in_the_place_of_one_th
         }
         let ledger = Ledger::of(&world.view);
         let has = |n: &&str| ledger.subscribers.iter().any(|s| s.name.as_str() == *n && s.active);
-        assert!(names.iter().all(|n| has(n)), "{ledger:?}");
+        assert!(names.iter().all(has), "{ledger:?}");
         assert_eq!(ledger.subscribers[0].books.committed, 4, "from its start");
     }
 }

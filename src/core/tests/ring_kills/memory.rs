@@ -48,14 +48,16 @@ pub struct Unsteady {
     pub forget: u64,
     /// Dies after one access in so many; 0: never.
     pub die: u64,
+    /// So much less often before it reads: a writer that looks for a block would die and dawdle there most of the time.
+    pub calm: u64,
 }
 
 impl Unsteady {
-    fn step(&self, at: At) {
+    fn step(&self, at: At, calm: u64) {
         if self.die == 0 {
             return;
         }
-        let odds = if at.0 >= self.data { self.die * 64 } else { self.die };
+        let odds = if at.0 >= self.data { self.die * 64 } else { self.die * calm };
         let drawn = self.random.below(odds);
         if drawn == 0 {
             let _ = kill_process(getpid(), Signal::KILL);
@@ -68,19 +70,19 @@ impl Unsteady {
 
 impl Memory for Unsteady {
     fn load(&self, at: At) -> u64 {
-        self.step(at);
+        self.step(at, self.calm);
         self.mapping.load(at)
     }
 
     fn store(&self, at: At, value: u64) {
-        self.step(at);
+        self.step(at, 1);
         if self.forget == 0 || !self.random.once_in(self.forget) {
             self.mapping.store(at, value);
         }
     }
 
     fn swap(&self, at: At, seen: u64, new: u64) -> bool {
-        self.step(at);
+        self.step(at, 1);
         self.mapping.swap(at, seen, new)
     }
 

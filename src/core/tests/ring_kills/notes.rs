@@ -68,8 +68,9 @@ impl Notes {
     }
 
     /// An event was refused, since the ring is full.
-    pub fn full(&self) {
+    pub fn full(&self, kid: usize) {
         self.0.raise(FULL);
+        self.0.store(self.kid(kid, 3), 1);
     }
 
     pub fn fulls(&self) -> u64 {
@@ -80,21 +81,29 @@ impl Notes {
         At(KID + kid * PER_KID + word)
     }
 
-    /// The stream a process writes, and how many commits it has made since it was born.
-    pub fn at_work(&self, kid: usize) -> Option<(Stream, u64)> {
+    /// The stream a process writes.
+    pub fn at_work(&self, kid: usize) -> Option<Stream> {
         let stream = self.0.load(self.kid(kid, 0)).checked_sub(1)?;
-        Some((Stream(stream as u16), self.0.load(self.kid(kid, 1))))
+        Some(Stream(stream as u16))
+    }
+
+    /// How many commits it has made since it was born; 0 while it is refused.
+    pub fn busy(&self, kid: usize) -> u64 {
+        let refused = self.0.load(self.kid(kid, 3)) != 0;
+        if refused { 0 } else { self.0.load(self.kid(kid, 1)) }
     }
 
     pub fn begin(&self, kid: usize, stream: Option<Stream>) {
         self.0.store(self.kid(kid, 1), 0);
         self.0.store(self.kid(kid, 0), stream.map_or(0, |s| u64::from(s.0) + 1));
         self.0.store(self.kid(kid, 2), 0);
+        self.0.store(self.kid(kid, 3), 0);
     }
 
     pub fn count(&self, kid: usize) {
         let at = self.kid(kid, 1);
         self.0.store(at, self.0.load(at) + 1);
+        self.0.store(self.kid(kid, 3), 0);
     }
 
     /// Asked to leave in order.

@@ -83,8 +83,9 @@ impl Part {
 
     fn unsteady(&self, ring: Ring, salt: u64) -> Ring<Unsteady> {
         let data = ring.view().layout.block(0).data(0).0;
-        let (forget, die, seed) = (self.forget, self.die, mix(self.seed + salt));
-        ring.through(|mapping| Unsteady { mapping, random: Random::new(seed), data, forget, die })
+        let (forget, die, random) = (self.forget, self.die, Random::new(mix(self.seed + salt)));
+        let calm = if self.kid == 0 { 1 } else { 16 };
+        ring.through(|mapping| Unsteady { mapping, random, data, forget, die, calm })
     }
 
     pub fn configuration(&self) -> Configuration {
@@ -173,7 +174,7 @@ fn write(part: &Part, notes: &Notes, role: u64) {
                 }
             }
             Err(Refused::Full { .. }) => {
-                notes.full();
+                notes.full(part.kid);
                 pause(Duration::from_micros(50));
             }
             Err(Refused::TooLarge { .. }) => {}

@@ -157,14 +157,13 @@ impl<'a> Torturer<'a> {
 
     /// Kills somebody: mostly a writer, and mostly one that has committed something since it was born.
     fn kill_one(&mut self) {
-        let kid = match self.random.once_in(64) {
+        let kid = match self.random.once_in(32) {
             true => 0,
             false => 1 + self.random.below(self.kids.len() as u64 - 1) as usize,
         };
         let Kid { pid: Some(pid), stopped, .. } = self.kids[kid] else { return };
-        let commits = self.notes.at_work(kid).map_or(0, |(_, commits)| commits);
-        let busy = kid == 0 || commits > self.random.below(100);
-        if (busy || self.random.once_in(64)) && (!stopped || self.random.once_in(128)) {
+        let busy = kid == 0 || self.notes.busy(kid) > self.random.below(100);
+        if (busy || self.random.once_in(1024)) && (!stopped || self.random.once_in(128)) {
             let _ = kill_process(pid, Signal::KILL);
         }
     }
@@ -213,7 +212,7 @@ impl<'a> Torturer<'a> {
     /// A writer was killed: is there a block to go on in, with commits that nobody was killed after yet?
     fn killed(&mut self, kid: usize) {
         self.outcome.writer_kills += 1;
-        let Some((stream, _)) = self.notes.at_work(kid) else { return };
+        let Some(stream) = self.notes.at_work(kid) else { return };
         let scan = self.ring.scan();
         let Some(block) = scan.of(stream).last() else { return };
         let (end, before) = (self.ring.view().last(stream), &mut self.ends[usize::from(stream.0)]);
@@ -236,12 +235,13 @@ impl<'a> Torturer<'a> {
         self.outcome.sums = self.auditor.audit(&self.ring, &self.notes, false);
         self.outcome.audits += 1;
         let all = self.random.once_in(8);
-        for kid in &mut self.kids {
+        for (n, kid) in self.kids.iter_mut().enumerate() {
             let Some(pid) = kid.pid else { continue };
+            let began = n == 0 || self.notes.busy(n) > 0;
             kid.stopped = !all && self.random.once_in(8);
             self.outcome.stops += u64::from(kid.stopped);
             if !kid.stopped {
-                let _ = kill_process(pid, if all { Signal::KILL } else { Signal::CONT });
+                let _ = kill_process(pid, if all && began { Signal::KILL } else { Signal::CONT });
             }
         }
     }
@@ -307,7 +307,7 @@ fn part(run: &Run, dir: PathBuf, kid: usize, seed: u64) -> Part {
     let parent = std::process::id() as i32;
     // Under `reject` slower than the publisher: who is killed while the ring is full leaves nothing to go on in.
     let (pace, die) = match policy {
-        Overflow::Reject => (10 * writers as u64, 4_000),
+        Overflow::Reject => (10 * writers as u64, 10_000),
         Overflow::Overwrite => (0, 40_000),
     };
     let die = if kid == 0 { 2_000_000 } else { die };
