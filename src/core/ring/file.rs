@@ -96,7 +96,9 @@ impl Ring {
         if inode(&file).map_err(failed)? != mine {
             return Err(failed(io::Error::other("another file has its name now")));
         }
-        try_lock(&file, attach_byte(), Hold::Shared).map_err(failed)?;
+        if !try_lock(&file, attach_byte(), Hold::Shared).map_err(failed)? {
+            return Err(failed(io::Error::other("it is just being removed")));
+        }
         let mapping = map(&file, &self.path, self.view.layout, self.writable)?;
         let view = View { memory: mapping, layout: self.view.layout, region: self.view.region };
         Ok(Ring { view, file, path: self.path.clone(), writable: self.writable })

@@ -1,9 +1,13 @@
 //! A death before every step, of a writer and of the publisher, from every state that matters.
 
-use super::world::{READERS, World};
-use crate::ring::configuration::Overflow;
-use crate::ring::cursor::Who;
+use super::world::{READERS, World, name};
+use crate::id::{Seq, Stream};
+use crate::ring::configuration::{Configuration, Overflow};
+use crate::ring::cursor::{self, Cursor, Who};
+use crate::ring::hand::Hand;
+use crate::ring::hours::span;
 use crate::ring::layout::Geometry;
+use crate::ring::pen::Pen;
 
 const GEOMETRY: Geometry = Geometry { blocks: 4, block_bytes: 128, slots: 3 };
 /// An event of which two fit a block.
@@ -133,4 +137,63 @@ fn a_new_publisher_may_die_before_any_step_of_its_beginning() {
         }
     });
     assert!(deaths > 100, "{deaths}");
+}
+
+#[test]
+fn a_publisher_that_dies_while_it_gives_names_places_leaves_no_name_with_anothers_cursors() {
+    let named = |names: [&str; 4]| Configuration {
+        policy: Overflow::Overwrite,
+        subscribers: names.map(name).to_vec(),
+        configured_at: 1,
+    };
+    let (old, new) = (["a", "b", "c", "d"], ["e", "f", "g", "h"]);
+    let fresh = Cursor { start: Seq(2), acked: Seq(2), ..Cursor::default() };
+    let used = Cursor { acked: Seq(5), lost: 1, ..fresh };
+    let mut deaths = 0;
+    for (then, step) in [old, new].into_iter().flat_map(|then| (0..400).map(move |s| (then, s))) {
+        let mut world = World::new(GEOMETRY, Overflow::Overwrite);
+        (0..6).for_each(|_| append(&mut world, 0, &[WHOLE]));
+        let cursor = |world: &World, hand: &Hand, who| {
+            cursor::read(&world.view, Stream(0), hand.index(Who::Named(who)))
+        };
+        let hand = Hand::new(&world.view, &named(old));
+        for who in 0..4 {
+            let index = hand.index(Who::Named(who));
+            cursor::store(&world.view, Stream(0), index, used);
+        }
+        if world.dying(Some(step), |world| Hand::new(&world.view, &named(new))).is_some() {
+            continue;
+        }
+        deaths += 1;
+        let hand = Hand::new(&world.view, &named(then));
+        for who in 0..4 {
+            let now = cursor(&world, &hand, who);
+            assert!(now == fresh || now == used && then == old, "{step} {who} {now:?}");
+        }
+    }
+    assert!(deaths > 100, "{deaths}");
+}
+
+#[test]
+fn a_pair_of_hour_and_seq_that_was_being_replaced_when_its_writer_died_does_not_hold() {
+    const HOUR: u64 = 3_600_000_000_000;
+    let mut deaths = 0;
+    for step in 0..40 {
+        let geometry = Geometry { blocks: 64, block_bytes: 128, slots: 1 };
+        let mut world = World::new(geometry, Overflow::Reject);
+        world.view.count_stream(Stream(0));
+        let mut pen = Pen::take_over(&world.view, Stream(0)).unwrap();
+        for hour in 1..=70 {
+            pen.append(&world.view, hour * HOUR, &[b"x"]).unwrap();
+        }
+        let died = world.dying(Some(step), |w| pen.append(&w.view, 71 * HOUR, &[b"x"]).is_ok());
+        deaths += u64::from(died.is_none());
+        let pen = Pen::take_over(&world.view, Stream(0)).unwrap();
+        // One pair may be void now: of 64, the newest 63 are certain.
+        for seq in 1..=pen.last().0 {
+            let told = span(&world.view, Stream(0), Seq(seq), Seq(seq)).1;
+            assert!(told == seq || told == 0 && seq <= pen.last().0 - 63, "{step} {seq} {told}");
+        }
+    }
+    assert!(deaths > 5, "{deaths}");
 }

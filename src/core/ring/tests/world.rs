@@ -10,6 +10,7 @@ use crate::ring::configuration::{Configuration, Name, Overflow};
 use crate::ring::cursor::{self, Cursor, Who};
 use crate::ring::eye::{Eye, Next};
 use crate::ring::hand::Hand;
+use crate::ring::hours;
 use crate::ring::layout::{At, Geometry, Layout};
 use crate::ring::ledger::Ledger;
 use crate::ring::memory::{Heap, Memory};
@@ -76,6 +77,8 @@ pub struct World {
     pub policy: Overflow,
     /// By stream what was committed, in order.
     pub committed: Vec<Vec<Vec<u8>>>,
+    /// By stream the hour of each, as the slot's floor was when it was committed.
+    pub hours: Vec<Vec<u64>>,
     /// By cursor (0 live, then places) and stream.
     pub passed: BTreeMap<(usize, u16), Passed>,
     /// How often somebody died before a step.
@@ -103,6 +106,7 @@ impl World {
             eye: Eye::default(),
             policy,
             committed: vec![Vec::new(); slots],
+            hours: vec![Vec::new(); slots],
             passed: BTreeMap::new(),
             deaths: 0,
             now: 1_700_000_000_000_000_000,
@@ -165,7 +169,8 @@ impl World {
         let events = self.events(sizes);
         let slices: Vec<&[u8]> = events.iter().map(Vec::as_slice).collect();
         let before = self.committed[usize::from(slot)].len() as u64;
-        self.now += 1_000_000_000;
+        // A third of an hour.
+        self.now += 1_200_000_000_000;
         let now = self.now;
         let done = self.dying(dies, |world| {
             let mut pen = world.pen(slot);
@@ -177,7 +182,7 @@ impl World {
             Some(Ok(wrote)) => {
                 assert_eq!(wrote.committed.id().seq, Seq(before + 1));
                 assert_eq!(wrote.committed.last().seq, Seq(before + events.len() as u64));
-                self.committed[usize::from(slot)].extend(events);
+                self.commit(slot, events);
                 Ok(())
             }
             Some(Err(refused)) => Err(refused),
@@ -188,11 +193,17 @@ impl World {
                 self.writers[usize::from(slot)] = Some(pen);
                 assert!(last == before || last == before + events.len() as u64, "{last} {before}");
                 if last > before {
-                    self.committed[usize::from(slot)].extend(events);
+                    self.commit(slot, events);
                 }
                 Ok(())
             }
         }
+    }
+
+    fn commit(&mut self, slot: u16, events: Vec<Vec<u8>>) {
+        let floor = self.view.load(self.view.layout.slot(Stream(slot)).floor());
+        self.hours[usize::from(slot)].extend(events.iter().map(|_| floor));
+        self.committed[usize::from(slot)].extend(events);
     }
 
     /// A writer leaves in order, or is killed between two events.
@@ -331,6 +342,14 @@ impl World {
                 }
             }
             assert!(block.last.is_none_or(|end| end == last));
+        }
+        for (slot, hours) in self.hours.iter().enumerate() {
+            // As many as the pairs reach back for certain.
+            for (n, hour) in hours.iter().enumerate().rev().take(60) {
+                let seq = Seq(n as u64 + 1);
+                let told = hours::span(&self.view, Stream(slot as u16), seq, seq);
+                assert_eq!(told, (*hour, *hour), "the hour of {seq}");
+            }
         }
         assert!(open.iter().all(|blocks| *blocks <= 1), "two OPEN blocks in a slot: {open:?}");
         self.books(&scan);
