@@ -27,13 +27,17 @@ sub reap {
     return $pid == -1;
 }
 
-# Whether a process still runs; one that has ended but was not waited for does not.
+# Whether a process still runs, or some thread of it does: only when the last one has ended are its locks and files
+# let go, and only then can it be waited for.
 sub alive {
     my ($pid) = @_;
     reap();
     open my $stat, '<', "/proc/$pid/stat" or return 0;
-    my $line = <$stat> // return 0;
-    return $line =~ /\) ([A-Z])/ && $1 !~ /[ZX]/;
+    my ($state, $parent) = (<$stat> // '') =~ /\) (\S) (\d+)/ or return 0;
+    return 1 if $state !~ /[ZX]/;
+    return 1 if $parent == $$;
+    my @threads = glob "/proc/$pid/task/*";
+    return @threads > 1;
 }
 
 # The pids of a process's children that run.
@@ -112,7 +116,6 @@ sub ended {
     my ($self, $seconds) = @_;
     my $pid = $self->{pid};
     poll($seconds // 20, "$self->{name} (pid $pid) ends", sub { !alive($pid) });
-    reap();    # it may have ended between the look for the ended and the look at its state
     my $status = $ended{$pid} // return;
     return WIFSIGNALED($status) ? 128 + WTERMSIG($status) : WEXITSTATUS($status);
 }
