@@ -29,9 +29,11 @@ sub audit {
     my %topics = $self->{kafka}->topics;
     my %prefix = map { $_->{topic} => 1 } @loads;
     my @records = map { $self->{kafka}->read($_) } grep { my $topic = $_; grep { $topic =~ /^\Q$_\E(?:-\d+)?$/ } keys %prefix } sort keys %topics;
-    my $found = sift(\@records, \%sent);
+    my $all = $self->{sent} //= {};    # a topic may have events of an earlier load
+    @$all{ keys %sent } = values %sent;
+    my $found = sift(\@records, $all);
 
-    my @missing = grep { $sent{$_}[0] == 204 && !$found->{ids}{$_} } sort keys %sent;
+    my @missing = missing(\%sent, $found);
     my $lost = ($opt{lost} // '') eq 'counted' ? $self->lost_told - ($self->{totals}{missing} // 0) : 0;
     my $obligations = grep { $_->[0] == 204 } values %sent;
     my $unanswered = grep { $_->[0] == 0 } values %sent;
@@ -112,6 +114,12 @@ sub sift {
         push @{ $found{different} }, $id if $sent->[1]{prefix} && ($data // '') ne $sent->[1]->data($id);
     }
     return \%found;
+}
+
+# The obligations that were not met.
+sub missing {
+    my ($sent, $found) = @_;
+    return grep { $sent->{$_}[0] == 204 && !$found->{ids}{$_} } sort keys %$sent;
 }
 
 sub few {

@@ -7,7 +7,7 @@ use strict;
 use warnings;
 use Test::More;
 use Time::HiRes 'time';
-use Sparkngin::Http 'encode';
+use Sparkngin ();
 use Sparkngin::Poll qw(poll pause_until);
 
 our $ISSUER = "$Sparkngin::BUILD/issuer";
