@@ -147,19 +147,26 @@ fn a_publisher_that_dies_while_it_gives_names_places_leaves_no_name_with_another
         configured_at: 1,
     };
     let (old, new) = (["a", "b", "c", "d"], ["e", "f", "g", "h"]);
-    let fresh = Cursor { start: Seq(2), acked: Seq(2), ..Cursor::default() };
-    let used = Cursor { acked: Seq(5), lost: 1, ..fresh };
+    let both = [Stream(0), Stream(1)];
+    // Of the first stream only its OPEN block is left, of the second one three blocks.
+    let fresh = |stream: Stream| {
+        let start = Seq([5, 2][usize::from(stream.0)]);
+        Cursor { start, acked: start, ..Cursor::default() }
+    };
     let mut deaths = 0;
     for (then, step) in [old, new].into_iter().flat_map(|then| (0..400).map(move |s| (then, s))) {
         let mut world = World::new(GEOMETRY, Overflow::Overwrite);
         (0..6).for_each(|_| append(&mut world, 0, &[WHOLE]));
-        let cursor = |world: &World, hand: &Hand, who| {
-            cursor::read(&world.view, Stream(0), hand.index(Who::Named(who)))
+        (0..5).for_each(|_| append(&mut world, 1, &[WHOLE]));
+        let used = |stream: Stream| {
+            let Cursor { start, .. } = fresh(stream);
+            Cursor { acked: start.next(), dead: 1, ..fresh(stream) }
         };
         let hand = Hand::new(&world.view, &named(old));
-        for who in 0..4 {
+        for (who, stream) in (0..4).flat_map(|who| both.map(|s| (who, s))) {
             let index = hand.index(Who::Named(who));
-            cursor::store(&world.view, Stream(0), index, used);
+            assert_eq!(cursor::read(&world.view, stream, index), fresh(stream));
+            cursor::store(&world.view, stream, index, used(stream));
         }
         if world.dying(Some(step), |world| Hand::new(&world.view, &named(new))).is_some() {
             continue;
@@ -167,8 +174,10 @@ fn a_publisher_that_dies_while_it_gives_names_places_leaves_no_name_with_another
         deaths += 1;
         let hand = Hand::new(&world.view, &named(then));
         for who in 0..4 {
-            let now = cursor(&world, &hand, who);
-            assert!(now == fresh || now == used && then == old, "{step} {who} {now:?}");
+            let now = |s| cursor::read(&world.view, s, hand.index(Who::Named(who)));
+            let all =
+                |cursor: &dyn Fn(Stream) -> Cursor| both.iter().all(|s| now(*s) == cursor(*s));
+            assert!(all(&fresh) || all(&used) && then == old, "{step} {who} {:?}", both.map(now));
         }
     }
     assert!(deaths > 100, "{deaths}");
