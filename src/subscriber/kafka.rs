@@ -1,10 +1,9 @@
 //! A producer of librdkafka that keeps the promise: idempotent, acks=all, without gaps, without a time-out of its own.
 //!
-//! A message goes in with a ticket, a [`Note`] with that ticket comes out, always. A thread of the producer's own polls
-//! it and puts the notes into a mailbox, which wakes the loop. This file and `cluster.rs` are all that names rdkafka.
+//! A message goes in with a ticket, a [`Note`] with that ticket comes out, always. The loop is woken when there are notes
+//! and takes them itself.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -18,7 +17,8 @@ use rdkafka::producer::{
 };
 
 use crate::backlog::{Batching, Blame, Fault, Ticket};
-use crate::wake::{Mailbox, Waker};
+use crate::kafka_queue::EventQueue;
+use crate::wake::Waker;
 
 /// The largest message the client lets through; what the broker or the topic allows is theirs to say.
 const MESSAGE_BYTES: &str = "20971520";
@@ -110,14 +110,15 @@ pub struct Outgoing<'a> {
 
 /// One producer. Dropping it is right only when every ticket was reported.
 pub struct Producer {
-    inner: Arc<BaseProducer<Desk>>,
-    notes: Arc<Mailbox<Note>>,
-    stop: Arc<AtomicBool>,
+    events: EventQueue,
+    /// Empty only while it is dropped.
+    inner: Option<BaseProducer<Desk>>,
+    notes: Arc<Mutex<Vec<Note>>>,
 }
 
-/// Where librdkafka's callbacks land.
+/// Where librdkafka's callbacks land, while the producer is polled.
 struct Desk {
-    notes: Arc<Mailbox<Note>>,
+    notes: Arc<Mutex<Vec<Note>>>,
 }
 
 impl Access {
@@ -176,30 +177,22 @@ impl Access {
 }
 
 impl Producer {
-    /// Makes one, with a thread that polls it.
+    /// Makes one. `waker` is woken when it has notes.
     ///
     /// # Errors
     /// What librdkafka says: a configuration that cannot be, or no more threads.
-    pub fn new(access: &Access, batching: Batching, waker: Waker) -> Result<Producer, String> {
-        let notes = Arc::new(Mailbox::new(waker));
+    pub fn new(access: &Access, batching: Batching, waker: &Waker) -> Result<Producer, String> {
+        let notes = Arc::default();
         let desk = Desk { notes: Arc::clone(&notes) };
         let config = access.producing(batching);
         let inner = BaseProducer::from_config_and_context(&config, desk);
-        let inner = Arc::new(inner.map_err(|error| match error {
+        let inner = inner.map_err(|error| match error {
             KafkaError::ClientCreation(text) => text,
             other => other.to_string(),
-        })?);
-        let stop = Arc::new(AtomicBool::new(false));
-        let (polled, stopped) = (Arc::clone(&inner), Arc::clone(&stop));
-        // Dropping the last reference ends librdkafka's threads, which may take a while: not the loop's time.
-        let poll = move || {
-            while !stopped.load(Ordering::Relaxed) {
-                polled.poll(Duration::from_millis(500));
-            }
-        };
-        let named = thread::Builder::new().name("kafka-poll".to_owned());
-        named.spawn(poll).map_err(|error| format!("no thread: {error}"))?;
-        Ok(Producer { inner, notes, stop })
+        })?;
+        let wake = waker.socket().map_err(|error| format!("no descriptor: {error}"))?;
+        let events = EventQueue::new(inner.client(), wake.into());
+        Ok(Producer { events, inner: Some(inner), notes })
     }
 
     /// Hands a message over; it is copied.
@@ -217,7 +210,8 @@ impl Producer {
         if let Some(key) = message.key {
             record = record.key(key);
         }
-        let Err((error, _)) = self.inner.send(record) else { return Handed::Yes };
+        let Some(inner) = &self.inner else { return Handed::Full };
+        let Err((error, _)) = inner.send(record) else { return Handed::Yes };
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::QueueFull) => Handed::Full,
             Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::State) => {
@@ -229,24 +223,37 @@ impl Producer {
 
     /// Takes the notes; `into` must be empty.
     pub fn notes(&self, into: &mut Vec<Note>) {
-        self.notes.take(into);
+        let Some(inner) = &self.inner else { return };
+        while !self.events.is_empty() {
+            inner.poll(Duration::ZERO);
+        }
+        std::mem::swap(&mut *lock(&self.notes), into);
     }
 
     /// Gives up what is only queued; `all` gives up what is on its way, too, and may have arrived. Each is reported.
     pub fn purge(&self, all: bool) {
         let purge = PurgeConfig::default().queue();
-        self.inner.purge(if all { purge.inflight() } else { purge });
+        if let Some(inner) = &self.inner {
+            inner.purge(if all { purge.inflight() } else { purge });
+        }
     }
 
     fn why_fatal(&self) -> Option<String> {
-        self.inner.client().fatal_error().map(|(_, text)| text)
+        self.inner.as_ref()?.client().fatal_error().map(|(_, text)| text)
     }
 }
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        let inner = self.inner.take();
+        // It waits for librdkafka's threads, which may take a while: not the loop's time. Without a thread, it is.
+        let _ = thread::Builder::new().name("kafka-end".to_owned()).spawn(move || drop(inner));
     }
+}
+
+fn lock(notes: &Mutex<Vec<Note>>) -> MutexGuard<'_, Vec<Note>> {
+    // A vector is whole whatever its holder died of.
+    notes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl ClientContext for Desk {
@@ -255,7 +262,7 @@ impl ClientContext for Desk {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.notes.put(match error.rdkafka_error_code() {
+        lock(&self.notes).push(match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::Fatal) => Note::Fatal(reason.to_owned()),
             Some(RDKafkaErrorCode::AllBrokersDown) => Note::Down(reason.to_owned()),
             _ => Note::Trouble(reason.to_owned()),
@@ -277,7 +284,7 @@ impl ProducerContext<NoCustomPartitioner> for Desk {
                 Err(fault)
             }
         };
-        self.notes.put(Note::Report(ticket as Ticket, outcome));
+        lock(&self.notes).push(Note::Report(ticket as Ticket, outcome));
     }
 }
 

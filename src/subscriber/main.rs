@@ -12,6 +12,7 @@ mod feed;
 mod flight;
 mod http;
 mod kafka;
+mod kafka_queue;
 mod letter;
 mod mock_kafka;
 mod post;

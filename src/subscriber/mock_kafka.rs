@@ -37,7 +37,7 @@ pub fn run(args: &MockKafka) -> Result<(), String> {
     let (waker, wakes) = wake::pair().map_err(|error| error.to_string())?;
     for signal in [SIGTERM, SIGINT] {
         let end =
-            waker.for_signals().and_then(|end| signal_hook::low_level::pipe::register(signal, end));
+            waker.socket().and_then(|end| signal_hook::low_level::pipe::register(signal, end));
         end.map_err(|error| format!("signals: {error}"))?;
     }
     thread::spawn(move || {

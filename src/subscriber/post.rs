@@ -79,7 +79,7 @@ impl Post {
             ),
             Letters::Topic(_) => None,
         };
-        let producer = Producer::new(&access, Batching::Many, waker.clone())?;
+        let producer = Producer::new(&access, Batching::Many, &waker)?;
         let (written, value) = (Vec::new(), Vec::new());
         Ok(Post { access, route, letters, file, written, producer, waker, value })
     }
@@ -89,7 +89,7 @@ impl Post {
     /// # Errors
     /// What librdkafka says.
     pub fn renew(&mut self, batching: Batching) -> Result<(), String> {
-        self.producer = Producer::new(&self.access, batching, self.waker.clone())?;
+        self.producer = Producer::new(&self.access, batching, &self.waker)?;
         Ok(())
     }
 

@@ -104,7 +104,7 @@ fn stop_on_signals(waker: &wake::Waker) -> io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
-        signal_hook::low_level::pipe::register(signal, waker.for_signals()?)?;
+        signal_hook::low_level::pipe::register(signal, waker.socket()?)?;
     }
     Ok(stop)
 }

@@ -30,11 +30,11 @@ impl Waker {
         let _ = (&*self.0).write(&[0]);
     }
 
-    /// The writing end, for a signal handler.
+    /// The writing end, for those who write the byte themselves; it does not block.
     ///
     /// # Errors
     /// What the system says when it has no more descriptors.
-    pub fn for_signals(&self) -> io::Result<UnixStream> {
+    pub fn socket(&self) -> io::Result<UnixStream> {
         self.0.try_clone()
     }
 }
