@@ -25,6 +25,8 @@ pub struct Batch {
     pub came: Instant,
     /// The records.
     pub records: Records<Vec<u8>>,
+    /// Their stream's seed.
+    seed: Seed,
 }
 
 /// One record of a batch.
@@ -89,6 +91,14 @@ pub trait Sink {
     fn close(&mut self);
 }
 
+impl Batch {
+    /// Records that came at `came`, of which the first stands at `place`.
+    pub fn new(feed: FeedNo, place: Place, came: Instant, records: Records<Vec<u8>>) -> Batch {
+        let seed = Seed::new(records.region, records.stream);
+        Batch { feed, place, came, records, seed }
+    }
+}
+
 /// The records of a batch, one after another.
 #[derive(Debug)]
 pub struct Parcels {
@@ -132,7 +142,7 @@ impl Parcel {
 
     /// The seed of its stream.
     pub fn seed(&self) -> Seed {
-        Seed::new(self.batch.records.region, self.batch.records.stream)
+        self.batch.seed
     }
 
     /// The record.

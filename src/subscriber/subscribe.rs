@@ -201,7 +201,7 @@ impl Subscriber {
             Incoming::Batch(records) => {
                 let (region, stream) = (records.region, records.stream);
                 let place = self.flight.take(feed, region, stream, records.first, records.count);
-                sink.take(Batch { feed, place, came: now, records });
+                sink.take(Batch::new(feed, place, now, records));
             }
             Incoming::Lost { region, stream, from, to, hours, reason } => {
                 self.flight.take_hole(feed, region, stream, (from, to), Hole::Lost);
