@@ -87,10 +87,15 @@ impl Notes {
         Some(Stream(stream as u16))
     }
 
-    /// How many commits it has made since it was born; 0 while it is refused.
+    /// How many commits it has made since it was born.
+    pub fn commits(&self, kid: usize) -> u64 {
+        self.0.load(self.kid(kid, 1))
+    }
+
+    /// The same; 0 while it is refused.
     pub fn busy(&self, kid: usize) -> u64 {
         let refused = self.0.load(self.kid(kid, 3)) != 0;
-        if refused { 0 } else { self.0.load(self.kid(kid, 1)) }
+        if refused { 0 } else { self.commits(kid) }
     }
 
     pub fn begin(&self, kid: usize, stream: Option<Stream>) {

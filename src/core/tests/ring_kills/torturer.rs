@@ -7,7 +7,6 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
-use sparkngin_core::id::Seq;
 use sparkngin_core::ring::{Lease, Overflow, Phase, Reader, Ring};
 
 use crate::audit::{Auditor, Sums};
@@ -56,8 +55,6 @@ struct Torturer<'a> {
     random: Random,
     /// 0 publishes and writes; then two generations of writers.
     kids: Vec<Kid>,
-    /// By stream, its end when a writer was last killed in it.
-    ends: Vec<Seq>,
     auditor: Auditor,
     outcome: Outcome,
 }
@@ -113,7 +110,6 @@ impl<'a> Torturer<'a> {
             run,
             random: Random::new(run.seed),
             kids: vec![Kid::default(); kids],
-            ends: vec![Seq(0); usize::from(STREAMS)],
             auditor: Auditor::new(run.policy),
             outcome: Outcome::default(),
         };
@@ -125,12 +121,17 @@ impl<'a> Torturer<'a> {
         let end = Instant::now() + Duration::from_secs(self.run.seconds);
         let mut look = Instant::now() + Duration::from_millis(200);
         let mut birth = Instant::now() + Duration::from_millis(500);
+        let mut strike = Instant::now();
         let mut death = None;
         let mut older = 1..1 + self.run.writers;
         while Instant::now() < end && self.notes.bads() < 20 {
             self.tend();
             self.kill_one();
             let now = Instant::now();
+            if now > strike {
+                self.kill(0);
+                strike = now + Duration::from_millis(5 + self.random.below(50));
+            }
             if now > look {
                 self.freeze();
                 look = now + Duration::from_millis(50 + self.random.below(250));
@@ -155,15 +156,18 @@ impl<'a> Torturer<'a> {
         }
     }
 
-    /// Kills somebody: mostly a writer, and mostly one that has committed something since it was born.
+    /// Kills a writer, mostly one that is at work.
     fn kill_one(&mut self) {
-        let kid = match self.random.once_in(32) {
-            true => 0,
-            false => 1 + self.random.below(self.kids.len() as u64 - 1) as usize,
-        };
+        let kid = 1 + self.random.below(self.kids.len() as u64 - 1) as usize;
+        if self.notes.busy(kid) > self.random.below(100) || self.random.once_in(1024) {
+            self.kill(kid);
+        }
+    }
+
+    /// Kills it; one that is stopped seldom.
+    fn kill(&mut self, kid: usize) {
         let Kid { pid: Some(pid), stopped, .. } = self.kids[kid] else { return };
-        let busy = kid == 0 || self.notes.busy(kid) > self.random.below(100);
-        if (busy || self.random.once_in(1024)) && (!stopped || self.random.once_in(128)) {
+        if !stopped || self.random.once_in(128) {
             let _ = kill_process(pid, Signal::KILL);
         }
     }
@@ -209,16 +213,15 @@ impl<'a> Torturer<'a> {
         }
     }
 
-    /// A writer was killed: is there a block to go on in, with commits that nobody was killed after yet?
+    /// A writer was killed: is there a block to go on in, with commits since its slot's last writer was killed? These
+    /// are its own: it came after that.
     fn killed(&mut self, kid: usize) {
         self.outcome.writer_kills += 1;
         let Some(stream) = self.notes.at_work(kid) else { return };
         let scan = self.ring.scan();
         let Some(block) = scan.of(stream).last() else { return };
-        let (end, before) = (self.ring.view().last(stream), &mut self.ends[usize::from(stream.0)]);
         let open = block.state.phase == Phase::Open && block.used > 0;
-        self.outcome.left_open += u64::from(open && end > *before);
-        *before = end;
+        self.outcome.left_open += u64::from(open && self.notes.commits(kid) > 0);
     }
 
     /// All stop, the books are read; some stay stopped until the next time, or all die.
