@@ -75,7 +75,7 @@ enum Part<'r> {
 
 impl<'r> Part<'r> {
     fn of(buffer: &'r ngx_buf_t) -> Part<'r> {
-        let in_memory = buffer.temporary() != 0 || buffer.memory() != 0 || buffer.mmap() != 0;
+        let in_memory = buffer.temporary() != 0 || buffer.memory() != 0;
         if in_memory {
             let size = (buffer.last as usize).saturating_sub(buffer.pos as usize);
             if size == 0 {

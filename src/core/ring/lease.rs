@@ -50,6 +50,47 @@ impl Lease {
     }
 }
 
+/// Who would publish, and looks often: it keeps the file open, so a look costs one system call.
+#[derive(Debug)]
+pub struct Candidate {
+    file: File,
+}
+
+impl Candidate {
+    /// Opens the file `lock`.
+    ///
+    /// # Errors
+    /// When the directory or its file `lock` cannot be opened.
+    pub fn new(dir: &Path) -> io::Result<Candidate> {
+        Ok(Candidate { file: disk::open_or_create(&dir.join(FILE))? })
+    }
+
+    /// Whether anybody has the lease now.
+    ///
+    /// # Errors
+    /// When the file system has no such locks.
+    pub fn is_held(&self) -> io::Result<bool> {
+        held_by_another(&self.file, LEASE)
+    }
+
+    /// Whether somebody has placed a bid.
+    ///
+    /// # Errors
+    /// When the file system has no such locks.
+    pub fn outbid(&self) -> io::Result<bool> {
+        held_by_another(&self.file, BID)
+    }
+
+    /// Becomes the holder, if nobody is; else stays what it is. Never waits.
+    ///
+    /// # Errors
+    /// When the file system has no such locks.
+    pub fn try_take(self) -> io::Result<Result<Lease, Candidate>> {
+        let taken = try_lock(&self.file, LEASE, Hold::Alone)?;
+        Ok(if taken { Ok(Lease { file: self.file }) } else { Err(self) })
+    }
+}
+
 impl Bid {
     /// Places the bid, if nobody else has, and wakes the holder of the lease. Keep it until the lease is taken.
     ///
