@@ -6,7 +6,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use sparkngin_core::ring::{Bid, Lease, Ring};
+use sparkngin_core::ring::{Bid, Candidate, Ring};
 use sparkngin_publisher::{Handle, Settings};
 
 use crate::log::{Level, Throttle, line};
@@ -14,22 +14,39 @@ use crate::log::{Level, Throttle, line};
 /// How long who gave the lease up does not try for it, ms.
 const STAND_BACK: u64 = 500;
 
+/// How long a worker sees an older configuration publish before it places a bid, ms. Over a reload the old workers leave
+/// sooner than that; and who has just taken the lease writes its configuration down a moment later.
+const PATIENCE: u64 = 200;
+
 /// One worker's part in the election.
 pub struct Lead {
     directory: PathBuf,
     settings: Settings,
-    /// Whether it is one of those who try often.
+    /// Whether it is one of those who look often.
     often: bool,
-    /// What it has: a publisher with the lease in it, or perhaps a bid for one.
+    /// It hosts the publisher, which has the lease ...
     publisher: Option<Handle>,
+    /// ... or would, and may have said so to who has it.
+    candidate: Option<Candidate>,
     bid: Option<Bid>,
-    /// At the last look somebody held it by an older configuration.
-    older: bool,
+    /// What the last look saw.
+    seen: Seen,
     /// Not tried before.
     not_before: u64,
-    /// It has been told to leave, and gave up then.
-    left: bool,
+    /// nginx has asked the worker to leave.
+    leaving: bool,
     failures: Throttle,
+}
+
+/// What a look at the lease saw.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// Somebody has it, by no older configuration.
+    Held,
+    /// Somebody has it by an older configuration, since then.
+    Older(u64),
+    /// Nobody has it.
+    Free,
 }
 
 impl Lead {
@@ -40,75 +57,95 @@ impl Lead {
             settings,
             often,
             publisher: None,
+            candidate: None,
             bid: None,
-            older: false,
+            seen: Seen::Held,
             not_before: 0,
-            left: false,
+            leaving: false,
             failures: Throttle::default(),
         }
     }
 
     /// Whether to look again soon.
     pub fn eager(&self) -> bool {
-        self.often || self.publisher.is_some() || self.bid.is_some()
+        self.publisher.is_none() && (self.often || self.bid.is_some() || self.seen != Seen::Held)
+    }
+
+    /// Gives up, once, and stands back. Later it may be the only one left, and tries again.
+    pub fn leave(&mut self, now: u64) {
+        if std::mem::replace(&mut self.leaving, true) {
+            return;
+        }
+        if let Some(publisher) = &self.publisher {
+            publisher.stop();
+        }
+        self.bid = None;
+        self.not_before = now + STAND_BACK;
     }
 
     /// One look: at the publisher that runs here, or at the lease that somebody else has.
-    pub fn turn(&mut self, ring: &Ring, now: u64, exiting: bool) {
+    pub fn turn(&mut self, ring: &Ring, now: u64) {
         if let Some(publisher) = &self.publisher {
             tell(publisher);
-            if exiting && !self.left {
-                self.left = true;
-                publisher.stop();
-            }
             if publisher.is_finished() {
                 self.end();
                 self.not_before = now + STAND_BACK;
             }
             return;
         }
-        if exiting && !self.left {
-            self.left = true;
-            self.bid = None;
-            self.not_before = now + STAND_BACK;
-        }
         if now < self.not_before {
             return;
         }
-        if let Err(error) = self.try_for_it(ring, exiting) {
-            self.failures.count(Level::Error, now, "times no publisher could be started", || {
-                error.to_string()
+        if let Err(error) = self.look(ring, now) {
+            self.failures.count(Level::Error, now, "later", || {
+                format!("no publisher can be started: {error}")
             });
             self.not_before = now + 2 * STAND_BACK;
         }
     }
 
-    fn try_for_it(&mut self, ring: &Ring, exiting: bool) -> io::Result<()> {
-        match Lease::try_take(&self.directory)? {
-            // It is for the one who placed the bid, who looks again in a moment.
-            Some(lease) if self.bid.is_none() && lease.outbid() => {}
-            Some(lease) => {
+    fn look(&mut self, ring: &Ring, now: u64) -> io::Result<()> {
+        let candidate = match self.candidate.take() {
+            Some(candidate) => candidate,
+            None => Candidate::new(&self.directory)?,
+        };
+        let before = self.seen;
+        let newer = ring.state().configured_at < self.settings.configuration.configured_at;
+        // Of those who bid there is one, and the lease is for that one.
+        let held = candidate.is_held()?;
+        let mine = (held && !newer) || self.bid.is_some() || !candidate.outbid()?;
+        self.seen = match (held, before) {
+            (false, _) => Seen::Free,
+            (true, Seen::Older(since)) if newer && mine && !self.leaving => Seen::Older(since),
+            (true, _) if newer && mine && !self.leaving => Seen::Older(now),
+            (true, _) => Seen::Held,
+        };
+        match self.seen {
+            Seen::Older(since) if now >= since + PATIENCE && self.bid.is_none() => {
+                self.bid = Bid::try_place(&self.directory)?;
+            }
+            // Over a reload it is for the newer configuration: others give that the time of one look.
+            Seen::Free if mine && (newer || before == Seen::Free) => {
+                return self.take(candidate, ring);
+            }
+            _ => {}
+        }
+        self.candidate = Some(candidate);
+        Ok(())
+    }
+
+    fn take(&mut self, candidate: Candidate, ring: &Ring) -> io::Result<()> {
+        match candidate.try_take()? {
+            Ok(lease) => {
                 self.bid = None;
+                self.seen = Seen::Held;
                 let own = ring.again().map_err(io::Error::other)?;
                 self.publisher =
                     Some(sparkngin_publisher::start(lease, own, self.settings.clone())?);
             }
-            None if !exiting && self.bid.is_none() && self.newer_than(ring) => {
-                // Who has just taken it writes its configuration down a moment later.
-                if std::mem::replace(&mut self.older, true) {
-                    self.bid = Bid::try_place(&self.directory)?;
-                }
-                return Ok(());
-            }
-            None => {}
+            Err(candidate) => self.candidate = Some(candidate),
         }
-        self.older = false;
         Ok(())
-    }
-
-    /// Whether who publishes now does so by an older configuration.
-    fn newer_than(&self, ring: &Ring) -> bool {
-        ring.state().configured_at < self.settings.configuration.configured_at
     }
 
     /// Ends the publisher that runs here, and waits for its thread.

@@ -17,6 +17,7 @@ mod health;
 mod hooks;
 mod intake;
 mod lead;
+mod leave;
 mod listen;
 mod log;
 mod request;

@@ -13,12 +13,13 @@ use crate::guard::guard;
 use crate::health;
 use crate::intake::Intake;
 use crate::lead::Lead;
+use crate::leave;
 use crate::log;
 use crate::request::Incoming;
 use crate::store::Store;
 
-/// How often a worker looks while its ring is being opened, when it is one of the two that try for the lease often or
-/// hosts the publisher, and otherwise. Milliseconds.
+/// How often a worker looks while its ring is being opened, while it is one of those who would publish at once, and
+/// otherwise. Milliseconds.
 const OPENING: u64 = 10;
 const EAGER: u64 = 50;
 const SELDOM: u64 = 1000;
@@ -54,7 +55,13 @@ pub fn start(conf: &MainConf) {
         intake: Intake::new(conf),
     };
     WORKER.with(|place| place.replace(Some(worker)));
+    leave::notice();
     TIMER.arm(OPENING);
+}
+
+/// nginx has asked the worker to leave when its requests are done, which may take hours.
+pub fn leave() {
+    with(|worker| worker.lead.leave(log::now()));
 }
 
 /// Gives everything up, and waits for the threads: after this nothing of ours runs in the process.
@@ -91,11 +98,13 @@ fn not_there() -> Answer {
 fn turn(worker: &mut Worker) -> u64 {
     let now = log::now();
     // SAFETY: nginx writes it in this thread only, between two callbacks.
-    let exiting = unsafe { ngx_exiting } != 0;
+    if unsafe { ngx_exiting } != 0 {
+        worker.lead.leave(now);
+    }
     worker.store.turn(now);
     worker.intake.flush(now);
     match worker.store.ring() {
-        Some(ring) => worker.lead.turn(ring, now, exiting),
+        Some(ring) => worker.lead.turn(ring, now),
         None => return OPENING.max(worker.store.due(now)),
     }
     if worker.lead.eager() { EAGER } else { SELDOM }
