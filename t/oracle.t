@@ -18,6 +18,7 @@ $sent{a1001} = [ 0, $load ];    # no answer: it may be there or not
 
 is(said(records()), '', 'all is well');
 is(said(records(), record(1001)), '', 'and with an event that got no answer');
+is(said(sub { @_[ 1, 0, 2 .. $#_ ] }->(records())), "late $region-0-1 after 2", 'two in the wrong order');
 for my $n (map { 1 + int rand 99 } 1 .. 20) {
     my $at = $n - 1;
     is(said(sub { splice @_, $at, 1; @_ }->(records())), "missing a$n", "a$n dropped");
@@ -60,7 +61,7 @@ sub swapped {
 sub said {
     my $found = Sparkngin::Books::sift([@_], \%sent);
     my %all = (%$found, missing => [ Sparkngin::Books::missing(\%sent, $found) ]);
-    my @words = map { @{ $all{$_} } ? "$_ @{ $all{$_} }" : () } qw(missing different strange torn far);
+    my @words = map { @{ $all{$_} } ? "$_ @{ $all{$_} }" : () } qw(missing different strange torn far late);
     push @words, "surplus $all{surplus}" if $all{surplus};
     return join ', ', @words;
 }

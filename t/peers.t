@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
 # Peers that do what they should not: garbage and truncated frames on both sockets, an ACK beyond what was sent, two
-# subscribers of one name, a named subscriber that never comes, a topic of its own in every event. Nothing is lost, and
+# subscribers of one name, a named subscriber that never comes, one that is slow or late, a topic of its own in every event. Nothing is lost, and
 # nobody else is held up but as the configuration says.
 
 use strict;
@@ -49,6 +49,24 @@ my $live = 'tcp://127.0.0.1:' . $t->port('live');
     $load->wait_more(2000);
     $load->stop;
     $t->audit($load, name => 'a named subscriber that never comes');
+}
+
+# Slow and late: stopped for longer than the publisher waits for its BEAT, so its session is gone when it goes on; then
+# away while events come in.
+{
+    my $load = $t->load(rate => 2000);
+    $load->fault('the subscriber stops', sub { $t->{subscriber}->signal('STOP') });
+    poll(20, 'the publisher has closed its session', sub { !$t->books->{connected} });
+    $load->wait_more(500);
+    $t->{subscriber}->signal('CONT');
+    poll(20, 'it has another one', sub { $t->books->{connected} });
+    $load->wait_more(1000);
+    is($t->{subscriber}->stop, 0, 'the subscriber leaves');
+    $load->wait_more(2000);
+    $t->subscribe;
+    $t->attached;
+    $load->stop;
+    $t->audit($load, name => 'a slow and a late subscriber');
 }
 
 # Two of one name: the later one goes on, the earlier one leaves with 3 and says to whom.

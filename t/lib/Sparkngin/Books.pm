@@ -43,6 +43,7 @@ sub audit {
     is(few(@{ $found->{strange} }), '', "${what}nothing that was refused or never sent is in Kafka");
     is(few(@{ $found->{torn} }), '', "${what}an event has one sg, and an sg one event");
     is(few(@{ $found->{far} }), '', "${what}a duplicate is in the partition of the first");
+    is(few(@{ $found->{late} }), '', "${what}each stream is in its order");
     if (($opt{surplus} // '') eq 'none') {
         is($found->{surplus}, 0, "${what}no duplicates");
     }
@@ -93,7 +94,8 @@ sub lost_told {
 # issuer's events are plain letters and digits.
 sub sift {
     my ($records, $sent) = @_;
-    my %found = (ids => {}, sgs => {}, surplus => 0, different => [], strange => [], torn => [], far => []);
+    my %found = (ids => {}, sgs => {}, surplus => 0, different => [], strange => [], torn => [], far => [], late => []);
+    my %last;    # partition and stream -> the last seq that was new there
     for my $record (@$records) {
         my ($id) = $record->{value} =~ /"id":"(\w+)"/;
         my $sg = $record->{headers}{sg};
@@ -108,6 +110,10 @@ sub sift {
             next;
         }
         $found{sgs}{$sg} = [ $id, $record->{partition} ];
+        my ($stream, $seq) = $sg =~ /^(.*)-(\d+)$/ or die "no sg: $sg\n";
+        my $place = "$record->{partition} $stream";
+        push @{ $found{late} }, "$sg after $last{$place}" if ($last{$place} // 0) > $seq;
+        $last{$place} = $seq;
         push @{ $found{torn} }, "$id: $found{ids}{$id} and $sg" if $found{ids}{$id};
         $found{ids}{$id} = $sg;
         my ($data) = $record->{value} =~ /"data":"([^"\\]*)"/;
