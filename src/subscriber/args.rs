@@ -56,8 +56,9 @@ pub enum Command {
     Each record carries the header `sg` = region-stream-seq: a repeated `sg` in a partition is a duplicate.\n\n\
     Examples:\n  \
     sparkngin subscribe --feed ipc:///var/lib/nginx/sparkngin/feed.sock --kafka 127.0.0.1:9092\n  \
-    sparkngin subscribe --feed ipc:///run/a/feed.sock --feed ipc:///run/b/feed.sock --kafka k1:9092,k2:9092 \\\n      \
-        --topics 'orders,~clicks\\..*' --record-key id -X security.protocol=ssl\n  \
+    sparkngin subscribe --feed ipc:///run/a/feed.sock --feed ipc:///run/b/feed.sock \\\n      \
+        --kafka k1:9092,k2:9092 --topics 'orders,~clicks\\..*' --record-key id \\\n      \
+        -X security.protocol=ssl\n  \
     sparkngin subscribe --feed ipc:///run/sn/feed.sock --lines -\n      \
         no broker: every event a line on stdout\n\n\
     Exit codes: 0 asked to end, 2 wrong configuration, 3 another subscriber of this name took over.")]

@@ -138,11 +138,6 @@ impl<M> Backlog<M> {
         self.phase == Phase::Sending && self.single.is_none() && self.next == self.end()
     }
 
-    /// Messages without a report.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     /// Messages that the producer has and has not reported.
     pub fn out(&self) -> usize {
         self.out
@@ -371,7 +366,7 @@ mod tests {
         for ticket in [1, 0, 2] {
             backlog.report(ticket, Ok(()), |m| seen.push(*m));
         }
-        assert_eq!((seen, backlog.len()), (vec![1, 0, 2], 0));
+        assert_eq!((seen, backlog.entries.len()), (vec![1, 0, 2], 0));
         backlog.push(7);
         assert!(!backlog.has_room(), "the producer did not take it yet");
         backlog.report(3, Ok(()), |_| panic!("it is not out"));
@@ -477,6 +472,6 @@ mod tests {
         assert_eq!(judged(&mut backlog, now), [Finding::Topic(0, "no".into())]);
         assert_eq!(renewed(&mut backlog, now), Batching::Many);
         backlog.withdraw(0);
-        assert_eq!(backlog.len(), 0);
+        assert_eq!(backlog.entries.len(), 0);
     }
 }

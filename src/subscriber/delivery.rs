@@ -21,6 +21,8 @@ use crate::wake::Waker;
 const PURGE: Duration = Duration::from_millis(100);
 /// What is on its way then gets so long to be reported; after that it is given up, and may have arrived.
 const COLLECT: Duration = Duration::from_secs(10);
+/// The pause before a producer that could not be made is made again.
+const BREATH: Duration = Duration::from_millis(10);
 /// The longest pause while something waits that nobody will report.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -123,11 +125,12 @@ impl Delivery {
 
     /// The topic of letters is there before anything is sent, or Kafka is asked to make it.
     fn look_for_letters(&mut self) {
-        match self.post.letters() {
-            Letters::Topic(topic) if self.topics.partitions(topic).is_none() => {
-                self.cluster.create(topic.clone(), Some(LARGEST));
-            }
-            _ => self.begun = true,
+        self.begun = match self.post.letters() {
+            Letters::Topic(topic) => self.topics.partitions(topic).is_some(),
+            Letters::File(_) => true,
+        };
+        if let (false, Letters::Topic(topic)) = (self.begun, self.post.letters()) {
+            self.cluster.create(topic.clone(), Some(LARGEST));
         }
     }
 
@@ -178,7 +181,7 @@ impl Delivery {
                     self.queue.backlog.fail();
                 }
                 Note::Down(why) => self.down(now, format!("Kafka is away: {why}")),
-                Note::Trouble(why) => self.seldom.warn(now, "trouble", || why),
+                Note::Trouble(why) => tracing::debug!(why, "librdkafka"),
             }
         }
         self.notes = notes;
@@ -194,6 +197,7 @@ impl Delivery {
 
     fn judge(&mut self, now: Instant) {
         self.collecting = None;
+        let before = self.queue.backlog.again();
         for finding in self.queue.backlog.findings(now) {
             match finding {
                 Finding::Poison(ticket, why) => {
@@ -211,9 +215,10 @@ impl Delivery {
                 Finding::Topic(ticket, why) => self.topic_refuses(ticket, &why, now),
             }
         }
-        let (unreported, failures) = (self.queue.backlog.len(), self.queue.backlog.failures());
+        let backlog = &self.queue.backlog;
+        let (failed, failures) = (backlog.again() - before, backlog.failures());
         self.seldom.warn(now, "again", || {
-            format!("a new producer sends {unreported} records again, in order; {failures} before it brought nothing through")
+            format!("a new producer sends {failed} records again, in order; {failures} before it brought nothing through")
         });
     }
 
@@ -221,6 +226,8 @@ impl Delivery {
         let Some(sending) = self.queue.backlog.message(ticket) else { return };
         if matches!(sending.as_, As::Letter(_)) {
             self.seldom.warn(now, "letter", || format!("the dead letter: {why}"));
+            // Perhaps its topic was deleted: a listing tells, and has it made again.
+            self.begun = false;
             return;
         }
         sending.as_ = As::Event;
@@ -280,7 +287,9 @@ impl Delivery {
         match self.queue.backlog.step(now) {
             Step::Rest(until) => until.min(now + PAUSE),
             Step::Collect => now + PURGE,
-            Step::Judge | Step::Replace(_) => now,
+            Step::Judge => now,
+            // Now, but for one that could not be made.
+            Step::Replace(_) => now + BREATH,
             Step::Send if self.post.has_letters() => now + PAUSE,
             // Full, and nobody will say when it is not: a place for letters is missing.
             Step::Send if !self.queue.backlog.has_room() && self.queue.backlog.out() == 0 => {

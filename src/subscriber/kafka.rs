@@ -24,6 +24,8 @@ use crate::wake::Waker;
 const MESSAGE_BYTES: &str = "20971520";
 /// Messages in the producer, at most.
 const QUEUE_MESSAGES: &str = "200000";
+/// A topic that was listed, and is gone now, fails its messages after this time: they wait here, not in the client.
+const PROPAGATION_MS: &str = "5000";
 /// KiB in the producer, at most.
 const QUEUE_KIB: &str = "131072";
 
@@ -162,6 +164,7 @@ impl Access {
             .set("acks", "all")
             .set("enable.gapless.guarantee", "true")
             .set("message.timeout.ms", "0")
+            .set("topic.metadata.propagation.max.ms", PROPAGATION_MS)
             .set("compression.type", &self.compression)
             .set("queue.buffering.max.messages", QUEUE_MESSAGES)
             .set("queue.buffering.max.kbytes", QUEUE_KIB);
@@ -228,6 +231,10 @@ impl Producer {
             inner.poll(Duration::ZERO);
         }
         std::mem::swap(&mut *lock(&self.notes), into);
+        // rdkafka hands an error out without saying whether it is the end.
+        if into.iter().any(|note| matches!(note, Note::Trouble(_))) {
+            into.extend(self.why_fatal().map(Note::Fatal));
+        }
     }
 
     /// Gives up what is only queued; `all` gives up what is on its way, too, and may have arrived. Each is reported.
@@ -263,7 +270,6 @@ impl ClientContext for Desk {
 
     fn error(&self, error: KafkaError, reason: &str) {
         lock(&self.notes).push(match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::Fatal) => Note::Fatal(reason.to_owned()),
             Some(RDKafkaErrorCode::AllBrokersDown) => Note::Down(reason.to_owned()),
             _ => Note::Trouble(reason.to_owned()),
         });
@@ -288,15 +294,11 @@ impl ProducerContext<NoCustomPartitioner> for Desk {
     }
 }
 
-/// librdkafka's own log: at our warn level at most, since what it means for the records is said by our own lines.
+/// librdkafka's own log, for who asks for it: what it means for the records is said by our own lines.
 pub fn log_line(level: RDKafkaLogLevel, facility: &str, text: &str) {
     match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-            tracing::warn!(target: "librdkafka", "{facility}: {text}");
-        }
-        // It calls the gapless guarantee experimental each time a producer is made: known, and wanted.
-        RDKafkaLogLevel::Warning if facility == "CONFWARN" => {
-            tracing::debug!(target: "librdkafka", "{text}");
+        RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info => {
+            tracing::trace!(target: "librdkafka", "{facility}: {text}");
         }
         _ => tracing::debug!(target: "librdkafka", "{facility}: {text}"),
     }

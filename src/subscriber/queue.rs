@@ -94,7 +94,9 @@ impl Queue {
         while let Some(topic) = topics.wants_probe(now) {
             self.let_out(&topic, As::Probe);
         }
-        waiting.map(|why| format!("{why}: {} records wait", self.rooms.len()))
+        waiting
+            .filter(|_| self.rooms.len() > 0)
+            .map(|why| format!("{why}: {} records wait", self.rooms.len()))
     }
 
     /// A feed's records that wait through a topic's fault become letters.
