@@ -160,6 +160,9 @@ impl Delivery {
         for note in notes.drain(..) {
             match note {
                 Note::Report(ticket, outcome) => {
+                    if outcome.is_ok() && self.down.take().is_some() {
+                        tracing::info!("Kafka takes records again");
+                    }
                     let (post, topics) = (&self.post, &mut self.topics);
                     let Queue { backlog, moving, .. } = &mut self.queue;
                     backlog.report(ticket, outcome, |sending| {
