@@ -90,88 +90,93 @@ impl View {
         now.saturating_duration_since(self.turned) < STUCK
     }
 
-    /// Prometheus' text. Counters count from this process' start; `acked` is the publisher's own number.
+    /// Prometheus' text. Counters count from this process' start.
     pub fn metrics(&self) -> String {
         let mut out = String::new();
-        let mut family = |name: &str, kind: &str, help: &str, rows: Vec<(String, u64)>| {
-            // Writing to a String cannot fail.
-            let _ = writeln!(out, "# HELP sparkngin_{name} {help}\n# TYPE sparkngin_{name} {kind}");
-            for (labels, value) in rows {
-                let _ = writeln!(out, "sparkngin_{name}{{{labels}}} {value}");
-            }
-        };
-        let by_feed = |number: fn(&FeedView) -> u64| -> Vec<(String, u64)> {
-            self.feeds.iter().map(|f| (label("feed", &f.endpoint), number(f))).collect()
-        };
-        family("up", "gauge", "1 if the feed's session is open", by_feed(|f| f.in_session.into()));
-        family("sessions_total", "counter", "sessions opened", by_feed(|f| f.sessions));
-        family(
-            "taken_total",
-            "counter",
-            "records taken from the feed",
-            by_feed(|f| f.totals.taken),
-        );
-        family(
-            "in_kafka_total",
-            "counter",
-            "records Kafka reported",
-            by_feed(|f| f.totals.delivered),
-        );
-        family("dead_total", "counter", "records in the dead letter", by_feed(|f| f.totals.dead));
-        family("lost_total", "counter", "events overwritten unread", by_feed(|f| f.totals.lost));
-        family(
-            "uncertain_total",
-            "counter",
-            "events perhaps lost with a machine's power",
-            by_feed(|f| f.totals.uncertain),
-        );
-        family(
-            "repeated_total",
-            "counter",
-            "records taken twice: duplicates in Kafka with equal sg",
-            by_feed(|f| f.totals.repeated),
-        );
-        family("window_bytes", "gauge", "bytes taken, not acknowledged", by_feed(|f| f.in_flight));
-        let streams = |number: fn(&(Region, Stream, Seq, Seq)) -> u64| {
-            let mut rows = Vec::new();
-            for feed in &self.feeds {
-                for row in &feed.streams {
-                    let labels = format!(
-                        "{},region=\"{}\",stream=\"{}\"",
-                        label("feed", &feed.endpoint),
-                        row.0,
-                        row.1
-                    );
-                    rows.push((labels, number(row)));
-                }
-            }
-            rows
-        };
-        family("acked_seq", "gauge", "the stream's cursor", streams(|row| row.2.0));
-        family("taken_seq", "gauge", "the last seq taken of the stream", streams(|row| row.3.0));
-        let name = label("name", &self.name);
-        let own = |value: usize| vec![(name.clone(), value as u64)];
-        family("open_records", "gauge", "records taken whose fate is open", own(self.open));
-        family(
-            "waiting_records",
-            "gauge",
-            "records that wait for their topic",
-            own(self.condition.waiting),
-        );
-        family(
-            "sent_again_total",
-            "counter",
-            "records sent a second time: some may be duplicates with equal sg",
-            vec![(name.clone(), self.condition.sent_again)],
-        );
-        family(
-            "producers_renewed_total",
-            "counter",
-            "Kafka clients made because one failed",
-            vec![(name.clone(), self.condition.renewed)],
-        );
-        family("ready", "gauge", "1 if events get through", own(self.unready().is_none().into()));
+        self.feed_metrics(&mut out);
+        self.stream_metrics(&mut out);
+        self.own_metrics(&mut out);
         out
+    }
+
+    fn feed_metrics(&self, out: &mut String) {
+        type Number = fn(&FeedView) -> u64;
+        let families: [(&str, &str, &str, Number); 9] = [
+            ("up", "gauge", "1 if the feed's session is open", |f| f.in_session.into()),
+            ("sessions_total", "counter", "sessions opened", |f| f.sessions),
+            ("taken_total", "counter", "records taken from the feed", |f| f.totals.taken),
+            ("in_kafka_total", "counter", "records Kafka reported", |f| f.totals.delivered),
+            ("dead_total", "counter", "records in the dead letter", |f| f.totals.dead),
+            ("lost_total", "counter", "events overwritten unread", |f| f.totals.lost),
+            ("uncertain_total", "counter", "events perhaps lost with the power", |f| {
+                f.totals.uncertain
+            }),
+            ("repeated_total", "counter", "records taken twice: duplicates with equal sg", |f| {
+                f.totals.repeated
+            }),
+            ("window_bytes", "gauge", "bytes taken and not acknowledged", |f| f.in_flight),
+        ];
+        for (name, kind, help, number) in families {
+            let row = |feed: &FeedView| (label("feed", &feed.endpoint), number(feed));
+            family(out, name, kind, help, self.feeds.iter().map(row));
+        }
+    }
+
+    fn stream_metrics(&self, out: &mut String) {
+        type Number = fn(&(Region, Stream, Seq, Seq)) -> u64;
+        let families: [(&str, &str, Number); 2] = [
+            ("acked_seq", "the stream's cursor", |row| row.2.0),
+            ("taken_seq", "the last seq taken of the stream", |row| row.3.0),
+        ];
+        for (name, help, number) in families {
+            let rows = self.feeds.iter().flat_map(|feed| {
+                let feed_label = label("feed", &feed.endpoint);
+                feed.streams.iter().map(move |row| {
+                    let labels = format!("{feed_label},region=\"{}\",stream=\"{}\"", row.0, row.1);
+                    (labels, number(row))
+                })
+            });
+            family(out, name, "gauge", help, rows);
+        }
+    }
+
+    fn own_metrics(&self, out: &mut String) {
+        let (open, waiting) = (self.open as u64, self.condition.waiting as u64);
+        let (again, renewed) = (self.condition.sent_again, self.condition.renewed);
+        let families = [
+            ("open_records", "gauge", "records taken whose fate is open", open),
+            ("waiting_records", "gauge", "records that wait for their topic", waiting),
+            (
+                "sent_again_total",
+                "counter",
+                "records sent twice: some may be duplicates with equal sg",
+                again,
+            ),
+            (
+                "producers_renewed_total",
+                "counter",
+                "Kafka clients made because one failed",
+                renewed,
+            ),
+            ("ready", "gauge", "1 if events get through", self.unready().is_none().into()),
+        ];
+        for (name, kind, help, value) in families {
+            family(out, name, kind, help, [(label("name", &self.name), value)]);
+        }
+    }
+}
+
+/// Appends one family of numbers. Writing to a String cannot fail.
+fn family(
+    out: &mut String,
+    name: &str,
+    kind: &str,
+    help: &str,
+    rows: impl IntoIterator<Item = (String, u64)>,
+) {
+    let _ = writeln!(out, "# HELP sparkngin_{name} {help}\n# TYPE sparkngin_{name} {kind}");
+    for (labels, value) in rows {
+        let _ = writeln!(out, "sparkngin_{name}{{{labels}}} {value}");
     }
 }
 
