@@ -130,6 +130,27 @@ is($t->get('/sn/log?topic=a&' . 'x' x 600_000)->{status}, 414, 'above large_clie
     });
     is($counted, $bad + 3, 'every refusal is counted there');
 }
+# Nonsense of every kind: an answer of ours or nginx's to each, and a record for each success.
+{
+    my $seed = $ENV{SEED} // int rand 2**31;
+    note("SEED=$seed");
+    srand $seed;
+    my @workers = $t->workers;
+    my @pieces = (qw(topic= topic=a data= log= timestamp= ip= id= x %00 %ff %2 % & = + ; ? / .. "), "\xff", "\xc3\xa9", '%C3%A9', '[', '{', '0', '-', 'a' x 300);
+    my $nonsense = sub { join '', map { $pieces[rand @pieces] } 1 .. 1 + rand $_[0] };
+    my @types = ('application/json', 'text/plain', 'application/x+json;', 'application/octet-stream', "\xff", '');
+    my %seen;
+    for (1 .. 400) {
+        my $target = '/sn/log?' . (rand() < 0.5 ? 'topic=a&' : '') . $nonsense->(8);
+        my @headers = (headers => ['Content-Type' => $types[rand @types], Cookie => $nonsense->(4), 'User-Agent' => $nonsense->(4)]);
+        my $answer = rand() < 0.5 ? $t->get($target, @headers) : $t->post($target, $nonsense->(20), @headers);
+        $seen{ $answer->{status} }++;
+    }
+    is(join(' ', grep { !/^(?:204|400)$/ } sort keys %seen), '', '400 requests of nonsense: 204 or 400 to each');
+    cmp_ok($seen{204} // 0, '>', 0, 'some of them events');
+    is_deeply([$t->workers], \@workers, 'and no worker the worse for it');
+    $sent += $seen{204} // 0;
+}
 my $last = $t->get('/sn/log?topic=last&id=last');
 my @events = $tap->events(++$sent);
 is(scalar @events, $sent, 'no refused event left a record');
