@@ -10,14 +10,11 @@ docs/protocol.md, "Feed", describes what is said here; only the checksums are no
 import json
 import struct
 import sys
-import time
+from time import monotonic as now
 
 import zmq
 
 from decode import binary
-
-WINDOW = 1 << 20  # bytes that may be on their way
-SILENCE, BEAT = 3.0, 0.2  # seconds
 
 
 def records(message, body):
@@ -29,73 +26,59 @@ def records(message, body):
         at, seq = at + (length + 7) // 8 * 8, seq + 1
 
 
-class Session:
-    """One connection, from HELLO until the publisher is silent or sends this program away."""
+def take(message, body, counts):
+    """Does what a BATCH, LOST or UNCERTAIN asks for; the cursor that says so."""
+    region, stream, kind = message["region"], message["stream"], message["type"].lower()
+    count = counts.setdefault((region, stream), {"lost": 0, "dead": 0, "uncertain": 0})
+    if kind == "batch":
+        for sg, event in records(message, *body):
+            print(json.dumps({**binary(event), "sg": sg}))
+        sys.stdout.flush()
+        return {"region": region, "stream": stream, "seq": message["first"] + message["count"] - 1, **count}
+    print(f"{kind}: {json.dumps(message)}", file=sys.stderr)
+    end = message["to"] or message["from"] - 1
+    count[kind] += end - message["from"] + 1
+    return {"region": region, "stream": stream, "seq": end, **count, "open": message["to"] is None}
 
-    def __init__(self, endpoint, name):
-        self.socket = zmq.Context.instance().socket(zmq.DEALER)
-        self.socket.setsockopt(zmq.LINGER, 0)
-        self.socket.connect(endpoint)
-        self.name, self.said = name, 0.0
-        self.hello()
 
-    def say(self, **message):
-        self.socket.send(json.dumps(message).encode())
+def follow(socket, name):
+    """One connection, from HELLO until the publisher is silent for 3 s."""
+    def say(**message):
+        socket.send(json.dumps(message).encode())
 
-    def hello(self):
-        self.id, self.counts, self.heard = None, {}, time.monotonic()
-        self.say(type="HELLO", v=1, name=self.name, window=WINDOW)
-
-    def run(self):
-        while time.monotonic() - self.heard < SILENCE:
-            if self.id and time.monotonic() - self.said >= BEAT:
-                self.say(type="BEAT", session=self.id)
-                self.said = time.monotonic()
-            if self.socket.poll(int(BEAT * 1000)):
-                header, *body = self.socket.recv_multipart()
-                self.take(json.loads(header), *body)
-        self.socket.close()
-
-    def take(self, message, body=b""):
-        kind, session = message["type"], message.get("session")
-        if kind == "WELCOME":
-            self.id, self.counts = session, {}
-        elif kind == "REFUSED" and session in (None, self.id):
-            self.refused(message)
-        elif session != self.id:
-            return  # of a session that is over
-        elif kind == "BATCH":
-            for sg, event in records(message, body):
-                print(json.dumps({**binary(event), "sg": sg}))
-            sys.stdout.flush()
-            self.done(message, message["first"] + message["count"] - 1)
-        elif kind in ("LOST", "UNCERTAIN"):
-            print(f"{kind}: {json.dumps(message)}", file=sys.stderr)
-            end = message["to"] or message["from"] - 1
-            self.done(message, end, kind.lower(), end - message["from"] + 1, message["to"] is None)
-        self.heard = time.monotonic()
-
-    def done(self, message, seq, hole=None, count=0, open=False):
-        region, stream = message["region"], message["stream"]
-        counts = self.counts.setdefault((region, stream), {"lost": 0, "dead": 0, "uncertain": 0})
-        if hole:
-            counts[hole] += count
-        cursor = {"region": region, "stream": stream, "seq": seq, **counts, "open": open}
-        self.say(type="ACK", session=self.id, cursors=[cursor])
-
-    def refused(self, message):
-        reason = message["reason"]
-        if reason in ("version", "fenced"):
-            print(f"refused: {json.dumps(message)}", file=sys.stderr)
-            sys.exit(2 if reason == "version" else 3)
-        if reason != "session":
-            print(f"refused for its {reason}, asking again", file=sys.stderr)
-            self.socket.poll(1000)
-        self.hello()
+    hello = {"type": "HELLO", "v": 1, "name": name, "window": 1 << 20}
+    session, counts, heard, said = None, {}, now(), 0.0
+    say(**hello)
+    while now() - heard < 3:
+        if session and now() - said >= 0.2:
+            say(type="BEAT", session=session)
+            said = now()
+        if not socket.poll(200):
+            continue
+        header, *body = socket.recv_multipart()
+        message = json.loads(header)
+        kind, of = message["type"], message.get("session")
+        if kind == "REFUSED" and of in (None, session):
+            print(f"refused: {header.decode()}", file=sys.stderr)
+            if message["reason"] in ("version", "fenced"):
+                sys.exit(2 if message["reason"] == "version" else 3)
+            if message["reason"] != "session":  # its name or key: somebody has to change the configuration
+                socket.poll(1000)
+            session, heard = None, now()
+            say(**hello)
+        elif kind == "WELCOME":
+            session, counts, heard = of, {}, now()
+        elif of == session:  # else of one that is over
+            heard = now()
+            if kind in ("BATCH", "LOST", "UNCERTAIN"):
+                say(type="ACK", session=session, cursors=[take(message, body, counts)])
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__.strip())
     while True:
-        Session(*sys.argv[1:]).run()
+        with zmq.Context.instance().socket(zmq.DEALER) as dealer:
+            dealer.setsockopt(zmq.LINGER, 0)
+            dealer.connect(sys.argv[1])
+            follow(dealer, sys.argv[2])
