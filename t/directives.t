@@ -54,9 +54,11 @@ my @rows = (
     [http => 'sparkngin_listen 7001 feed=x;', 'invalid value "x" in "sparkngin_listen" directive, it must be "feed=unix:path"',
         'sparkngin_listen 7001 feed=unix:x;'],
 
-    [http => 'sparkngin_buf_size 4x;', 'invalid value "4x" in "sparkngin_buf_size" directive, it must be a size like "512k" or "4m"',
+    [http => 'sparkngin_buf_size 4x;', 'invalid value "4x" in "sparkngin_buf_size" directive, it must be a size like "512k", "4m" or "1g"',
         'sparkngin_buf_size 4m;'],
-    [http => 'sparkngin_buf_size 0;', 'invalid value "0" in "sparkngin_buf_size" directive, it must be a size like "512k" or "4m"',
+    [http => 'sparkngin_buf_size 1t;', 'invalid value "1t" in "sparkngin_buf_size" directive, it must be a size like "512k", "4m" or "1g"',
+        'sparkngin_buf_size 1g;'],
+    [http => 'sparkngin_buf_size 0;', 'invalid value "0" in "sparkngin_buf_size" directive, it must be a size like "512k", "4m" or "1g"',
         'sparkngin_buf_size 8m;'],
     [http => 'sparkngin_buf_size 4m 4m;', sprintf($number, 'sparkngin_buf_size'), 'sparkngin_buf_size 4m;'],
     [http => 'sparkngin_buf_size 4m; sparkngin_buf_size 4m;', sprintf($duplicate, 'sparkngin_buf_size'), 'sparkngin_buf_size 4m;'],
@@ -117,7 +119,7 @@ my @rows = (
         [$place => 'sparkngin_receipt on off;', sprintf($number, 'sparkngin_receipt'), 'sparkngin_receipt off;'],
         [$place => 'sparkngin_receipt on; sparkngin_receipt on;', sprintf($duplicate, 'sparkngin_receipt'), 'sparkngin_receipt on;'],
 
-        [$place => 'sparkngin_max_event -1;', 'invalid value "-1" in "sparkngin_max_event" directive, it must be a size like "512k" or "4m"', 'sparkngin_max_event 1;'],
+        [$place => 'sparkngin_max_event -1;', 'invalid value "-1" in "sparkngin_max_event" directive, it must be a size like "512k", "4m" or "1g"', 'sparkngin_max_event 1;'],
         [$place => 'sparkngin_max_event 2097153;', 'invalid value "2097153" in "sparkngin_max_event" directive, it must be 2m or less: an event has to fit twice into a block, and blocks have 4m at most', 'sparkngin_max_event 2m;'],
         [$place => 'sparkngin_max_event 1k; sparkngin_max_event 1k;', sprintf($duplicate, 'sparkngin_max_event'), 'sparkngin_max_event 1k;'],
     ) } qw(http server location)),

@@ -6,7 +6,7 @@ use std::ptr::{NonNull, null_mut};
 use ngx::ffi::{
     NGX_ERROR, NGX_LOG_EMERG, NGX_OK, ngx_conf_full_name, ngx_conf_log_error, ngx_conf_t,
     ngx_http_compile_complex_value, ngx_http_compile_complex_value_t, ngx_http_complex_value_t,
-    ngx_int_t, ngx_parse_size, ngx_parse_time, ngx_pcalloc, ngx_str_t, ngx_uint_t,
+    ngx_int_t, ngx_parse_offset, ngx_parse_time, ngx_pcalloc, ngx_str_t, ngx_uint_t,
 };
 use sparkngin_core::escape::Shown;
 
@@ -142,10 +142,10 @@ impl<'a> Args<'a> {
 
     /// A size as nginx has them, `512`, `32k` or `4m`; not 0.
     pub fn size(&self) -> Result<u64, ConfError> {
-        let must = "a size like \"512k\" or \"4m\"";
+        let must = "a size like \"512k\", \"4m\" or \"1g\"";
         let mut word = borrowed(self.first());
         // SAFETY: nginx reads the string only.
-        match unsafe { ngx_parse_size(&raw mut word) } {
+        match unsafe { ngx_parse_offset(&raw mut word) } {
             size if size > 0 => Ok(size as u64),
             _ => Err(self.invalid(self.first(), must)),
         }
