@@ -26,6 +26,12 @@ const MESSAGE_BYTES: &str = "20971520";
 const QUEUE_MESSAGES: &str = "200000";
 /// A topic that was listed, and is gone now, fails its messages after this time: they wait here, not in the client.
 const PROPAGATION_MS: &str = "5000";
+/// Where partitions were added, the producer knows it after this time at the latest.
+const METADATA_MS: &str = "60000";
+/// One request at a time to each broker. A new producer may have several on their way to a partition; when the first is
+/// refused for a reason that passes, the broker, which knows nothing of this producer yet, takes the second one though
+/// its numbers do not begin at 0, and librdkafka then reports the first as delivered, too: it is not there.
+const IN_FLIGHT: &str = "1";
 /// KiB in the producer, at most.
 const QUEUE_KIB: &str = "131072";
 
@@ -41,8 +47,16 @@ const OURS: &[(&str, &str)] = &[
     ("delivery.timeout.ms", "a message waits for Kafka as long as it takes"),
     ("message.send.max.retries", "a message is tried as long as it takes"),
     ("retries", "a message is tried as long as it takes"),
-    ("max.in.flight", "more than 5 would break the order"),
-    ("max.in.flight.requests.per.connection", "more than 5 would break the order"),
+    ("max.in.flight", "with more than 1 a refused request may count as delivered"),
+    (
+        "max.in.flight.requests.per.connection",
+        "with more than 1 a refused request may count as delivered",
+    ),
+    ("delivery.report.only.error", "what is not reported is never acknowledged"),
+    ("queuing.strategy", "records keep their order"),
+    ("enabled_events", "the program takes reports its own way"),
+    ("topic.metadata.propagation.max.ms", "a topic that is gone waits here, not in the client"),
+    ("topic.metadata.refresh.interval.ms", "added partitions are to be found within a minute"),
     ("transactional.id", "the program uses no transactions"),
     ("partitioner", "the partition is a function of key or stream, so that duplicates meet"),
     ("partitioner_cb", "the partition is a function of key or stream, so that duplicates meet"),
@@ -166,6 +180,7 @@ impl Access {
             .set("message.timeout.ms", "0")
             .set("topic.metadata.propagation.max.ms", PROPAGATION_MS)
             .set("compression.type", &self.compression)
+            .set("max.in.flight.requests.per.connection", IN_FLIGHT)
             .set("queue.buffering.max.messages", QUEUE_MESSAGES)
             .set("queue.buffering.max.kbytes", QUEUE_KIB);
         if self.common.get("message.max.bytes").is_none() {

@@ -173,3 +173,36 @@ fn a_dead_letter_that_is_refused_for_its_size_goes_in_short() {
     assert_eq!(source.drained().dead, 1);
     assert_eq!(kafka.read("sparkngin.dead", 1)[0].sg(), bad);
 }
+
+#[test]
+fn what_is_reported_is_there_though_a_new_producers_first_request_was_refused() {
+    let mut source = Source::new();
+    source.events("clicks", 50);
+    let kafka = Kafka::new(&["clicks", "sparkngin.dead"]);
+    // Slow enough that several requests would be on their way before the first answer.
+    kafka.0.broker_round_trip_time(-1, std::time::Duration::from_millis(50)).unwrap();
+    kafka
+        .0
+        .request_errors(RDKafkaApiKey::Produce, &[E::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION]);
+    let _program = Program::subscribe(&source, &kafka, &["-X", "batch.size=1"]);
+    let books = source.drained();
+    assert_eq!((books.delivered, books.dead), (50, 0));
+    all_in_order_once(&kafka, "clicks", 50);
+}
+
+#[test]
+fn the_end_takes_less_than_5_s_and_keeps_its_session_though_kafka_is_away() {
+    let mut source = Source::new();
+    let kafka = Kafka::new(&["clicks"]);
+    let mut program = Program::subscribe(&source, &kafka, &[]);
+    source.event("clicks", "data=0");
+    source.drained();
+    kafka.0.broker_down(-1).unwrap();
+    source.events("clicks", 100);
+    program.says("Kafka is away");
+    let start = std::time::Instant::now();
+    assert!(program.term().success());
+    assert!(start.elapsed().as_millis() < 4_900, "{:?}", start.elapsed());
+    assert!(!program.log().contains("silent for 3 s"), "it beats, and hears beats");
+    assert_eq!(source.books().in_ring, 100);
+}
