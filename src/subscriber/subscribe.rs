@@ -24,8 +24,8 @@ use crate::topics::Topics;
 use crate::view::{Board, FeedView, View};
 use crate::wake::{self, Wakes};
 
-/// How long the end waits for reports.
-const DRAIN: Duration = Duration::from_secs(5);
+/// How long the end waits for reports: with all the rest of the end it takes less than 5 s.
+const DRAIN: Duration = Duration::from_secs(4);
 /// Messages taken from one feed before the others, and the sink, have their turn.
 const TURN: usize = 64;
 /// What others see of the loop is this old, at most.
@@ -192,7 +192,7 @@ impl Subscriber {
             Incoming::Welcome(welcome) => self.feeds[at].welcome(&welcome, &mut self.flight),
             Incoming::Refused(refused) => {
                 if let Err(over) = self.feeds[at].refused(&refused, now, &mut self.seldom) {
-                    self.end = Some(match over {
+                    self.end.get_or_insert(match over {
                         Over::Fenced(text) => End::Fenced(text),
                         Over::Version(text) => End::Wrong(text),
                     });
@@ -241,7 +241,7 @@ impl Subscriber {
         }
         let feeds = &mut self.feeds;
         if let Some(why) = sink.hopeless() {
-            self.end = Some(End::Wrong(why));
+            self.end.get_or_insert(End::Wrong(why));
         }
         self.flight.moved(|feed, region, stream, seq| {
             feeds[usize::from(feed.0)].client.done(region, stream, seq);
@@ -300,19 +300,36 @@ impl Subscriber {
         Ok(())
     }
 
+    /// Keeps a session open while it ends: beats are heard, and records stay in the ring for who comes next.
+    fn hear(&mut self, at: usize, now: Instant) {
+        self.feeds[at].hear_links(now);
+        for _ in 0..TURN {
+            match self.feeds[at].receive(now, &mut self.seldom) {
+                Some(Incoming::Welcome(welcome)) => {
+                    self.feeds[at].welcome(&welcome, &mut self.flight);
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+    }
+
     /// Takes nothing more, waits for what Kafka was given, acknowledges it.
     fn drain(&mut self, sink: &mut dyn Sink) -> Result<(), String> {
         sink.close();
         let deadline = Instant::now() + DRAIN;
         if self.end.is_none() {
             tracing::info!(unreported = sink.condition().out, "ending");
+            self.end = Some(End::Asked);
         }
         loop {
             let now = Instant::now();
-            self.turn(sink, now);
-            if !matches!(self.end, Some(End::Fenced(_))) {
-                self.speak(now)?;
+            for at in 0..self.feeds.len() {
+                self.hear(at, now);
             }
+            self.turn(sink, now);
+            // A feed that fenced us is told nothing; the others get their acknowledgements.
+            self.speak(now)?;
             let left = sink.condition().out;
             if left == 0 || now >= deadline {
                 tracing::info!(left_in_the_ring = self.flight.open(), "ended");
