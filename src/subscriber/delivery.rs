@@ -134,6 +134,8 @@ impl Delivery {
         }
     }
 
+        // A producer that knows other partitions than the last listing brings nothing through.
+        let waiting = waiting || self.queue.backlog.failures() > 0;
     fn ask_cluster(&mut self, now: Instant) {
         let waiting = self.queue.rooms.len() > 0 || !self.begun || self.down.is_some();
         if !self.listing && self.topics.wants_listing(waiting, now) {

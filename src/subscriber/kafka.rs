@@ -182,6 +182,7 @@ impl Access {
             .set("compression.type", &self.compression)
             .set("max.in.flight.requests.per.connection", IN_FLIGHT)
             .set("queue.buffering.max.messages", QUEUE_MESSAGES)
+            .set("topic.metadata.refresh.interval.ms", METADATA_MS)
             .set("queue.buffering.max.kbytes", QUEUE_KIB);
         if self.common.get("message.max.bytes").is_none() {
             config.set("message.max.bytes", MESSAGE_BYTES);
@@ -337,7 +338,6 @@ fn fault(error: &KafkaError) -> Fault {
         Code::TopicAuthorizationFailed
         | Code::UnknownTopicOrPartition
         | Code::UnknownTopic
-        | Code::UnknownPartition
         | Code::InvalidTopic => Blame::Topic,
         Code::PurgeQueue
         | Code::PurgeInflight
@@ -346,6 +346,8 @@ fn fault(error: &KafkaError) -> Fault {
         | Code::MessageTimedOut
         | Code::BrokerTransportFailure
         | Code::AllBrokersDown
+        // A topic's new partitions were listed, and this producer did not hear of them yet: the next one will.
+        | Code::UnknownPartition
         | Code::OperationTimedOut
         | Code::TimedOutQueue
         | Code::BrokerDestroy
@@ -412,3 +414,5 @@ mod tests {
         assert_eq!(blame(RDKafkaErrorCode::Unknown), Blame::Broker);
     }
 }
+        // The client's own list of partitions is older than the listing that counted them.
+        assert_eq!(blame(RDKafkaErrorCode::UnknownPartition), Blame::Circumstance);

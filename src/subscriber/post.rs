@@ -184,6 +184,7 @@ impl Post {
                 rooms.enter(topic, sending.order, parcel.clone());
                 Put::Aside
             }
+            Handed::No(fault) if fault.blame == Blame::Circumstance => Put::Broken(fault.text),
             // The client itself refuses, so nothing else went down with it: the record is alone.
             Handed::No(fault) => dead(fault.text),
         }
@@ -236,6 +237,7 @@ impl Post {
             Handed::No(fault) if fault.blame == Blame::Record && !reason.short => {
                 Put::Letter(Reason { text: reason.text.clone(), short: true })
             }
+            Handed::No(fault) if fault.blame == Blame::Circumstance => Put::Broken(fault.text),
             Handed::No(_) => Put::Full,
         }
     }
