@@ -161,17 +161,14 @@ impl<M> Backlog<M> {
             Phase::Collecting => Step::Judge,
             Phase::Resting(until) if now < until => Step::Rest(until),
             Phase::Resting(_) => Step::Replace(self.batching()),
-            Phase::Sending if self.single.is_some_and(|last| self.next > last) && self.out == 0 => {
-                self.single = None;
-                Step::Replace(Batching::Many)
-            }
+            Phase::Sending if self.is_past() && self.out == 0 => Step::Replace(Batching::Many),
             Phase::Sending => Step::Send,
         }
     }
 
     /// The message to hand over next, if there is one to be handed over now.
     pub fn next(&mut self) -> Option<(Ticket, &mut M)> {
-        if self.phase != Phase::Sending || self.single.is_some_and(|last| self.next > last) {
+        if self.phase != Phase::Sending || self.is_past() {
             return None;
         }
         let ticket = self.next;
@@ -264,10 +261,24 @@ impl<M> Backlog<M> {
         found
     }
 
-    /// The owner made the new producer.
+    /// The owner made the new producer, as [`Step::Replace`] said.
     pub fn begin(&mut self) {
+        if self.phase == Phase::Sending {
+            self.single = None;
+        }
         self.phase = Phase::Sending;
         self.progress = false;
+    }
+
+    /// The owner could not make it: again after a pause that grows.
+    pub fn not_renewed(&mut self, now: Instant) {
+        self.progress = false;
+        self.rest(now, false);
+    }
+
+    /// True if each record that had to travel alone did.
+    fn is_past(&self) -> bool {
+        self.single.is_some_and(|last| self.next > last)
     }
 
     /// How the producer should batch.
@@ -461,6 +472,36 @@ mod tests {
         backlog.report(1, fault(Blame::Circumstance), |_| ());
         judged(&mut backlog, now);
         assert_eq!(backlog.failures(), 0);
+    }
+
+    #[test]
+    fn a_producer_that_cannot_be_made_is_tried_again_after_pauses_that_grow() {
+        let now = Instant::now();
+        let mut backlog = sent(1);
+        backlog.report(0, fault(Blame::Circumstance), |_| ());
+        judged(&mut backlog, now);
+        let mut pauses = Vec::new();
+        for _ in 0..3 {
+            backlog.not_renewed(now);
+            let Step::Rest(until) = backlog.step(now) else { panic!("busy") };
+            pauses.push((until - now).as_millis());
+            assert_eq!(backlog.step(until), Step::Replace(Batching::Many));
+        }
+        assert_eq!((pauses, backlog.failures()), (vec![200, 400, 800], 4));
+    }
+
+    #[test]
+    fn single_batches_end_though_step_is_asked_twice_and_the_new_producer_comes_late() {
+        let now = Instant::now();
+        let mut backlog = sent(1);
+        backlog.report(0, fault(Blame::Record), |_| ());
+        judged(&mut backlog, now);
+        assert_eq!(renewed(&mut backlog, now), Batching::Single);
+        backlog.withdraw(0);
+        assert_eq!(backlog.step(now), Step::Replace(Batching::Many));
+        assert_eq!(backlog.step(now), Step::Replace(Batching::Many), "nobody made it yet");
+        backlog.begin();
+        assert_eq!(backlog.step(now), Step::Send);
     }
 
     #[test]

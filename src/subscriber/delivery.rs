@@ -21,8 +21,6 @@ use crate::wake::Waker;
 const PURGE: Duration = Duration::from_millis(100);
 /// What is on its way then gets so long to be reported; after that it is given up, and may have arrived.
 const COLLECT: Duration = Duration::from_secs(10);
-/// The pause before a producer that could not be made is made again.
-const BREATH: Duration = Duration::from_millis(10);
 /// The longest pause while something waits that nobody will report.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -134,10 +132,10 @@ impl Delivery {
         }
     }
 
-        // A producer that knows other partitions than the last listing brings nothing through.
-        let waiting = waiting || self.queue.backlog.failures() > 0;
     fn ask_cluster(&mut self, now: Instant) {
         let waiting = self.queue.rooms.len() > 0 || !self.begun || self.down.is_some();
+        // A producer that knows other partitions than the last listing brings nothing through.
+        let waiting = waiting || self.queue.backlog.failures() > 0;
         if !self.listing && self.topics.wants_listing(waiting, now) {
             self.list();
         }
@@ -249,7 +247,10 @@ impl Delivery {
                 self.renewed += 1;
                 self.queue.backlog.begin();
             }
-            Err(why) => self.seldom.warn(now, "renew", || format!("no producer: {why}")),
+            Err(why) => {
+                self.queue.backlog.not_renewed(now);
+                self.seldom.warn(now, "renew", || format!("no producer: {why}"));
+            }
         }
     }
 
@@ -292,9 +293,7 @@ impl Delivery {
         match self.queue.backlog.step(now) {
             Step::Rest(until) => until.min(now + PAUSE),
             Step::Collect => now + PURGE,
-            Step::Judge => now,
-            // Now, but for one that could not be made.
-            Step::Replace(_) => now + BREATH,
+            Step::Judge | Step::Replace(_) => now,
             Step::Send if self.post.has_letters() => now + PAUSE,
             // Full, and nobody will say when it is not: a place for letters is missing.
             Step::Send if !self.queue.backlog.has_room() && self.queue.backlog.out() == 0 => {
