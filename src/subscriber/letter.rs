@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -66,9 +66,22 @@ impl LetterFile {
     /// # Errors
     /// What the system says.
     pub fn open(path: &Path) -> io::Result<LetterFile> {
-        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+        let mut options = OpenOptions::new();
+        let file = options.read(true).create(true).append(true).mode(0o600).open(path)?;
         let length = file.metadata()?.len();
-        Ok(LetterFile { file, lines: Vec::new(), length })
+        // A new file is found after a crash only if its name is on the disk, too.
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+        File::open(dir.unwrap_or(Path::new(".")))?.sync_all()?;
+        let mut lines = Vec::new();
+        // Half a line of a machine that went down stays alone, and spoils no whole one.
+        let mut last = [b'\n'];
+        if length > 0 && file.metadata()?.is_file() {
+            file.read_exact_at(&mut last, length - 1)?;
+        }
+        if last != [b'\n'] {
+            lines.push(b'\n');
+        }
+        Ok(LetterFile { file, lines, length })
     }
 
     /// Adds a line; it is in the file after the next [`LetterFile::sync`].
@@ -141,6 +154,14 @@ mod tests {
         assert_eq!(lines[0]["id"], id(1).to_string());
         assert_eq!(lines[1]["value_hex"], "ff00");
         assert_eq!(lines[2]["value"], "");
+        // A machine that went down amid a write leaves half a line.
+        std::fs::write(&path, "{\"id\":\"1-").unwrap();
+        let mut after = LetterFile::open(&path).unwrap();
+        after.add(id(4), 9, "t", "no", b"");
+        after.sync().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let last = text.lines().next_back().unwrap();
+        assert!(serde_json::from_str::<serde_json::Value>(last).is_ok(), "{text}");
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }
