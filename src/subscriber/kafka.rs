@@ -151,7 +151,9 @@ impl Access {
         common.set_log_level(RDKafkaLogLevel::Warning);
         common.set("client.id", "sparkngin");
         for (name, value) in properties {
-            if let Some((_, why)) = OURS.iter().find(|(ours, _)| ours == name) {
+            // librdkafka takes a topic's property with this before it, too.
+            let bare = name.strip_prefix("topic.").unwrap_or(name);
+            if let Some((_, why)) = OURS.iter().find(|(ours, _)| ours == name || *ours == bare) {
                 return Err(format!("\"{name}\" cannot be set: {why}"));
             }
             common.set(name, value);
@@ -178,11 +180,11 @@ impl Access {
             .set("acks", "all")
             .set("enable.gapless.guarantee", "true")
             .set("message.timeout.ms", "0")
-            .set("topic.metadata.propagation.max.ms", PROPAGATION_MS)
-            .set("compression.type", &self.compression)
             .set("max.in.flight.requests.per.connection", IN_FLIGHT)
-            .set("queue.buffering.max.messages", QUEUE_MESSAGES)
+            .set("topic.metadata.propagation.max.ms", PROPAGATION_MS)
             .set("topic.metadata.refresh.interval.ms", METADATA_MS)
+            .set("compression.type", &self.compression)
+            .set("queue.buffering.max.messages", QUEUE_MESSAGES)
             .set("queue.buffering.max.kbytes", QUEUE_KIB);
         if self.common.get("message.max.bytes").is_none() {
             config.set("message.max.bytes", MESSAGE_BYTES);
@@ -253,9 +255,10 @@ impl Producer {
         }
     }
 
-    /// Gives up what is only queued; `all` gives up what is on its way, too, and may have arrived. Each is reported.
+    /// Gives up what is only queued; `all` gives up what is on its way, too, and may have arrived. Each is reported, by
+    /// and by: librdkafka's threads are not waited for.
     pub fn purge(&self, all: bool) {
-        let purge = PurgeConfig::default().queue();
+        let purge = PurgeConfig::default().queue().non_blocking();
         if let Some(inner) = &self.inner {
             inner.purge(if all { purge.inflight() } else { purge });
         }
@@ -343,11 +346,11 @@ fn fault(error: &KafkaError) -> Fault {
         | Code::PurgeInflight
         | Code::Fatal
         | Code::GaplessGuarantee
+        // A topic's new partitions were listed, and this producer did not hear of them yet: the next one will.
+        | Code::UnknownPartition
         | Code::MessageTimedOut
         | Code::BrokerTransportFailure
         | Code::AllBrokersDown
-        // A topic's new partitions were listed, and this producer did not hear of them yet: the next one will.
-        | Code::UnknownPartition
         | Code::OperationTimedOut
         | Code::TimedOutQueue
         | Code::BrokerDestroy
@@ -394,6 +397,11 @@ mod tests {
             let error = Access::new("127.0.0.1:1", "lz4", &set).unwrap_err();
             assert!(error.starts_with(&format!("\"{name}\" cannot be set: ")), "{error}");
         }
+        for name in ["topic.acks", "topic.message.timeout.ms"] {
+            let set = [(name.to_owned(), "1".to_owned())];
+            let error = Access::new("127.0.0.1:1", "lz4", &set).unwrap_err();
+            assert!(error.starts_with(&format!("\"{name}\" cannot be set: ")), "{error}");
+        }
         let own = [("socket.keepalive.enable".to_owned(), "true".to_owned())];
         Access::new("127.0.0.1:1", "lz4", &own).unwrap();
     }
@@ -411,8 +419,8 @@ mod tests {
         assert_eq!(blame(RDKafkaErrorCode::MessageSizeTooLarge), Blame::Record);
         assert_eq!(blame(RDKafkaErrorCode::TopicAuthorizationFailed), Blame::Topic);
         assert_eq!(blame(RDKafkaErrorCode::PurgeQueue), Blame::Circumstance);
+        // The client's own list of partitions is older than the listing that counted them.
+        assert_eq!(blame(RDKafkaErrorCode::UnknownPartition), Blame::Circumstance);
         assert_eq!(blame(RDKafkaErrorCode::Unknown), Blame::Broker);
     }
 }
-        // The client's own list of partitions is older than the listing that counted them.
-        assert_eq!(blame(RDKafkaErrorCode::UnknownPartition), Blame::Circumstance);
