@@ -100,7 +100,7 @@ pub use eye::Next;
 pub use file::{Ring, Wanted};
 pub use hours::hour;
 pub use layout::{At, Geometry, Layout, NAMES, SLOTS, VERSION};
-pub use lease::{Bid, Candidate, Lease};
+pub use lease::{Bid, Candidate, Lease, Vacancy};
 pub use ledger::{Books, Ledger, StreamBooks, SubscriberBooks};
 pub use looker::Looker;
 pub use mapping::Mapping;

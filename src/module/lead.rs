@@ -1,12 +1,13 @@
 //! The lease, as one worker sees it: tried for, held by the publisher that it hosts, or given up.
 //!
-//! Who held it and let it go stands back for a while, so that the newest configuration publishes; but the last worker of
-//! a stopping nginx, with nobody else to do it, takes it again.
+//! Who held it and let it go stands back for a while, and who is about to end or has an older configuration takes it only
+//! when it was free for 2 s: the newest configuration publishes, whoever is killed. But the last worker of a stopping
+//! nginx, with nobody else to do it, takes it again.
 
 use std::io;
 use std::path::PathBuf;
 
-use sparkngin_core::ring::{Bid, Candidate, Ring};
+use sparkngin_core::ring::{Bid, Candidate, Ring, Vacancy};
 use sparkngin_publisher::{Handle, Settings};
 
 use crate::log::{Level, Throttle, line};
@@ -31,6 +32,7 @@ pub struct Lead {
     bid: Option<Bid>,
     /// What the last look saw.
     seen: Seen,
+    vacancy: Vacancy,
     /// Not tried before.
     not_before: u64,
     /// nginx has asked the worker to leave.
@@ -60,6 +62,7 @@ impl Lead {
             candidate: None,
             bid: None,
             seen: Seen::Held,
+            vacancy: Vacancy::default(),
             not_before: 0,
             leaving: false,
             failures: Throttle::default(),
@@ -110,14 +113,17 @@ impl Lead {
             None => Candidate::new(&self.directory)?,
         };
         let before = self.seen;
-        let newer = ring.state().configured_at < self.settings.configuration.configured_at;
+        let (own, state) = (self.settings.configuration.configured_at, ring.state());
+        let newer = state.holder_configured_at < own;
+        let last = self.leaving || own < state.configured_at;
         // Of those who bid there is one, and the lease is for that one.
         let held = candidate.is_held()?;
         let mine = (held && !newer) || self.bid.is_some() || !candidate.outbid()?;
+        let vacant = self.vacancy.lasts(held, now);
         self.seen = match (held, before) {
             (false, _) => Seen::Free,
-            (true, Seen::Older(since)) if newer && mine && !self.leaving => Seen::Older(since),
-            (true, _) if newer && mine && !self.leaving => Seen::Older(now),
+            (true, Seen::Older(since)) if newer && mine && !last => Seen::Older(since),
+            (true, _) if newer && mine && !last => Seen::Older(now),
             (true, _) => Seen::Held,
         };
         match self.seen {
@@ -125,7 +131,7 @@ impl Lead {
                 self.bid = Bid::try_place(&self.directory)?;
             }
             // Over a reload it is for the newer configuration: others give that the time of one look.
-            Seen::Free if mine && (newer || before == Seen::Free) => {
+            Seen::Free if mine && if last { vacant } else { newer || before == Seen::Free } => {
                 return self.take(candidate, ring);
             }
             _ => {}

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use super::cursor::{read_twice, store_twice};
 use super::layout::{
-    CONFIGURATION_WORDS, EPOCH, LAST_TURN, LIVE_DROPPED, NAMES, configuration, presence, progress,
+    CONFIGURATION_WORDS, EPOCH, HOLDER, LAST_TURN, LIVE_DROPPED, NAMES, configuration, presence,
+    progress,
 };
 use super::memory::Memory;
 use super::view::View;
@@ -144,8 +145,11 @@ fn unpack(words: &[u64]) -> Option<Name> {
 pub struct PublisherState {
     /// How many have held the lease.
     pub epoch: u64,
-    /// The time of the last holder's configuration, ns since 1970.
+    /// The time of the configuration that holds, ns since 1970.
     pub configured_at: u64,
+    /// The time of the last holder's own configuration, ns since 1970: older than the one that holds, when nobody else
+    /// publishes.
+    pub holder_configured_at: u64,
     /// When the publisher last looked, ns since 1970, 0 for never.
     pub last_turn: u64,
     /// What writers do when no block is FREE; None before any holder said it.
@@ -191,6 +195,7 @@ pub(super) fn state<M: Memory>(view: &View<M>) -> PublisherState {
     PublisherState {
         epoch: view.load(EPOCH),
         configured_at: written.configured_at,
+        holder_configured_at: view.load(HOLDER),
         last_turn: view.load(LAST_TURN),
         policy: written.policy,
         subscribers: written.active().map(subscriber).collect(),

@@ -1,9 +1,9 @@
 //! What the publisher changes in a ring: it frees blocks, and acts for dead writers under their slots' bytes.
 
 use super::block::{self, Filled, Look};
-use super::configuration::{Configuration, Overflow};
+use super::configuration::{Configuration, Overflow, Written};
 use super::cursor::{self, Who};
-use super::layout::{EPOCH, FREED};
+use super::layout::{EPOCH, FREED, HOLDER};
 use super::memory::Memory;
 use super::pen::Pen;
 use super::places::settle;
@@ -14,7 +14,10 @@ use crate::id::{Seq, Stream};
 
 /// The reader without its lease, locks and bell.
 pub(super) struct Hand {
+    /// As it holds for everybody: perhaps a newer configuration's.
     policy: Overflow,
+    /// The places of the names that hold events back.
+    active: Vec<usize>,
     /// The place of each subscriber of the configuration.
     places: Vec<usize>,
     known: Vec<Look>,
@@ -24,12 +27,18 @@ pub(super) struct Hand {
 
 impl Hand {
     /// A new holder of the lease: raises the epoch, writes the configuration, gives each name its place, and moves
-    /// `freed`, since the one before may have died between FREE and that.
-    pub fn new<M: Memory>(view: &View<M>, configuration: &Configuration) -> Hand {
+    /// `freed`, since the one before may have died between FREE and that. `now` is in ns since 1970. None when a newer
+    /// configuration left no place for a name of this one.
+    pub fn new<M: Memory>(view: &View<M>, configuration: &Configuration, now: u64) -> Option<Hand> {
         view.memory.raise(EPOCH);
-        let places = settle(view, configuration);
+        view.store(HOLDER, configuration.configured_at);
+        let places = settle(view, configuration, now)?;
         view.memory.raise(FREED);
-        Hand { policy: configuration.policy, places, known: Vec::new(), unbegun: Vec::new() }
+        // Nobody else writes them as long as this one lives.
+        let written = Written::read(view);
+        let policy = written.policy.unwrap_or(Overflow::Reject);
+        let active = written.active().map(|(place, _)| place).collect();
+        Some(Hand { policy, active, places, known: Vec::new(), unbegun: Vec::new() })
     }
 
     pub fn scan<M: Memory>(&mut self, view: &View<M>) -> Scan {
@@ -65,7 +74,7 @@ impl Hand {
     /// Up to where every named subscriber has acknowledged; None when nobody is named.
     fn acked<M: Memory>(&self, view: &View<M>, stream: Stream) -> Option<Seq> {
         let of = |place: &usize| cursor::read(view, stream, place + 1).acked;
-        self.places.iter().map(of).min()
+        self.active.iter().map(of).min()
     }
 
     /// Acts for dead slots: `hold` takes a slot's byte, or says that somebody has it. Claims that were never begun are

@@ -15,6 +15,9 @@ const LEASE: u64 = 0;
 const BID: u64 = 1;
 pub(super) const MAKING: u64 = 3;
 
+/// How long the lease must have been free for who would rather not take it, ms. All others look at least each second.
+const FREE_FOR: u64 = 2000;
+
 /// The right to publish. Dropping it lets the next one in.
 #[derive(Debug)]
 pub struct Lease {
@@ -25,6 +28,25 @@ pub struct Lease {
 #[derive(Debug)]
 pub struct Bid {
     _file: File,
+}
+
+/// How long nobody had the lease. Who would rather not publish, as it is about to end or has an older configuration, waits
+/// for that: so the others come first, and the last one of all still does it.
+#[derive(Debug, Default)]
+pub struct Vacancy {
+    since: Option<u64>,
+}
+
+impl Vacancy {
+    /// Takes one look into account, at `now` in ms by a clock that does not go back: whether nobody had it at any look for
+    /// 2 s.
+    pub fn lasts(&mut self, held: bool, now: u64) -> bool {
+        if held {
+            self.since = None;
+            return false;
+        }
+        now.saturating_sub(*self.since.get_or_insert(now)) >= FREE_FOR
+    }
 }
 
 impl Lease {

@@ -8,44 +8,62 @@ use super::scan::{Sampled, Scan};
 use super::view::View;
 
 /// Writes policy and names. A name that is there already keeps its place and its cursors; a new one starts at the oldest
-/// event still there. Gives each configured name's place.
+/// event still there. Gives each configured name's place; None when there is none left for one of them.
+///
+/// What a newer configuration wrote before `now` (ns since 1970) stays: who publishes by an older one, since nobody else
+/// does it, serves the names of its own, but they hold nothing back unless the newer one says so.
 ///
 /// A kill at any step leaves no name with another's cursors: a place loses its old name, then its cursors are set, then
 /// it gets the new name, and each is one switch.
-pub(super) fn settle<M: Memory>(view: &View<M>, configuration: &Configuration) -> Vec<usize> {
+pub(super) fn settle<M: Memory>(
+    view: &View<M>,
+    configuration: &Configuration,
+    now: u64,
+) -> Option<Vec<usize>> {
     let Configuration { policy, subscribers, configured_at } = configuration;
     debug_assert!(subscribers.len() <= NAMES);
     let mut written = Written::read(view);
-    written.policy = Some(*policy);
-    written.configured_at = *configured_at;
-    for held in written.places.iter_mut().flatten() {
-        held.active = subscribers.contains(&held.name);
+    // A time to come is a clock's error: it must not keep every configuration out until then.
+    let older = *configured_at < written.configured_at && written.configured_at <= now;
+    if !older {
+        written.policy = Some(*policy);
+        written.configured_at = *configured_at;
+        for held in written.places.iter_mut().flatten() {
+            held.active = subscribers.contains(&held.name);
+        }
     }
     let known = |name: &&Name| !written.places.iter().flatten().any(|held| held.name == **name);
     let fresh: Vec<Name> = subscribers.iter().filter(known).cloned().collect();
-    let places = vacate(&mut written, fresh.len());
+    let places = vacate(&mut written, fresh.len(), subscribers)?;
     if !fresh.is_empty() {
         written.store(view);
         start(view, &places);
     }
     for (name, place) in fresh.into_iter().zip(places) {
-        written.places[place] = Some(Held { name, active: true });
+        written.places[place] = Some(Held { name, active: !older });
     }
     written.store(view);
-    let place = |name| written.active().find(|(_, n)| *n == name).map(|(place, _)| place);
-    subscribers.iter().filter_map(place).collect()
+    let is =
+        |held: &Option<Held>, name: &Name| held.as_ref().is_some_and(|held| held.name == *name);
+    let place = |name: &Name| written.places.iter().position(|held| is(held, name));
+    subscribers.iter().map(place).collect()
 }
 
-/// So many places for new names: empty ones first, then those of names that left, which are forgotten.
-fn vacate(written: &mut Written, count: usize) -> Vec<usize> {
-    let free = |place: &usize| !written.places[*place].as_ref().is_some_and(|held| held.active);
+/// So many places for new names: empty ones first, then those of names that left and are not to `keep`, which are
+/// forgotten. None, and nothing is forgotten, when there are not as many.
+fn vacate(written: &mut Written, count: usize, keep: &[Name]) -> Option<Vec<usize>> {
+    let kept = |held: &Held| held.active || keep.contains(&held.name);
+    let free = |place: &usize| !written.places[*place].as_ref().is_some_and(kept);
     let mut places: Vec<usize> = (0..NAMES).filter(free).collect();
     places.sort_by_key(|place| written.places[*place].is_some());
+    if places.len() < count {
+        return None;
+    }
     places.truncate(count);
     for place in &places {
         written.places[*place] = None;
     }
-    places
+    Some(places)
 }
 
 /// The cursors of new names, at the oldest event still there.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::bell::{Bell, Fifo};
 use super::configuration::Configuration;
@@ -41,11 +42,12 @@ impl<M: Memory> Drop for HeldSlot<'_, M> {
 }
 
 impl<M: Memory> Reader<M> {
-    /// Begins: raises the epoch, moves `freed`, writes policy and names for everybody, gives each name its place. `ring`
-    /// is the reader's own: see [`Ring::again`].
+    /// Begins: raises the epoch, moves `freed`, writes policy and names for everybody, gives each name its place. What a
+    /// newer configuration wrote down stays. `ring` is the reader's own: see [`Ring::again`].
     ///
     /// # Errors
-    /// When the ring was opened for looking only, more than 4 names are configured, or the directory refuses the bell.
+    /// When the ring was opened for looking only, more than 4 names are configured, a newer configuration left no
+    /// place for one of them, or the directory refuses the bell.
     pub fn new(ring: Ring<M>, _: &Lease, configuration: &Configuration) -> io::Result<Reader<M>> {
         if !ring.writable() {
             return Err(io::Error::other("the ring was opened for looking only"));
@@ -54,7 +56,10 @@ impl<M: Memory> Reader<M> {
             return Err(io::Error::other(format!("{NAMES} subscribers can be named at most")));
         }
         let bell = Fifo::open(ring.dir(), PUBLISHER)?;
-        let hand = Hand::new(ring.view(), configuration);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
+        let hand = Hand::new(ring.view(), configuration, now).ok_or_else(|| {
+            io::Error::other("a newer configuration left no place for this one's subscribers")
+        })?;
         Ok(Reader { hand, eye: Eye::default(), bell, bells: BTreeMap::new(), ring })
     }
 

@@ -279,6 +279,15 @@ fn there_is_one_lease_and_its_holder_sees_a_bid() {
 }
 
 #[test]
+fn a_lease_is_vacant_when_it_was_free_at_all_looks_for_2_s() {
+    let mut vacancy = Vacancy::default();
+    assert!(!vacancy.lasts(false, 10) && !vacancy.lasts(false, 2009));
+    assert!(!vacancy.lasts(true, 2010), "somebody has it");
+    assert!(!vacancy.lasts(false, 3000) && !vacancy.lasts(false, 4999));
+    assert!(vacancy.lasts(false, 5000));
+}
+
+#[test]
 fn each_new_holder_of_the_lease_raises_the_epoch_and_writes_its_configuration_for_all() {
     let dir = Dir::new("epoch");
     let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();

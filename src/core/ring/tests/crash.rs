@@ -1,6 +1,6 @@
 //! A death before every step, of a writer and of the publisher, from every state that matters.
 
-use super::world::{READERS, World, name};
+use super::world::{NOW, READERS, World, name};
 use crate::id::{Seq, Stream};
 use crate::ring::configuration::{Configuration, Overflow};
 use crate::ring::cursor::{self, Cursor, Who};
@@ -162,17 +162,20 @@ fn a_publisher_that_dies_while_it_gives_names_places_leaves_no_name_with_another
             let Cursor { start, .. } = fresh(stream);
             Cursor { acked: start.next(), dead: 1, ..fresh(stream) }
         };
-        let hand = Hand::new(&world.view, &named(old));
+        let hand = Hand::new(&world.view, &named(old), NOW).unwrap();
         for (who, stream) in (0..4).flat_map(|who| both.map(|s| (who, s))) {
             let index = hand.index(Who::Named(who));
             assert_eq!(cursor::read(&world.view, stream, index), fresh(stream));
             cursor::store(&world.view, stream, index, used(stream));
         }
-        if world.dying(Some(step), |world| Hand::new(&world.view, &named(new))).is_some() {
+        if world
+            .dying(Some(step), |world| Hand::new(&world.view, &named(new), NOW).unwrap())
+            .is_some()
+        {
             continue;
         }
         deaths += 1;
-        let hand = Hand::new(&world.view, &named(then));
+        let hand = Hand::new(&world.view, &named(then), NOW).unwrap();
         for who in 0..4 {
             let now = |s| cursor::read(&world.view, s, hand.index(Who::Named(who)));
             let all =

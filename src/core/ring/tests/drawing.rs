@@ -73,6 +73,7 @@ fn the_drawing_of_the_layout_has_the_places_of_the_code() {
         (LIVE_DROPPED, "live dropped"),
         (LAST_SYNC, "last good sync"),
         (SYNCING, "syncing"),
+        (HOLDER, "holder configured at"),
     ] {
         assert_eq!((bytes(at) - bytes(EPOCH)) % 128, 0);
         named((bytes(at) - bytes(EPOCH)) / 128, name);

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
+use super::world::NOW;
 use crate::id::{Region, Seq, Stream};
 use crate::record::Slice;
 use crate::ring::block;
@@ -63,7 +64,7 @@ fn heap() -> Heap {
 
 fn publisher<M: Memory>(view: &View<M>, policy: Overflow) -> Hand {
     let subscribers = vec!["kafka".parse().unwrap()];
-    Hand::new(view, &Configuration { policy, subscribers, configured_at: 1 })
+    Hand::new(view, &Configuration { policy, subscribers, configured_at: 1 }, NOW).unwrap()
 }
 
 /// Event number `seq` of stream 0.

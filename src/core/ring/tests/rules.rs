@@ -1,6 +1,6 @@
 //! Each rule by itself.
 
-use super::world::{READERS, World, name};
+use super::world::{NOW, READERS, World, name};
 use crate::id::{Seq, Stream};
 use crate::ring::block;
 use crate::ring::configuration::{Configuration, Overflow, Written, state};
@@ -156,7 +156,7 @@ fn a_block_is_freed_only_when_every_named_subscriber_has_acknowledged_all_in_it(
     }
     let subscribers = vec![name("kafka"), name("other")];
     let both = Configuration { subscribers, ..world.configuration() };
-    let hand = Hand::new(&world.view, &both);
+    let hand = Hand::new(&world.view, &both, NOW).unwrap();
     let acked = |seq| Cursor { acked: Seq(seq), ..Cursor::default() };
     cursor::store(&world.view, ONE, hand.index(Who::Named(0)), acked(2));
     let scan = world.scan();
@@ -176,18 +176,86 @@ fn a_name_that_left_keeps_its_cursor_and_holds_nothing_back() {
         subscribers: names.iter().map(|n| name(n)).collect(),
         configured_at: 2,
     };
-    let hand = Hand::new(&world.view, &named(&["kafka", "left"]));
+    let hand = Hand::new(&world.view, &named(&["kafka", "left"]), NOW).unwrap();
     let at = Cursor { acked: Seq(1), dead: 1, ..Cursor::default() };
     cursor::store(&world.view, ONE, hand.index(Who::Named(1)), at);
-    let hand = Hand::new(&world.view, &named(&["kafka"]));
+    let hand = Hand::new(&world.view, &named(&["kafka"]), NOW).unwrap();
     let acked = Cursor { acked: Seq(3), ..Cursor::default() };
     cursor::store(&world.view, ONE, hand.index(Who::Named(0)), acked);
     let scan = world.scan();
     assert_eq!(hand.free(&world.view, &scan), 2);
     let left = &Ledger::of(&world.view).subscribers[1];
     assert_eq!((left.name.as_str(), left.active), ("left", false));
-    let hand = Hand::new(&world.view, &named(&["left", "kafka"]));
+    let hand = Hand::new(&world.view, &named(&["left", "kafka"]), NOW).unwrap();
     assert_eq!(cursor::read(&world.view, ONE, hand.index(Who::Named(0))), at);
+}
+
+/// A publisher by a configuration of this time, that names these.
+fn reject_at(world: &World, configured_at: u64, names: &[&str]) -> Option<Hand> {
+    let subscribers = names.iter().map(|n| name(n)).collect();
+    let policy = Overflow::Reject;
+    Hand::new(&world.view, &Configuration { policy, subscribers, configured_at }, NOW)
+}
+
+#[test]
+fn who_publishes_by_an_older_configuration_frees_nothing_that_the_newer_one_holds() {
+    let mut world = world(4, Overflow::Overwrite);
+    for _ in 0..3 {
+        world.append(0, WHOLE, None).unwrap();
+    }
+    reject_at(&world, 5, &["kafka", "later"]).unwrap();
+    let old = world.configuration();
+    let hand = Hand::new(&world.view, &old, NOW).unwrap();
+    let written = Written::read(&world.view);
+    assert_eq!((written.policy, written.configured_at), (Some(Overflow::Reject), 5));
+    assert_eq!(written.active().count(), 2);
+    assert_eq!(state(&world.view).holder_configured_at, 1);
+    let acked = Cursor { acked: Seq(3), ..Cursor::default() };
+    cursor::store(&world.view, ONE, hand.index(Who::Named(0)), acked);
+    let scan = world.scan();
+    assert_eq!(hand.free(&world.view, &scan), 0, "\"later\" has none of it");
+    // Once it is over, the newer one goes on where it was.
+    let hand = reject_at(&world, 5, &["kafka", "later"]).unwrap();
+    assert_eq!(hand.free(&world.view, &scan), 0);
+    cursor::store(&world.view, ONE, hand.index(Who::Named(1)), acked);
+    assert_eq!(hand.free(&world.view, &scan), 2);
+}
+
+#[test]
+fn a_name_of_an_older_configuration_alone_is_served_where_there_is_a_place_and_holds_nothing_back()
+{
+    let mut world = world(4, Overflow::Reject);
+    for _ in 0..3 {
+        world.append(0, WHOLE, None).unwrap();
+    }
+    reject_at(&world, 5, &["a", "b", "c"]).unwrap();
+    // In the order of its own places.
+    let hand = reject_at(&world, 4, &["old", "kafka"]);
+    assert!(hand.is_none(), "kafka kept its place, and there is none for both");
+    let hand = reject_at(&world, 4, &["b", "old"]).unwrap();
+    let acked = Cursor { acked: Seq(3), ..Cursor::default() };
+    let ours = hand.index(Who::Named(1));
+    let of_a =
+        Ledger::of(&world.view).subscribers.iter().find(|s| s.name == name("a")).unwrap().place;
+    assert_ne!(ours, of_a + 1);
+    for place in 0..4 {
+        if place + 1 != ours {
+            cursor::store(&world.view, ONE, place + 1, acked);
+        }
+    }
+    let scan = world.scan();
+    assert_eq!(hand.free(&world.view, &scan), 2);
+}
+
+#[test]
+fn a_configuration_of_a_time_to_come_keeps_no_other_one_out() {
+    let world = world(4, Overflow::Overwrite);
+    reject_at(&world, NOW + 1, &["kafka"]).unwrap();
+    reject_at(&world, NOW, &["other"]).unwrap();
+    let written = Written::read(&world.view);
+    assert_eq!(written.configured_at, NOW);
+    let names: Vec<_> = written.active().map(|(_, name)| name.as_str().to_owned()).collect();
+    assert_eq!(names, ["other"]);
 }
 
 #[test]
@@ -200,7 +268,9 @@ fn a_new_name_starts_at_the_oldest_event_still_there_also_in_the_place_of_one_th
         [["a", "b", "c", "d"], ["e", "f", "g", "h"], ["a", "b", "c", "d"]].iter().enumerate()
     {
         let subscribers = names.iter().map(|n| name(n)).collect();
-        let hand = Hand::new(&world.view, &Configuration { subscribers, ..world.configuration() });
+        let hand =
+            Hand::new(&world.view, &Configuration { subscribers, ..world.configuration() }, NOW)
+                .unwrap();
         for who in 0..4 {
             let index = hand.index(Who::Named(who));
             let start = Cursor { start: Seq(2), acked: Seq(2), ..Cursor::default() };

@@ -87,6 +87,9 @@ pub struct World {
     salt: u8,
 }
 
+/// When publishers begin here, ns since 1970.
+pub const NOW: u64 = 1_600_000_000_000_000_000;
+
 /// Every cursor that these tests use: live, and one name.
 pub const READERS: [Who; 2] = [Who::Live, Who::Named(0)];
 
@@ -139,7 +142,7 @@ impl World {
     /// A new holder of the lease.
     pub fn publisher(&mut self) {
         self.hand = None;
-        self.hand = Some(Hand::new(&self.view, &self.configuration()));
+        self.hand = Some(Hand::new(&self.view, &self.configuration(), NOW).unwrap());
     }
 
     /// The writer of a slot, a new one if the last one died or left.
