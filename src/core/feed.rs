@@ -7,7 +7,7 @@
 //! ```text
 //!   subscriber                                                       publisher
 //!   Client::connected  -- HELLO {v, name, window, have} ----------->  Sessions::receive -> Heard::Hello
-//!   Incoming::Welcome  <- WELCOME {v, session, regions} ------------  Sessions::welcome
+//!   Incoming::Welcome  <- WELCOME {v, session, regions} ------------  Session::open, Sessions::admit
 //!   Incoming::Batch    <- BATCH {session, region, stream, ..} + body  Session::batch
 //!   Incoming::Hole     <- LOST, UNCERTAIN --------------------------  Session::hole
 //!   Client::done, due  -- ACK {session, cursors} ------------------>  Heard::Acked, stored at once

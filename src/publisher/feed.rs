@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, Instant};
 
-use sparkngin_core::feed::{Heard, Hello, Hole, Packet, Peer, SessionId, Sessions, printable};
+use sparkngin_core::feed::{
+    Heard, Hello, Hole, Packet, Peer, Session, SessionId, Sessions, printable,
+};
 use sparkngin_core::id::{Seq, Stream};
 use sparkngin_core::ring::{Next, Who};
 use zmq::{DONTWAIT, SNDMORE, Socket};
@@ -134,8 +136,13 @@ impl Feed {
     ) {
         sources.iter_mut().for_each(Source::look);
         let shelves: Vec<_> = sources.iter().map(|source| source.shelf(who)).collect();
-        let fenced = self.sessions.get(who).is_some_and(|old| old.peer() != peer);
-        let packets = self.sessions.welcome(who, peer, hello, draw(), &shelves, now);
+        let (session, welcome) = Session::open(peer, hello, draw(), &shelves, now);
+        if !self.send(welcome, lines) {
+            // It is gone already: its HELLO may be older than that of the session that goes on.
+            return;
+        }
+        let told = self.sessions.admit(who, session);
+        let fenced = told.is_some();
         let throttle = if fenced { &mut self.fenced } else { &mut self.came };
         if let Some(times) = throttle.pass(now) {
             let (name, times) = (&hello.name, repeated(times));
@@ -147,8 +154,8 @@ impl Feed {
             };
             lines.say(level, format!("subscriber \"{name}\"{from} is connected{instead}{times}"));
         }
-        for packet in packets {
-            self.send(packet, lines);
+        if let Some(told) = told {
+            self.send(told, lines);
         }
     }
 
@@ -247,7 +254,8 @@ impl Feed {
         lines.say(Level::Warn, format!("subscriber \"{name}\" {how}, its session is over{times}"));
     }
 
-    fn send(&mut self, packet: Packet, lines: &Lines) {
+    /// Whether the socket still knows the connection; if not, its session is over.
+    fn send(&mut self, packet: Packet, lines: &Lines) -> bool {
         let header = packet.message.header();
         let last = if packet.body.is_empty() { DONTWAIT } else { DONTWAIT | SNDMORE };
         let sent = self
@@ -264,6 +272,7 @@ impl Feed {
                 self.left(who, "is disconnected", lines);
             }
         }
+        sent.is_ok()
     }
 
     /// The next message: its connection, and its frames, as far as any message has that many.
@@ -321,7 +330,32 @@ impl Bucket {
 
 #[cfg(test)]
 mod tests {
+    use sparkngin_core::feed::Message;
+    use zmq::{Context, POLLIN, SocketType};
+
     use super::*;
+
+    #[test]
+    fn a_hello_of_a_connection_that_is_gone_fences_nobody() {
+        let (context, endpoint) = (Context::new(), "inproc://feed");
+        let publisher = crate::socket::feed(&context, endpoint).expect("a socket");
+        publisher.bind(endpoint).expect("it listens");
+        let mut feed = Feed::new(publisher, vec!["kafka".to_owned()]);
+        let subscriber = context.socket(SocketType::DEALER).expect("a socket");
+        subscriber.connect(endpoint).expect("connected");
+        let hello = || {
+            let (name, have) = ("kafka".to_owned(), Vec::new());
+            Message::Hello(Hello { v: 1, name, window: 1000, from: None, have }).frames(vec![])
+        };
+        subscriber.send_multipart(hello(), 0).expect("sent");
+        assert!(feed.socket.poll(POLLIN, 10_000).expect("poll") > 0, "in time");
+        let (lines, now) = (Lines::default(), Instant::now());
+        feed.receive(&mut [], now, &lines);
+        let session = feed.sessions.get(0).expect("a session").id();
+        let mut received = Received::default();
+        feed.hear(&Peer(b"gone".to_vec()), &hello(), &mut [], now, &lines, &mut received);
+        assert_eq!(feed.sessions.get(0).map(Session::id), Some(session));
+    }
 
     #[test]
     fn a_bucket_gives_what_is_in_it_and_fills_up_again_with_time() {

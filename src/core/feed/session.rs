@@ -113,13 +113,15 @@ struct Flow {
 }
 
 impl Session {
-    pub(super) fn open(
+    /// A session for the peer that said `hello`, with the books as they are now, and the WELCOME to send; `id` must never
+    /// have been used. It counts once it is admitted: see [`Sessions::admit`](super::Sessions::admit).
+    pub fn open(
         peer: &Peer,
         hello: &Hello,
         id: SessionId,
         shelves: &[Shelf],
         now: Instant,
-    ) -> Session {
+    ) -> (Session, Packet) {
         let mut session = Session {
             id,
             peer: peer.clone(),
@@ -145,10 +147,11 @@ impl Session {
                 session.flows.insert((shelf.region, stream), flow);
             }
         }
-        session
+        let welcome = Packet::new(peer, session.welcome(shelves));
+        (session, welcome)
     }
 
-    pub(super) fn welcome(&self, shelves: &[Shelf]) -> Message {
+    fn welcome(&self, shelves: &[Shelf]) -> Message {
         let streams = |shelf: &Shelf| {
             let state = |&(stream, last, place): &(Stream, Seq, Place)| StreamState {
                 stream,

@@ -6,15 +6,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::message::{Ack, Beat, Garbage, Hello, Message, Reason, Refused, printable};
-use super::session::{Moved, Packet, Peer, Session, Shelf};
+use super::message::{Ack, Beat, Garbage, Hello, Message, Reason, Refused};
+use super::session::{Moved, Packet, Peer, Session};
 use super::wire::SessionId;
 use super::{BEAT, SILENCE};
 
 /// What follows from a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// A subscriber begins: call [`Sessions::welcome`] with what the ring says.
+    /// A subscriber begins: call [`Session::open`] with what the ring says, send, and [`Sessions::admit`].
     Hello {
         /// The name's place in the configuration.
         who: usize,
@@ -102,30 +102,17 @@ impl Sessions {
         }
     }
 
-    /// Opens a session for the peer that said `hello`, with the books as they are now; `id` must never have been used.
-    /// An older session of the name ends, and its connection, if it is another one, is told.
-    pub fn welcome(
-        &mut self,
-        who: usize,
-        peer: &Peer,
-        hello: &Hello,
-        id: SessionId,
-        shelves: &[Shelf],
-        now: Instant,
-    ) -> Vec<Packet> {
-        let mut packets = Vec::new();
-        let Some(place) = self.open.get_mut(who) else { return packets };
-        if let Some(old) = place.take() {
-            if old.peer != *peer {
-                let mut refused = Refused::for_reason(Reason::Fenced, Some(old.id));
-                refused.other = hello.from.as_deref().map(printable);
-                packets.push(Packet::new(&old.peer, Message::Refused(refused)));
-            }
-        }
-        let session = Session::open(peer, hello, id, shelves, now);
-        packets.push(Packet::new(peer, session.welcome(shelves)));
+    /// Goes on with this session, whose WELCOME was sent; if it could not be, its HELLO is perhaps older than that of the
+    /// session before, which then stays. An older session of the name ends, and its connection, if it is another one, is
+    /// told.
+    pub fn admit(&mut self, who: usize, session: Session) -> Option<Packet> {
+        let place = self.open.get_mut(who)?;
+        let old = place.take();
+        let (peer, other) = (session.peer.clone(), session.from().map(str::to_owned));
         *place = Some(session);
-        packets
+        let old = old.filter(|old| old.peer != peer)?;
+        let refused = Refused { other, ..Refused::for_reason(Reason::Fenced, Some(old.id)) };
+        Some(Packet::new(&old.peer, Message::Refused(refused)))
     }
 
     /// BEATs that are due, and sessions whose peers fell silent, which are over.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sparkngin_core::feed::{
     Ack, AckCursor, Beat, Client, Due, Fault, Have, Heard, Hello, Hole, Incoming, Message, Packet,
-    Peer, Place, Reason, SessionId, Sessions, Settings, Shelf, State, Why,
+    Peer, Place, Reason, Session, SessionId, Sessions, Settings, Shelf, State, Why,
 };
 use sparkngin_core::id::{Region, Seq, Stream};
 use sparkngin_core::record::{self, Record, Seed, Torn};
@@ -39,6 +39,19 @@ fn records(first: u64, count: u64) -> Vec<u8> {
     out
 }
 
+/// Opens a session of the first name; what is sent then, the WELCOME first.
+fn let_in(
+    sessions: &mut Sessions,
+    peer: &Peer,
+    hello: &Hello,
+    id: SessionId,
+    shelves: &[Shelf],
+    now: Instant,
+) -> Vec<Packet> {
+    let (session, welcome) = Session::open(peer, hello, id, shelves, now);
+    [welcome].into_iter().chain(sessions.admit(0, session)).collect()
+}
+
 /// A publisher with one name whose session 1, of peer 1, was sent records up to 40 of a stream acknowledged up to 12.
 struct Publisher {
     sessions: Sessions,
@@ -48,7 +61,7 @@ struct Publisher {
 impl Publisher {
     fn new() -> Publisher {
         let (mut sessions, now) = (Sessions::new(vec!["kafka".to_owned()]), Instant::now());
-        sessions.welcome(0, &peer(1), &hello(vec![]), SessionId(1), &[shelf(12, 40)], now);
+        let_in(&mut sessions, &peer(1), &hello(vec![]), SessionId(1), &[shelf(12, 40)], now);
         let session = sessions.get_mut(0).unwrap();
         session.batch(REGION, STREAM, 28, records(13, 28));
         Publisher { sessions, now }
@@ -144,17 +157,17 @@ fn an_acknowledgement_counts_only_from_the_connection_that_opened_the_session() 
 #[test]
 fn a_newer_hello_of_a_name_fences_the_older_session_and_tells_it_by_whom() {
     let mut publisher = Publisher::new();
-    let Heard::Hello { who, hello } = publisher.hears(&peer(2), Message::Hello(hello(vec![])))
+    let Heard::Hello { who: 0, hello } = publisher.hears(&peer(2), Message::Hello(hello(vec![])))
     else {
         panic!("no hello")
     };
     let now = publisher.now;
     let books = [shelf(12, 40)];
-    let packets = publisher.sessions.welcome(who, &peer(2), &hello, SessionId(2), &books, now);
-    let Message::Refused(told) = &packets[0].message else { panic!("{packets:?}") };
-    assert_eq!((&packets[0].to, told.reason), (&peer(1), Reason::Fenced));
+    let packets = let_in(&mut publisher.sessions, &peer(2), &hello, SessionId(2), &books, now);
+    let Message::Refused(told) = &packets[1].message else { panic!("{packets:?}") };
+    assert_eq!((&packets[1].to, told.reason), (&peer(1), Reason::Fenced));
     assert_eq!((told.session, told.other.as_deref()), (Some(SessionId(1)), Some("elsewhere")));
-    assert_eq!(packets[1].to, peer(2));
+    assert_eq!(packets[0].to, peer(2));
     assert_eq!(refused(&publisher.acks(&peer(1), 1, 20, [0; 3])), Reason::Session);
     // The new one was sent nothing yet.
     assert_eq!(refused(&publisher.acks(&peer(2), 2, 20, [0; 3])), Reason::Session);
@@ -166,7 +179,7 @@ fn the_same_connection_that_says_hello_again_is_not_told_that_it_is_fenced() {
     let now = publisher.now;
     let books = [shelf(12, 40)];
     let packets =
-        publisher.sessions.welcome(0, &peer(1), &hello(vec![]), SessionId(2), &books, now);
+        let_in(&mut publisher.sessions, &peer(1), &hello(vec![]), SessionId(2), &books, now);
     assert_eq!(packets.len(), 1);
 }
 
@@ -177,7 +190,7 @@ fn a_session_goes_on_after_the_larger_of_acked_and_have() {
         let mut sessions = Sessions::new(vec!["kafka".to_owned()]);
         let hello = hello(have(said));
         let books = [shelf(12, 40)];
-        sessions.welcome(0, &peer(1), &hello, SessionId(1), &books, Instant::now());
+        let_in(&mut sessions, &peer(1), &hello, SessionId(1), &books, Instant::now());
         let session = sessions.get(0).unwrap();
         assert_eq!(session.sent(REGION, STREAM), Seq(goes_on_after), "have {said}");
         let room = if goes_on_after > 12 { 4900 } else { 5000 };
@@ -189,7 +202,7 @@ fn a_session_goes_on_after_the_larger_of_acked_and_have() {
 fn nothing_is_sent_beyond_the_window_and_an_acknowledgement_opens_it_again() {
     let mut sessions = Sessions::new(vec!["kafka".to_owned()]);
     let now = Instant::now();
-    sessions.welcome(0, &peer(1), &hello(vec![]), SessionId(1), &[shelf(0, 999)], now);
+    let_in(&mut sessions, &peer(1), &hello(vec![]), SessionId(1), &[shelf(0, 999)], now);
     let session = sessions.get_mut(0).unwrap();
     session.batch(REGION, STREAM, 40, records(1, 40));
     assert_eq!(session.room(), Some(5000 - 40 * 104 - 256));
@@ -285,7 +298,7 @@ fn welcome(client: &mut Client, id: u64, acked: u64, now: Instant) {
     let Some(Due::Send(Message::Hello(hello))) = client.due(now) else { panic!("no HELLO is due") };
     let mut sessions = Sessions::new(vec!["kafka".to_owned()]);
     let books = [shelf(acked, 99)];
-    let mut packets = sessions.welcome(0, &peer(1), &hello, SessionId(id), &books, now);
+    let mut packets = let_in(&mut sessions, &peer(1), &hello, SessionId(id), &books, now);
     assert!(matches!(give(client, packets.remove(0), now), Ok(Incoming::Welcome(_))));
 }
 
@@ -442,7 +455,7 @@ fn a_fenced_client_never_says_anything_again() {
 fn what_is_done_is_acknowledged_with_counts_since_welcome_wherever_the_next_welcome_stands() {
     let (mut client, now) = subscriber();
     let mut sessions = Sessions::new(vec!["kafka".to_owned()]);
-    sessions.welcome(0, &peer(1), &hello(vec![]), SessionId(1), &[shelf(12, 99)], now);
+    let_in(&mut sessions, &peer(1), &hello(vec![]), SessionId(1), &[shelf(12, 99)], now);
     let session = sessions.get_mut(0).unwrap();
     let lost = session.hole(REGION, STREAM, Hole::Lost { to: Seq(20), hours: (1, 1) });
     assert!(matches!(give(&mut client, lost, now), Ok(Incoming::Lost { from: Seq(13), .. })));

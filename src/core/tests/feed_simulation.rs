@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use sparkngin_core::feed::{
-    Client, Due, Heard, Hole, Incoming, Packet, Peer, Place, SessionId, Sessions, Settings, Shelf,
-    State,
+    Client, Due, Heard, Hole, Incoming, Packet, Peer, Place, Session, SessionId, Sessions,
+    Settings, Shelf, State,
 };
 use sparkngin_core::id::{Region, Seq, Stream};
 use sparkngin_core::record::{self, Record, Seed};
@@ -200,8 +200,10 @@ impl World {
                 let shelf = Shelf { region: REGION, state: State::Open, streams };
                 let id = SessionId(self.next_session);
                 self.next_session += 1;
-                for packet in self.sessions.welcome(who, &me, &hello, id, &[shelf], self.now) {
-                    self.send(packet);
+                let (session, welcome) = Session::open(&me, &hello, id, &[shelf], self.now);
+                self.send(welcome);
+                if let Some(told) = self.sessions.admit(who, session) {
+                    self.send(told);
                 }
             }
             Heard::Acked { moved, .. } => {
