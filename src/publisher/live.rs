@@ -153,6 +153,7 @@ impl Live {
     /// Sends what there is to whoever wants it, the oldest first, until a queue is full or the turn is over.
     pub fn hand_out(&mut self, sources: &mut [Source], now: Instant, lines: &Lines) -> Given {
         let mut given = Given::default();
+        self.retry = None;
         if self.from.is_some_and(|from| now < from) || self.wanted.is_empty() {
             return given;
         }
@@ -173,6 +174,10 @@ impl Live {
             }
         }
         given.more = given.bytes >= TURN;
+        if self.retry.is_none() {
+            // Nothing was refused: who held the others up may have left, and what it waited for nobody wants any more.
+            self.blocked = None;
+        }
         for key in moved {
             self.store(sources, key);
         }
@@ -324,7 +329,66 @@ fn wants(wanted: &BTreeSet<Vec<u8>>, topic: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use sparkngin_core::event::{Event, HeaderFields, Intake, Request};
+    use sparkngin_core::format::{Fields, Format};
+    use zmq::{Context, POLLIN, SocketType};
+
     use super::*;
+
+    /// An event of this topic, as a worker stores it.
+    fn record(seq: Seq, topic: &str) -> Vec<u8> {
+        let query = format!("topic={topic}&level=info&data=x");
+        let request = Request {
+            query: query.as_bytes(),
+            body: None,
+            content_type: None,
+            peer: b"192.0.2.1",
+            user_agent: None,
+            referrer: None,
+            cookie: None,
+            received: 1,
+        };
+        let keep = HeaderFields::default();
+        let intake = Intake { topic: None, keep: &keep, max_event: 32768 };
+        let (mut bytes, mut out) = (Vec::new(), Vec::new());
+        binary::encode(&Event::read(&request, &intake).expect("an event"), &mut bytes);
+        let record = record::Record { seq, received: 1, bytes: &bytes };
+        record::write(Seed::new(Region(7), Stream(0)), record, &mut out);
+        out
+    }
+
+    #[test]
+    fn it_waits_for_nobody_when_what_a_full_queue_held_up_is_wanted_no_more() {
+        let (context, endpoint) = (Context::new(), "inproc://live");
+        let publisher = crate::socket::live(&context, endpoint).expect("a socket");
+        publisher.set_sndhwm(1).expect("a short queue");
+        publisher.bind(endpoint).expect("it listens");
+        let reader = context.socket(SocketType::SUB).expect("a socket");
+        reader.set_rcvhwm(1).expect("a short queue");
+        reader.connect(endpoint).expect("connected");
+        reader.set_subscribe(b"a").expect("a topic");
+        reader.set_subscribe(b"z").expect("another one");
+        let fields = Fields::All;
+        let rendering = Rendering { format: Format::Json, delimiter: Default::default(), fields };
+        let mut live = Live::new(publisher, rendering, false, 0);
+        let (lines, now) = (Lines::default(), Instant::now());
+        let hears = |live: &mut Live, wanted: usize| {
+            while live.wanted.len() != wanted {
+                assert!(live.socket.poll(POLLIN, 10_000).expect("poll") > 0, "in time");
+                live.receive(now);
+            }
+        };
+        hears(&mut live, 2);
+        let body: Vec<u8> = (1..100).flat_map(|n| record(Seq(n), "a")).collect();
+        live.rows.insert((Region(7), Stream(0)), Row { body, at: 0, next: Seq(1) });
+        let later = now + SETTLE;
+        live.hand_out(&mut [], later, &lines);
+        assert!(live.next() == Some(later + RETRY) && !live.wants(), "its queue is full");
+        reader.set_unsubscribe(b"a").expect("unsubscribed");
+        hears(&mut live, 1);
+        live.hand_out(&mut [], later + RETRY, &lines);
+        assert!(live.next().is_none() && live.wants(), "what is left, nobody wants");
+    }
 
     #[test]
     fn a_topic_is_wanted_by_any_of_its_prefixes() {
