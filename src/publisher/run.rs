@@ -19,7 +19,7 @@ use zmq::{Context, POLLIN, PollItem, Socket};
 use crate::feed::{Feed, Given};
 use crate::lines::{Level, Lines, Throttle};
 use crate::live::Live;
-use crate::socket::{self, BindError};
+use crate::socket::{self, BindError, Place};
 use crate::source::Source;
 use crate::watch::{Now, Watch};
 use crate::{Settings, Shared};
@@ -56,11 +56,8 @@ pub fn run(
     }
     // What was acknowledged until now is stored; the rest is in the next session's `have`.
     publisher.receive(Instant::now(), &shared.lines);
-    let bound = [publisher.live.bound(), publisher.feed.bound()];
-    drop(publisher);
-    drop(context);
-    // Still under the lease: nobody else's socket can be there yet.
-    bound.iter().flatten().for_each(|endpoint| socket::tidy(endpoint));
+    // A publisher of another ring may listen in its place by now: the lease is this ring's alone.
+    [&publisher.live.place, &publisher.feed.place].into_iter().flatten().for_each(Place::tidy);
     Ok(())
 }
 
@@ -213,6 +210,7 @@ struct Listening<T> {
     endpoint: String,
     /// When to try again; nothing when it listens.
     again: Option<Instant>,
+    place: Option<Place>,
     since: Instant,
     said: Throttle,
 }
@@ -220,12 +218,8 @@ struct Listening<T> {
 impl<T> Listening<T> {
     fn new(it: T, what: &'static str, endpoint: &str, now: Instant) -> Listening<T> {
         let said = Throttle::new(Duration::from_secs(60));
-        Listening { it, what, endpoint: endpoint.to_owned(), again: Some(now), since: now, said }
-    }
-
-    /// Its address, if it listens there.
-    fn bound(&self) -> Option<String> {
-        self.again.is_none().then(|| self.endpoint.clone())
+        let (endpoint, again) = (endpoint.to_owned(), Some(now));
+        Listening { it, what, endpoint, again, place: None, since: now, said }
     }
 
     fn bind(&mut self, socket: impl Fn(&T) -> &Socket, now: Instant, lines: &Lines) {
@@ -235,8 +229,8 @@ impl<T> Listening<T> {
         let (soon, late) = BIND;
         let early = now.saturating_duration_since(self.since) < BIND_SOON;
         match socket::bind(socket(&self.it), &self.endpoint) {
-            Ok(()) => {
-                self.again = None;
+            Ok(place) => {
+                (self.again, self.place) = (None, place);
                 lines.say(Level::Info, format!("{} listens on {}", self.what, self.endpoint));
             }
             Err(error) => {

@@ -5,7 +5,8 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 use zmq::{Context, Socket, SocketType};
 
@@ -60,30 +61,53 @@ fn common(socket: &Socket, endpoint: &str) -> zmq::Result<()> {
     socket.set_ipv6(endpoint.contains('['))
 }
 
+/// The file of a unix socket that listens. Any other publisher that listens there replaces it.
+#[derive(Debug)]
+pub struct Place {
+    path: PathBuf,
+    /// Device and inode.
+    is: (u64, u64),
+}
+
 /// Listens. A file that a killed publisher left in the place of a unix socket is replaced; the new one is for its owner
-/// alone.
+/// alone. Gives its place, if it has one.
 ///
 /// # Errors
-/// [`BindError`]; the socket can try again.
-pub fn bind(socket: &Socket, endpoint: &str) -> Result<(), BindError> {
+/// [`BindError`]; the socket does not listen, and can try again.
+pub fn bind(socket: &Socket, endpoint: &str) -> Result<Option<Place>, BindError> {
     socket.bind(endpoint).map_err(|error| match error {
         zmq::Error::EADDRINUSE => BindError::InUse,
         other => BindError::Other(io::Error::other(other.message())),
     })?;
-    match endpoint.strip_prefix("ipc://") {
-        Some(path) if !path.starts_with('@') => {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(BindError::Other)
+    let path = endpoint.strip_prefix("ipc://").filter(|path| !path.starts_with('@'));
+    let place = path.map(|path| Place::of(Path::new(path))).transpose();
+    place.map_err(|error| {
+        // Or each try would add one more that listens.
+        if let Ok(Ok(listening)) = socket.get_last_endpoint() {
+            let _ = socket.unbind(&listening);
         }
-        _ => Ok(()),
+        BindError::Other(error)
+    })
+}
+
+impl Place {
+    fn of(path: &Path) -> io::Result<Place> {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        Ok(Place { path: path.to_owned(), is: inode(path)? })
+    }
+
+    /// Removes the file, which libzmq leaves, unless it is another's by now. To be called while the socket is open: until
+    /// then no other file has its inode.
+    pub fn tidy(&self) {
+        if inode(&self.path).is_ok_and(|now| now == self.is) {
+            // If it is gone already, so much the better; the next publisher replaces it in any case.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
-/// Removes the file of a unix socket that is closed: libzmq leaves it.
-pub fn tidy(endpoint: &str) {
-    if let Some(path) = endpoint.strip_prefix("ipc://").filter(|path| !path.starts_with('@')) {
-        // If it is gone already, so much the better; the next publisher replaces it in any case.
-        let _ = fs::remove_file(path);
-    }
+fn inode(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
 }
 
 /// Whether a send to a full pipe is refused as a whole, or dropped for that pipe alone.

@@ -1,12 +1,13 @@
 //! Publishers come and go: by kill, by a bid, by being asked. Nothing is lost, nothing stands still for long.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use sparkngin_core::ring::{Bid, Lease, Overflow, Ring};
-use sparkngin_publisher::start;
+use sparkngin_publisher::{Settings, socket, start};
 
-use crate::rig::{Rig, Subscriber, complaints, until};
+use crate::rig::{Reader, Rig, Subscriber, complaints, event, until};
 
 #[test]
 fn the_next_publisher_has_the_lease_within_250_ms_of_a_kill_and_nothing_is_lost() {
@@ -96,6 +97,36 @@ fn one_that_is_asked_to_stop_stores_what_was_acknowledged_and_leaves_no_socket()
     publisher.join();
     assert!(!rig.dir.join("feed.sock").exists());
     assert!(!Lease::is_held(&rig.dir).expect("the directory"));
+}
+
+#[test]
+fn one_that_ends_leaves_alone_the_socket_that_another_rings_publisher_put_in_the_place_of_its_own()
+{
+    let (old, new) = (Rig::new(16), Rig::new(16));
+    let settings = old.settings(Overflow::Overwrite, &[]);
+    let before = old.publish(settings.clone());
+    let inode = || std::fs::metadata(old.dir.join("live.sock")).ok().map(|file| file.ino());
+    let first = until("it listens", inode);
+    let _after = new.publish(Settings { feed: new.feed(), ..settings });
+    let second = until("the other one listens", || inode().filter(|now| *now != first));
+    before.stop();
+    before.join();
+    assert_eq!(inode(), Some(second));
+    let mut writer = new.writer();
+    writer.append(1, &event("t", "one")).expect("room");
+    assert_eq!(Reader::new(&old.live(), &[""]).data(1), ["one"]);
+}
+
+#[test]
+fn a_socket_whose_file_cannot_be_made_its_owners_alone_does_not_listen() {
+    let context = zmq::Context::new();
+    let endpoint = "ipc://*";
+    let socket = socket::live(&context, endpoint).expect("a socket");
+    // libzmq draws the name itself: there is no file of this one.
+    assert!(matches!(socket::bind(&socket, endpoint), Err(socket::BindError::Other(_))));
+    let listening = socket.get_last_endpoint().expect("an endpoint").expect("text");
+    let path = listening.strip_prefix("ipc://").unwrap_or("none");
+    until("it does not listen", || UnixStream::connect(path).is_err().then_some(()));
 }
 
 #[test]
