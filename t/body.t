@@ -18,6 +18,7 @@ $t->conf(
     http => Sparkngin::Tap::conf() . ' sparkngin_buf_size 64m;',
     server => <<'CONF',
         listen 127.0.0.1:%%PORT_h2%% http2;
+        location = /large { root %%DIR%%; }
         location /file/ { sparkngin_root_loc; client_body_in_file_only clean; }
         location /small/ { sparkngin_root_loc; client_body_buffer_size 1k; sparkngin_max_event 1m; }
         location /one/ { sparkngin_root_loc; client_body_in_single_buffer on; client_body_buffer_size 64k; sparkngin_max_event 64k; }
@@ -125,6 +126,39 @@ is(curl('-I', "$h2/sn/log?topic=t")->{status}, 405, 'HTTP/2, HEAD');
 {
     my ($code, $text) = $t->run('h2load', '-n', '500', '-c', '5', '-m', '20', '-d', $t->path('load'), "$h2/small/log?topic=load");
     like($text, qr/500 succeeded/, 'h2load: 500 bodies, 20 at a time on each of 5 connections');
+}
+
+# An answer that waits behind others in a full socket: a client asks for much, reads nothing for a while, then all.
+{
+    $t->write_file('large', 'l' x 4_000_000, 0644);
+    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $t->port('h2')) or die;
+    my $frame = sub { my ($type, $flags, $stream, $payload) = @_; return substr(pack('N', length $payload), 1) . pack('CCN', $type, $flags, $stream) . $payload };
+    my $ask = sub {
+        my ($stream, $path) = @_;    # :method GET, :scheme http, then :path and :authority in full
+        return $frame->(1, 5, $stream, "\x82\x86\x04" . chr(length $path) . $path . "\x01\x01a");
+    };
+    syswrite $socket, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . $frame->(4, 0, 0, pack('nN', 4, 0x7fffffff)) . $frame->(8, 0, 0, pack('N', 0x7fff0000 - 65535))
+        . $ask->(1, '/large');
+    my $before = -1;
+    my $queued = sub { `ss -Htn state established src 127.0.0.1:@{[$t->port('h2')]} dst 127.0.0.1:@{[$socket->sockport]}` =~ /^\s*\d+\s+(\d+)/m ? $1 : 0 };
+    poll(5, 'the socket is full', sub { my $now = $queued->(); my $full = $now > 100_000 && $now == $before; $before = $now; $full });
+    syswrite $socket, $ask->(3, '/sn/imok') . $ask->(5, '/sn/log') . $ask->(7, '/sn/status') . $frame->(6, 0, 0, 'pingpong');
+    pause_until(time + 0.3);
+    my ($raw, %body, %ended) = ('');
+    poll(10, 'four streams end', sub {
+        sysread $socket, $raw, 1 << 20, length $raw;
+        while (length $raw >= 9 && length $raw >= 9 + (my $size = unpack 'N', "\0" . substr $raw, 0, 3)) {
+            my ($type, $flags, $stream) = unpack 'x3CCN', $raw;
+            $body{$stream} .= substr $raw, 9, $size if $type == 0;
+            $ended{$stream}++ if $type < 2 && $flags & 1;
+            substr($raw, 0, 9 + $size) = '';
+        }
+        return keys %ended == 4;
+    });
+    is(length $body{1}, 4_000_000, 'a large file over HTTP/2');
+    like($body{3} // '', qr/^imok\n/, 'and behind it, while the socket is full, /imok with its body');
+    like($body{5} // '', qr/^\{"error":"/, 'an error with its body');
+    like($body{7} // '', qr/^\{.*\}\n$/s, 'the status with its body');
 }
 
 # What nginx makes of a request.

@@ -93,11 +93,12 @@ impl Answer {
         }
         // SAFETY: as above; `out` is not used any more.
         let rc = unsafe { ngx_http_send_header(request) };
-        let sent = rc == NGX_OK as ngx_int_t && incoming.get().header_only() == 0;
+        // The header may be waiting for room in the socket, NGX_AGAIN; what follows then waits behind it.
+        let failed = rc == NGX_ERROR as ngx_int_t || rc > NGX_OK as ngx_int_t;
         match &self.body {
-            Some((_, body)) if sent => output(incoming, body),
-            None if sent => Some(end(incoming)),
-            _ => Some(rc),
+            _ if failed || incoming.get().header_only() != 0 => Some(rc),
+            Some((_, body)) => output(incoming, body),
+            None => Some(end(incoming)),
         }
     }
 }
