@@ -86,8 +86,9 @@ impl Lead {
         self.not_before = now + STAND_BACK;
     }
 
-    /// One look: at the publisher that runs here, or at the lease that somebody else has.
-    pub fn turn(&mut self, ring: &Ring, now: u64) {
+    /// One look: at the publisher that runs here, or at the lease that somebody else has. Without a ring there is none to
+    /// publish from: the worker bids for nothing, but the publisher that it hosts has a ring of its own.
+    pub fn turn(&mut self, ring: Option<&Ring>, now: u64) {
         if let Some(publisher) = &self.publisher {
             tell(publisher);
             if publisher.is_finished() {
@@ -96,6 +97,10 @@ impl Lead {
             }
             return;
         }
+        let Some(ring) = ring else {
+            self.bid = None;
+            return;
+        };
         if now < self.not_before {
             return;
         }

@@ -103,11 +103,13 @@ fn turn(worker: &mut Worker) -> u64 {
     }
     worker.store.turn(now);
     worker.intake.flush(now);
-    match worker.store.ring() {
-        Some(ring) => worker.lead.turn(ring, now),
-        None => return OPENING.max(worker.store.due(now)),
+    let ring = worker.store.ring();
+    worker.lead.turn(ring, now);
+    match ring {
+        None => OPENING.max(worker.store.due(now)),
+        Some(_) if worker.lead.eager() => EAGER,
+        Some(_) => SELDOM,
     }
-    if worker.lead.eager() { EAGER } else { SELDOM }
 }
 
 /// nginx's timer and the connection that it believes to serve. A debugging nginx reads the connection's descriptor.
