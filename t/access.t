@@ -27,6 +27,8 @@ $t->conf(
         location /real-only/ { set_real_ip_from 127.0.0.1; real_ip_header X-Real-IP; allow 203.0.113.9; deny all; sparkngin_root_loc; }
         location /if/ { if ($arg_ban) { return 403; } if ($arg_tag) { set $tag 1; } sparkngin_root_loc; }
         location /if-in/ { if ($arg_tag) { add_header Tagged yes; } sparkngin_topic inside; sparkngin_root_loc; }
+        location = /exact/log { limit_except POST { allow all; } if ($arg_tag) { add_header Tagged yes; } sparkngin_root_loc; }
+        location ~ ^/regex/ { limit_except POST { allow all; } if ($arg_tag) { add_header Tagged yes; } sparkngin_root_loc; }
         location /inner/ { internal; sparkngin_root_loc; }
 CONF
     location => 'sparkngin_root_loc;',
@@ -65,6 +67,12 @@ is_status(204, $t->get('/if/log?topic=a&tag=1'), '"if" that sets');
 my $tagged = $t->get('/if-in/log?tag=1&id=if');
 is_status(204, $tagged, '"if" with settings of its own serves what its location serves');
 is($tagged->{headers}{tagged}, 'yes', '  with these settings');
+for my $place (qw(/exact/log /regex/any/log)) {
+    is_status(204, $t->get("$place?topic=a"), "$place: a GET that \"limit_except\" lets in");
+    my $answer = $t->post("$place?topic=a&tag=1", 'x');
+    is_status(204, $answer, '  a POST inside "if"');
+    is($answer->{headers}{tagged}, 'yes', '  with its settings');
+}
 is_status(404, $t->get('/inner/log?topic=a'), 'an internal location');
 
 my %e = $tap->by_id($sent);

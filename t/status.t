@@ -40,7 +40,10 @@ CONF
         location = /open/status { sparkngin_root_loc; }
         location = /closed/status { deny all; sparkngin_root_loc; }
         location = /some/status { allow 203.0.113.0/24; deny all; sparkngin_root_loc; }
-        location ~ /stat\$ { sparkngin_root_loc; }
+        location = /tagged/status { if (\$arg_tag) { add_header Tagged yes; } sparkngin_root_loc; }
+        location ~ /./stat\$ { sparkngin_root_loc; }
+        location = /stat { try_files /none \@stat; }
+        location \@stat { sparkngin_root_loc; }
 CONF
     location => 'sparkngin_root_loc;',
 );
@@ -79,19 +82,24 @@ is($t->get('/open/status', headers => ['X-Real-IP' => '203.0.113.9'])->{status},
 is($t->get('/closed/status')->{status}, 403, 'which may be nobody');
 is($t->get('/some/status')->{status}, 403, 'or not this one');
 is($t->get('/some/status', headers => ['X-Real-IP' => '203.0.113.9'])->{status}, 200, 'but that one');
-is($t->get('/x/y/stat', headers => ['X-Real-IP' => '203.0.113.9'])->{status}, 200, 'a regex location, too');
+is($t->get('/x/y/stat', headers => ['X-Real-IP' => '203.0.113.9'])->{status}, 200, 'a regex location: this machine');
+is($t->get('/stat', headers => ['X-Real-IP' => '203.0.113.9'])->{status}, 200, 'a named location, too');
+is($t->get('/tagged/status?tag=1')->{headers}{tagged}, 'yes', '"if" in an exact location');
 {
     my $socket = IO::Socket::UNIX->new(Peer => $t->path('http.sock')) or die "unix: $!";
     is($t->raw("GET /sn/status HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", socket => $socket)->{status}, 200, 'a unix peer');
 }
 SKIP: {
-    skip 'this machine has no address but loopback', 5 if !$outside;
+    skip 'this machine has no address but loopback', 8 if !$outside;
     my %from = (port => $t->port('outside'), host => $outside);
     my $answer = $t->get('/sn/status', %from);
     is($answer->{status}, 403, "a peer at $outside");
     is_deeply(JSON::PP->new->decode($answer->{body}), { error => 'the status is for this machine, unless it has an exact location', field => undef }, '  is told why');
     is($t->get('/sn/status', %from, headers => ['X-Real-IP' => '127.0.0.1'])->{status}, 403, '  also when it says that it is this machine');
     is($t->get('/open/status', %from)->{status}, 200, '  but an exact location lets it in');
+    is($t->get('/tagged/status?tag=1', %from)->{status}, 200, '  also inside "if"');
+    is($t->get('/x/y/stat', %from)->{status}, 403, '  a regex location does not');
+    is($t->get('/stat', %from)->{status}, 403, '  nor a named one');
     is($t->get('/sn/imok', %from)->{status}, 200, '  and the health is for everybody');
 }
 

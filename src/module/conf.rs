@@ -89,11 +89,24 @@ pub struct MainConf {
     pub workers: u64,
 }
 
+/// What a location is chosen by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// The beginning of a path: its operator did not choose who may see which of the paths below.
+    #[default]
+    Prefix,
+    /// One path.
+    Exact,
+    /// A regular expression, or its name.
+    Other,
+}
+
 /// What the directives of a location say, with those around it; None is the default.
 #[derive(Default)]
 pub struct LocationConf {
-    /// sparkngin_root_loc
-    pub root: bool,
+    /// sparkngin_root_loc: what kind of location it stands in. nginx keeps it for the location alone, not for `if` and
+    /// `limit_except` in it.
+    pub root: Option<Kind>,
     /// sparkngin_topic
     pub topic: Option<NonNull<ngx_http_complex_value_t>>,
     /// sparkngin_receipt

@@ -40,7 +40,7 @@ fn enter(incoming: Incoming<'_>) -> ngx_int_t {
         b"status" | b"stat" | b"imok" if method != Method::Get => {
             without_body(incoming, |_| Answer::not_allowed("GET"))
         }
-        b"status" | b"stat" if path.below_prefix && !incoming.is_local() => {
+        b"status" | b"stat" if !path.exact && !incoming.is_local() => {
             without_body(incoming, |_| {
                 Answer::error(
                     403,

@@ -79,11 +79,11 @@ fn merge(cf: &mut ngx_conf_t, outer: &LocationConf, inner: &mut LocationConf) ->
     // SAFETY: the core module's settings for the place that is merged.
     let core: &mut ngx_http_core_loc_conf_t = unsafe { location_of(cf, index) }?;
     // `if` and `limit_except` are places of their own, with the location's name, and serve what it serves.
-    if core.noname() != 0 && outer.root && core.handler.is_none() {
-        inner.root = true;
+    if core.noname() != 0 && outer.root.is_some() && core.handler.is_none() {
+        inner.root = outer.root;
         handler::serve(core);
     }
-    if inner.root {
+    if inner.root.is_some() {
         // SAFETY: nobody else uses them during a merge.
         let main = unsafe { main_of(cf.ctx) }?;
         main.used = true;

@@ -12,7 +12,7 @@ use ngx::ffi::{
 };
 
 use crate::bytes;
-use crate::conf::LocationConf;
+use crate::conf::{Kind, LocationConf};
 
 /// A request that nginx handed to one of our callbacks, for the time of that callback.
 ///
@@ -39,8 +39,8 @@ pub enum Method {
 pub struct Path<'r> {
     /// What follows the location's prefix, or the last segment in an exact, regex or named location.
     pub name: &'r [u8],
-    /// Whether the location is one for all paths below a prefix: its operator did not choose who may see which.
-    pub below_prefix: bool,
+    /// Whether the location is for this path alone: then its operator chose who may see it.
+    pub exact: bool,
 }
 
 impl<'r> Incoming<'r> {
@@ -155,17 +155,17 @@ impl<'r> Incoming<'r> {
     /// Which of our paths is asked for.
     pub fn path(self) -> Path<'r> {
         let uri = self.bytes(&self.get().uri);
-        let location = self.core_location();
-        let alone = location.exact_match() != 0 || location.named() != 0 || has_regex(location);
+        let kind = self.settings().root.unwrap_or_default();
+        let below = kind == Kind::Prefix;
         let segment = || uri.rsplit(|&byte| byte == b'/').next().unwrap_or(uri);
-        let prefix = bytes::of(&location.name);
+        let prefix = bytes::of(&self.core_location().name);
         let name = match uri.strip_prefix(prefix) {
-            Some(rest) if !alone && prefix.ends_with(b"/") => rest,
-            Some(rest) if !alone => rest.strip_prefix(b"/").unwrap_or(b""),
+            Some(rest) if below && prefix.ends_with(b"/") => rest,
+            Some(rest) if below => rest.strip_prefix(b"/").unwrap_or(b""),
             // Alone, or a rewrite has left the location's prefix behind.
             _ => segment(),
         };
-        Path { name, below_prefix: !alone }
+        Path { name, exact: kind == Kind::Exact }
     }
 
     fn core_location(&self) -> &ngx_http_core_loc_conf_t {
@@ -249,16 +249,6 @@ fn peer_of(fd: i32) -> Option<Peer> {
 
 fn is_cookie(header: &ngx_table_elt_t) -> bool {
     bytes::of(&header.key).eq_ignore_ascii_case(b"cookie")
-}
-
-#[cfg(ngx_feature = "pcre")]
-fn has_regex(location: &ngx_http_core_loc_conf_t) -> bool {
-    !location.regex.is_null()
-}
-
-#[cfg(not(ngx_feature = "pcre"))]
-fn has_regex(_: &ngx_http_core_loc_conf_t) -> bool {
-    false
 }
 
 /// The headers in a list of nginx, part by part.

@@ -2,14 +2,14 @@
 
 use std::str::from_utf8;
 
-use ngx::ffi::ngx_http_core_module;
+use ngx::ffi::{ngx_http_core_loc_conf_t, ngx_http_core_module};
 use sparkngin_core::event::is_topic;
 use sparkngin_core::field::FieldList;
 use sparkngin_core::format::{Delimiter, Format};
 use sparkngin_core::ring::{Name, Overflow};
 
 use crate::args::{Args, ConfError};
-use crate::conf::{Directory, Given, LARGEST_EVENT, LocationConf, MainConf};
+use crate::conf::{Directory, Given, Kind, LARGEST_EVENT, LocationConf, MainConf};
 use crate::listen::{LONGEST_SOCKET, Listen, endpoint};
 
 /// The most subscribers that can be named: a ring has so many cursors in each stream.
@@ -156,16 +156,34 @@ pub fn fields(conf: &mut MainConf, args: &mut Args<'_>) -> Done {
 }
 
 pub fn root_loc(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
-    if conf.root {
+    if conf.root.is_some() {
         return Err(ConfError::Duplicate);
     }
-    conf.root = true;
     // SAFETY: nginx's own static, written while modules are counted, before any directive.
     let index = unsafe { ngx_http_core_module.ctx_index };
     // SAFETY: in a location nginx has made the settings of its core module.
     let core = unsafe { crate::conf::location_of(args.cf(), index) }.ok_or(ConfError::Logged)?;
+    conf.root = Some(kind_of(core));
     crate::handler::serve(core);
     Ok(())
+}
+
+fn kind_of(location: &ngx_http_core_loc_conf_t) -> Kind {
+    match () {
+        () if location.exact_match() != 0 => Kind::Exact,
+        () if location.named() != 0 || has_regex(location) => Kind::Other,
+        () => Kind::Prefix,
+    }
+}
+
+#[cfg(ngx_feature = "pcre")]
+fn has_regex(location: &ngx_http_core_loc_conf_t) -> bool {
+    !location.regex.is_null()
+}
+
+#[cfg(not(ngx_feature = "pcre"))]
+fn has_regex(_: &ngx_http_core_loc_conf_t) -> bool {
+    false
 }
 
 pub fn topic(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
