@@ -31,6 +31,7 @@ $t->conf(
         location /failing/ { proxy_pass http://127.0.0.1:%%PORT_nobody%%; error_page 502 =202 @kept; }
         location @kept { sparkngin_root_loc; sparkngin_topic kept; }
         location /turned/ { proxy_pass http://127.0.0.1:%%PORT_nobody%%; error_page 502 /sn/log?topic=turned; }
+        location /cut/ { client_max_body_size 100; error_page 413 /sn/log?topic=cut; proxy_pass http://127.0.0.1:%%PORT%%/upstream/; }
         location /limited/ { client_max_body_size 1k; error_page 413 /sn/log?topic=limited; proxy_pass http://127.0.0.1:%%PORT%%/upstream/; }
 CONF
     location => 'sparkngin_root_loc;',
@@ -171,7 +172,10 @@ stores('after an error, in a named location', 'kept', sub { $t->post("/failing/l
 is($t->post('/turned/x', 'turned')->{status}, 502, 'after an error, nginx made it a GET; the status is the error\'s');
 is($t->post('/limited/x', 'y' x 2_000)->{status}, 413, 'after a 413: nginx made it a GET and has no body');
 
-my $total = keys(%want) + 500 + 3;
+is($t->raw("POST /cut/x ${chunked}32\r\n" . 'y' x 50 . "\r\n64\r\n" . 'z' x 100 . "\r\n0\r\n\r\n")->{status}, 413, 'after a 413 in the second chunk of a body');
+is(pieces("POST /cut/x $chunked", "32\r\n" . 'y' x 50 . "\r\n", "64\r\n" . 'z' x 100 . "\r\n")->{status}, 413, 'also when the first came before');
+
+my $total = keys(%want) + 500 + 5;
 my @events = $tap->events($total);
 is(scalar @events, $total, 'each is stored once');
 my %e = map { $_->{id} => $_ } grep { exists $_->{id} } @events;
@@ -188,6 +192,7 @@ is(scalar(grep { $_->{data} eq $load } @{ $topics{load} }), 500, 'stored: all of
 is($topics{turned}[0]{data}, 'turned', 'stored: the body that nginx had read');
 ok(exists $topics{permit} && !exists $topics{permit}[0]{data}, 'stored: the question for permission');
 ok(exists $topics{limited} && !exists $topics{limited}[0]{data}, 'stored: no body');
+is_deeply([map { $_->{data} } @{ $topics{cut} }], [undef, undef], 'stored: no part of a body');
 is(join(',', glob $t->path('client_body') . '/*'), '', 'no temporary file is left');
 
 $t->finish;

@@ -44,7 +44,7 @@ pub fn discard(incoming: Incoming<'_>) -> Result<(), ngx_int_t> {
 }
 
 /// The body that nginx has read, of at most `limit` bytes: borrowed if it lies in one buffer, else gathered in `into`.
-/// None if there is none, or if it is empty.
+/// None if there is none, if it is empty, or if nginx has only a part of it.
 pub fn gather<'a, 'r: 'a>(
     incoming: Incoming<'r>,
     limit: usize,
@@ -117,16 +117,20 @@ impl<'r> Part<'r> {
     }
 }
 
-/// The buffers of a body, in order.
+/// The buffers of a body, in order; none of a body that nginx has not read to its end.
 struct Parts<'r> {
     link: Option<&'r ngx_chain_t>,
 }
 
 impl<'r> Parts<'r> {
     fn of(incoming: Incoming<'r>) -> Parts<'r> {
-        let body = NonNull::new(incoming.get().request_body);
-        // SAFETY: in the request's pool, and complete: nginx calls us only when it has all of it.
-        let bufs = body.map(|body| unsafe { body.as_ref() }.bufs);
+        let request = incoming.get();
+        // An error in the middle of it, or a proxy that passes it on as it comes, has led here.
+        let partial = request.reading_body() != 0 || request.request_body_no_buffering() != 0;
+        let body = NonNull::new(request.request_body).filter(|_| !partial);
+        // SAFETY: in the request's pool.
+        let body = body.map(|body| unsafe { body.as_ref() }).filter(|body| body.rest == 0);
+        let bufs = body.map(|body| body.bufs);
         // SAFETY: NULL, or the first link of the chain, in the request's pool.
         Parts { link: bufs.and_then(|link| unsafe { link.as_ref() }) }
     }
