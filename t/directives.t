@@ -70,10 +70,12 @@ my @rows = (
         '"sparkngin_buf_size 1m" is too small for 2 worker processes, it must be 2m or more: 4 blocks of 256k for each',
         'sparkngin_buf_size 2m; sparkngin_max_event 100k;'],
 
-    [http => 'sparkngin_buf_path "";', 'invalid value "" in "sparkngin_buf_path" directive, it must be a directory whose "feed.sock" is a path of at most 107 bytes of UTF-8',
+    [http => 'sparkngin_buf_path "";', 'invalid value "" in "sparkngin_buf_path" directive, it must be a directory',
         'sparkngin_buf_path ring;'],
-    [http => 'sparkngin_buf_path /' . 'y' x 97 . ';', qr/^invalid value "\/y{63}\.\.\." in "sparkngin_buf_path" directive, it must be a directory/,
+    [http => 'sparkngin_buf_path /' . 'y' x 97 . ';', qr/^invalid value "\/y{63}\.\.\." in "sparkngin_buf_path" directive, it must be a directory whose "feed\.sock" is a path of at most 107 bytes of UTF-8, or "sparkngin_listen" must have "feed="$/,
         'sparkngin_buf_path %%DIR%%/y/;'],
+    [http => 'sparkngin_buf_path %%DIR%%/' . 'y' x 97 . ';', qr/^invalid value ".*it must be a directory whose "feed\.sock" is a path/,
+        'sparkngin_buf_path %%DIR%%/' . 'y' x 97 . '; sparkngin_listen 7001 feed=unix:feed.sock;'],
     [http => 'sparkngin_buf_path a; sparkngin_buf_path b;', sprintf($duplicate, 'sparkngin_buf_path'), 'sparkngin_buf_path b;'],
     [server => 'sparkngin_buf_path a;', sprintf($context, 'sparkngin_buf_path'), ''],
 
@@ -236,5 +238,19 @@ my $processes = qr/too small for (\d+) worker processes/;
     is(whole("http { %%HTTP%% sparkngin_buf_path %%DIR%%/used; } "), 'accepted', 'an http without a server');
 }
 is(whole(''), 'accepted', 'no http at all');
+{
+    my $long = 'sparkngin_buf_path %%DIR%%/' . 'y' x 97 . ';';
+    is(whole("http { %%HTTP%% $long server { listen 127.0.0.1:%%PORT%%; } }"), 'accepted', 'a path too long for a socket, and no location that needs one');
+}
+for my $row ([128, 0], [129, 0, qr/\[warn\] a ring has slots for 256 worker processes: over a reload, some of 129 new ones answer 503 until old ones have left/],
+    [256, 0, qr/some of 256 new ones/], [257, 1, qr/\[emerg\] a ring has slots for 256 worker processes, "worker_processes" must not be 257/]) {
+    my ($workers, $exit, $wanted) = @$row;
+    $t->conf(workers => $workers, http => 'sparkngin_buf_path ring;', location => 'sparkngin_root_loc;');
+    my ($code, $said) = $t->check;
+    is($code, $exit, "$workers worker processes") or diag $said;
+    $wanted ? like($said, $wanted, '  are told') : unlike($said, qr/slots/, '  are not worth a word');
+    $t->conf(workers => $workers, http => 'sparkngin_buf_path ring;');
+    is(($t->check)[0], 0, '  any number is taken without sparkngin_root_loc');
+}
 
 $t->finish;

@@ -9,19 +9,22 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ngx::ffi::{
     NGX_HTTP_CLIENT_TEMP_PATH, ngx_conf_t, ngx_http_complex_value_t, ngx_http_conf_ctx_t,
 };
+use sparkngin_core::escape::Shown;
 use sparkngin_core::field::{FieldList, HeaderFields};
 use sparkngin_core::format::{Delimiter, Fields, Format, Rendering};
-use sparkngin_core::ring::{Configuration, Name, Overflow, Wanted};
+use sparkngin_core::ring::{Configuration, Name, Overflow, SLOTS, Wanted};
 
 use crate::args::Place;
 use crate::bytes::kept;
-use crate::listen::{Listen, endpoint};
+use crate::listen::{LONGEST_SOCKET, Listen, endpoint};
 
 /// The largest `sparkngin_max_event`.
 pub const LARGEST_EVENT: usize = LARGEST_BLOCK as usize / 2;
 
 const LARGEST_BLOCK: u32 = 4 << 20;
 const SMALLEST_BLOCK: u32 = 64 << 10;
+/// Each writes into a slot of its own.
+const MOST_WORKERS: u64 = SLOTS as u64;
 const DEFAULT_EVENT: usize = 32 << 10;
 const DEFAULT_BUFFER: u64 = 4 << 20;
 /// Old workers and new ones overlap over a reload, and each may hold a block while it fills another.
@@ -143,28 +146,43 @@ impl MainConf {
             return Err((text, given.place.clone()));
         }
         self.keep = self.field_list().header_fields();
-        if self.buf_path.is_none() {
+        let directory = self.buf_path.get_or_insert_with(|| {
             let name = full_name(&default_directory()).unwrap_or_default();
-            let directory = Directory { name, place: None };
-            if endpoint(&directory.feed()).is_none() {
-                let name = String::from_utf8_lossy(&directory.name).into_owned();
-                return Err((
-                    format!(
-                        "no socket can be in \"{name}\", \"sparkngin_buf_path\" must say where"
-                    ),
-                    Place::default(),
-                ));
-            }
-            self.buf_path = Some(directory);
+            Directory { name, place: None }
+        });
+        let feed_elsewhere = self.listen.as_ref().is_some_and(|listen| listen.feed.is_some());
+        if !self.used || feed_elsewhere || endpoint(&directory.feed()).is_some() {
+            return Ok(());
         }
-        Ok(())
+        let name = Shown(&directory.name);
+        Err(match &directory.place {
+            Some(place) => (
+                format!(
+                    "invalid value \"{name}\" in \"sparkngin_buf_path\" directive, it must be a directory whose \
+                     \"feed.sock\" is a path of at most {LONGEST_SOCKET} bytes of UTF-8, or \"sparkngin_listen\" must \
+                     have \"feed=\""
+                ),
+                place.clone(),
+            ),
+            None => (
+                format!("no socket can be in \"{name}\", \"sparkngin_buf_path\" must say where"),
+                Place::default(),
+            ),
+        })
     }
 
-    /// Checks that the buffer is large enough, when the number of worker processes is known.
+    /// Checks that the ring has a slot for each worker process, and room, when their number is known.
     ///
     /// # Errors
     /// As [`MainConf::complete`].
     pub fn fits(&self) -> Result<(), (String, Place)> {
+        if self.used && self.workers > MOST_WORKERS {
+            let workers = self.workers;
+            let text = format!(
+                "a ring has slots for {MOST_WORKERS} worker processes, \"worker_processes\" must not be {workers}"
+            );
+            return Err((text, Place::default()));
+        }
         let Some(given) = &self.buf_size else { return Ok(()) };
         let least = self.least_buffer();
         if given.value >= least {
@@ -178,6 +196,17 @@ impl MainConf {
             in_words(least)
         );
         Err((text, given.place.clone()))
+    }
+
+    /// What may go wrong later, as a sentence: over a reload the old workers hold their slots while the new ones take theirs.
+    pub fn narrow(&self) -> Option<String> {
+        let workers = self.workers;
+        (self.used && 2 * workers > MOST_WORKERS).then(|| {
+            format!(
+                "a ring has slots for {MOST_WORKERS} worker processes: over a reload, some of {workers} new ones answer \
+                 503 until old ones have left"
+            )
+        })
     }
 
     /// The power of two from twice the largest event.

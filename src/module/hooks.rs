@@ -152,10 +152,16 @@ pub unsafe extern "C" fn init_conf(cycle: *mut ngx_cycle_t, _: *mut c_void) -> *
         // SAFETY: the cycle that is made now, by this thread.
         let Some(main) = (unsafe { main_in(cycle) }) else { return NGX_CONF_OK };
         main.workers = worker_processes(cycle);
-        let Err((text, place)) = main.fits() else { return NGX_CONF_OK };
         // SAFETY: as above.
-        emerg(unsafe { cycle.as_ref() }.log, &text, &place);
-        NGX_CONF_ERROR
+        let log = unsafe { cycle.as_ref() }.log;
+        if let Err((text, place)) = main.fits() {
+            emerg(log, &text, &place);
+            return NGX_CONF_ERROR;
+        }
+        if let (Some(text), Some(log)) = (main.narrow(), NonNull::new(log)) {
+            log::write(Level::Warn, log, &text);
+        }
+        NGX_CONF_OK
     })
 }
 
