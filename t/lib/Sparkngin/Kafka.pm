@@ -35,6 +35,7 @@ sub java {
     my ($self, @words) = @_;
     # Quick to start, small, and one core's work at most for its garbage.
     return ('java', '-Xms256m', '-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1',
+        '-XX:-UsePerfData', "-Djava.io.tmpdir=$self->{dir}",    # nothing in /tmp, however it ends
         "-Dlog4j2.configurationFile=$Sparkngin::ROOT/t/kafka/log4j2.properties",
         '-cp', "$Sparkngin::BUILD/kafka/libs/*", @words);
 }
