@@ -38,7 +38,9 @@ impl Search {
         }
         loop {
             while let Some((_, block, seen)) = self.candidates.pop() {
-                if seen.phase == Phase::Sealed && view.freed() != self.noted {
+                // Whoever made it `reject` may have died before it moved `freed`.
+                let stale = || view.freed() != self.noted || policy(view) == Overflow::Reject;
+                if seen.phase == Phase::Sealed && stale() {
                     self.candidates.clear();
                 } else if let Some(generation) = block::claim(view, block, seen, slot) {
                     return Ok((block, generation));

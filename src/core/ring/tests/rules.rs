@@ -125,6 +125,17 @@ fn overwrite_takes_the_sealed_block_of_the_lowest_ticket_and_never_an_open_one()
 }
 
 #[test]
+fn nothing_is_taken_any_more_once_reject_is_written_even_if_its_publisher_died_right_then() {
+    let mut world = world(4, Overflow::Overwrite);
+    for _ in 0..5 {
+        world.append(0, WHOLE, None).unwrap();
+    }
+    let written = Written { policy: Some(Overflow::Reject), ..Written::read(&world.view) };
+    written.store(&world.view);
+    assert!(matches!(world.append(0, WHOLE, None), Err(Refused::Full { .. })));
+}
+
+#[test]
 fn overwrite_refuses_only_when_every_block_is_open() {
     let mut world = world(2, Overflow::Overwrite);
     world.append(0, HALF, None).unwrap();
