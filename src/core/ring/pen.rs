@@ -3,7 +3,7 @@
 use super::block::{self, Look};
 use super::configuration::Name;
 use super::hours::Hours;
-use super::layout::SLEEPING;
+use super::layout::{FREED, SLEEPING};
 use super::memory::Memory;
 use super::search::Search;
 use super::view::View;
@@ -94,7 +94,7 @@ impl Pen {
     pub fn take_over<M: Memory>(view: &View<M>, stream: Stream) -> Result<Pen, Broken> {
         let at = view.layout.slot(stream);
         let seed = view.seed(stream);
-        let (mut last, mut open) = (view.last(stream), None);
+        let (mut last, mut open, mut freed) = (view.last(stream), None, false);
         for block in 0..view.layout.geometry().blocks {
             let state = block::state(view, block);
             if state.phase != Phase::Open || state.slot != stream {
@@ -116,10 +116,14 @@ impl Pen {
                     open = Some(Open { block, generation: state.generation, used: seen.used });
                 }
                 Look::Unbegun(_) => {
-                    block::free(view, block, state);
+                    freed = block::free(view, block, state);
                 }
                 Look::Empty(_) | Look::Void => {}
             }
+        }
+        if open.is_none() && !freed {
+            // Who held the slot before may have died between FREE and this.
+            view.memory.raise(FREED);
         }
         if last > view.last(stream) {
             view.store(at.last(), last.0);

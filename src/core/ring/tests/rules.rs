@@ -136,6 +136,21 @@ fn nothing_is_taken_any_more_once_reject_is_written_even_if_its_publisher_died_r
 }
 
 #[test]
+fn the_next_holder_of_a_slot_moves_freed_since_the_one_before_may_have_died_before_it_did() {
+    let mut world = world(2, Overflow::Reject);
+    world.view.count_stream(Stream(1));
+    block::claim(&world.view, 1, state_of(&world, 1), Stream(1)).unwrap();
+    world.append(0, WHOLE, None).unwrap();
+    assert!(matches!(world.append(0, WHOLE, None), Err(Refused::Full { .. })));
+    let claimed = state_of(&world, 1);
+    let at = world.view.layout.block(1).state();
+    assert!(world.view.memory.swap(at, claimed.into(), claimed.to(Phase::Free).into()));
+    assert!(matches!(world.append(0, WHOLE, None), Err(Refused::Full { .. })), "no look");
+    Pen::take_over(&world.view, Stream(1)).unwrap();
+    assert_eq!(world.append(0, WHOLE, None), Ok(()));
+}
+
+#[test]
 fn overwrite_refuses_only_when_every_block_is_open() {
     let mut world = world(2, Overflow::Overwrite);
     world.append(0, HALF, None).unwrap();
