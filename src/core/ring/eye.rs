@@ -108,7 +108,11 @@ impl Eye {
             }
         }
         if mark.offset >= block.used {
-            return walk.unless_void(Copied::Nothing);
+            let found = walk.unless_void(Copied::Nothing);
+            if matches!(found, Copied::Nothing) {
+                self.keep(block, mark);
+            }
+            return found;
         }
         let (mut end, mut count) = (mark, 0);
         while end.offset < block.used {

@@ -151,6 +151,22 @@ fn the_next_holder_of_a_slot_moves_freed_since_the_one_before_may_have_died_befo
 }
 
 #[test]
+fn the_end_of_an_open_block_is_remembered_also_when_nothing_is_there_yet() {
+    let mut world = world(4, Overflow::Reject);
+    world.append(0, HALF, None).unwrap();
+    let eye = Eye::default();
+    let next = |world: &mut World| {
+        let scan = world.scan();
+        eye.next(&world.view, &scan, ONE, Seq(1), 1000, &mut Vec::new())
+    };
+    assert_eq!(next(&mut world), Next::Nothing);
+    // Who searched from the block's start again would not come past this.
+    world.view.store(world.view.layout.block(0).data(0).plus(1), 99);
+    world.append(0, HALF, None).unwrap();
+    assert_eq!(next(&mut world), slice(2, 1));
+}
+
+#[test]
 fn overwrite_refuses_only_when_every_block_is_open() {
     let mut world = world(2, Overflow::Overwrite);
     world.append(0, HALF, None).unwrap();
