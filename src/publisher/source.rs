@@ -30,7 +30,10 @@ impl Source {
     /// Looks again, and acts for writers that died.
     pub fn look(&mut self) {
         self.scan = self.reader.scan();
-        self.reader.tend(&self.scan);
+        if self.reader.tend(&self.scan) {
+            // What it sealed can be freed now, and not at a look 200 ms later.
+            self.scan = self.reader.scan();
+        }
     }
 
     /// What a session of this subscriber begins with.

@@ -79,13 +79,14 @@ impl Hand {
 
     /// Acts for dead slots: `hold` takes a slot's byte, or says that somebody has it. Claims that were never begun are
     /// returned; an OPEN block is sealed only while under a quarter of the blocks is FREE, and only when all in it is
-    /// acknowledged (`reject`) or its ticket is the lowest (`overwrite`).
+    /// acknowledged (`reject`) or its ticket is the lowest (`overwrite`). Whether it sealed one: what can be freed by that,
+    /// only the next look knows.
     pub fn tend<M: Memory, G>(
         &mut self,
         view: &View<M>,
         scan: &Scan,
         hold: impl Fn(Stream) -> Option<G>,
-    ) {
+    ) -> bool {
         // Between W1 and W2 a living writer is for a moment only: ask after those alone that stay there.
         let stale = |claim: &&(u32, BlockState)| self.unbegun.contains(claim);
         for (_, state) in scan.unbegun.iter().filter(stale) {
@@ -96,8 +97,9 @@ impl Hand {
         }
         self.unbegun.clone_from(&scan.unbegun);
         if scan.blocks().free * 4 >= view.layout.geometry().blocks {
-            return;
+            return false;
         }
+        let mut sealed = false;
         let taken = |f: &&Filled| f.state.phase != Phase::Free;
         let lowest = scan.filled().iter().filter(taken).map(|f| f.ticket).min();
         for seen in scan.filled().iter().filter(|f| f.state.phase == Phase::Open) {
@@ -113,9 +115,11 @@ impl Hand {
             if let Ok(mut pen) = Pen::take_over(view, slot) {
                 if pen.holds(seen.block, seen.state.generation) && may(view, pen.last()) {
                     pen.seal(view);
+                    sealed = true;
                 }
             }
         }
+        sealed
     }
 }
 

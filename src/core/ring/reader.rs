@@ -69,14 +69,15 @@ impl<M: Memory> Reader<M> {
     }
 
     /// Acts for dead slots: returns claims that were never begun, seals a block by the rule of the design. Once a turn.
-    pub fn tend(&mut self, scan: &Scan) {
+    /// Whether it sealed one: then another look finds it, and can free it.
+    pub fn tend(&mut self, scan: &Scan) -> bool {
         let ring = &self.ring;
         let hold = |stream| {
             let byte = ring.view().layout.slot_byte(stream);
             let held = try_lock(ring.file(), byte, Hold::Alone).unwrap_or(false);
             held.then_some(HeldSlot { ring, byte })
         };
-        self.hand.tend(ring.view(), scan, hold);
+        self.hand.tend(ring.view(), scan, hold)
     }
 
     /// What comes after `after` in a stream. A slice has at least one record, then as many as `room` bytes hold; each

@@ -222,12 +222,10 @@ impl World {
     }
 
     /// Acts for the slots that have no writer.
-    pub fn tend(&mut self, scan: &Scan) {
+    pub fn tend(&mut self, scan: &Scan) -> bool {
         let writers = &self.writers;
         let hold = |stream: Stream| writers[usize::from(stream.0)].is_none().then_some(());
-        if let Some(hand) = &mut self.hand {
-            hand.tend(&self.view, scan, hold);
-        }
+        self.hand.as_mut().is_some_and(|hand| hand.tend(&self.view, scan, hold))
     }
 
     /// One turn of the publisher, perhaps dying on the way; a new one then follows.
