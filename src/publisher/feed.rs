@@ -44,6 +44,8 @@ pub struct Given {
 pub struct Feed {
     socket: Socket,
     sessions: Sessions,
+    /// By name, the source and stream that was served last: the next one comes first at the next look.
+    served: Vec<Option<(usize, Stream)>>,
     refusals: Bucket,
     odd: Throttle,
     unknown: Throttle,
@@ -57,6 +59,7 @@ impl Feed {
     pub fn new(socket: Socket, names: Vec<String>) -> Feed {
         Feed {
             socket,
+            served: vec![None; names.len()],
             sessions: Sessions::new(names),
             refusals: Bucket::new(REFUSALS),
             odd: Throttle::new(Duration::from_secs(1)),
@@ -186,17 +189,20 @@ impl Feed {
     /// Sends each subscriber what its window has room for: one message per stream at most.
     pub fn hand_out(&mut self, sources: &mut [Source], lines: &Lines) -> Given {
         let mut given = Given::default();
+        let all: Vec<(usize, Stream)> = (sources.iter().enumerate())
+            .flat_map(|(n, source)| source.scan.streams().map(move |stream| (n, stream)))
+            .collect();
         for who in 0..self.sessions.names().len() {
-            for source in sources.iter() {
-                for stream in source.scan.streams() {
-                    let Some(next) = self.next_packet(who, source, stream) else { continue };
-                    let Ok(packet) = next else {
-                        // It was overwritten under the copy: the next look finds what became of it.
-                        given.more = true;
-                        continue;
-                    };
+            // A small window must not be the first streams' alone.
+            let served = self.served[who];
+            let start = all.partition_point(|place| Some(*place) <= served);
+            for &(n, stream) in all[start..].iter().chain(&all[..start]) {
+                let Some(next) = self.next_packet(who, &sources[n], stream) else { continue };
+                given.more = true;
+                // If not, it was overwritten under the copy: the next look finds what became of it.
+                if let Ok(packet) = next {
                     given.bytes += packet.body.len().max(1);
-                    given.more = true;
+                    self.served[who] = Some((n, stream));
                     self.send(packet, lines);
                 }
             }

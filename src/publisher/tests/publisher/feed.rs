@@ -172,6 +172,22 @@ fn a_name_that_is_not_configured_is_refused_and_asks_again_until_it_is() {
 }
 
 #[test]
+fn a_small_window_is_shared_by_all_streams() {
+    let rig = Rig::new(16);
+    let mut writers = [rig.writer(), rig.writer(), rig.writer()];
+    for writer in &mut writers {
+        fill(writer, b"one", 100);
+    }
+    let _publisher = rig.publish(rig.settings(Overflow::Reject, &["kafka"]));
+    let mut subscriber = Subscriber::new(&rig.feed(), "kafka", 1);
+    subscriber.until("some are taken", |s| (s.taken.len() >= 9).then_some(()));
+    for stream in 0..3 {
+        let taken = subscriber.taken[..9].iter().filter(|record| record.1.0 == stream).count();
+        assert_eq!(taken, 3, "of stream {stream}");
+    }
+}
+
+#[test]
 fn a_window_smaller_than_a_record_still_lets_one_through_at_a_time() {
     let rig = Rig::new(16);
     let mut writer = rig.writer();
