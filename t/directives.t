@@ -22,6 +22,7 @@ my $open = '"%s" needs "insecure": who reaches the port can read every event, an
 my $address = 'invalid value "%s" in "sparkngin_listen" directive, it must be "port", "address:port" or "unix:path"';
 my $topic = 'invalid value "%s" in "sparkngin_topic" directive, it must be 1 to 249 of a-z A-Z 0-9 . _ -, '
     . 'not "." or "..", and not start with "__"';
+my $alone = '"sparkngin_root_loc" must be the only directive of its location that answers requests, without "proxy_pass" or one like it';
 my $level = '"%s" is not built yet: the only level is "ring"';
 
 my @rows = (
@@ -162,6 +163,9 @@ my @rows = (
     [server => 'sparkngin_root_loc;', sprintf($context, 'sparkngin_root_loc'), 'location = /x/log { sparkngin_root_loc; }'],
     [http => 'sparkngin_root_loc;', sprintf($context, 'sparkngin_root_loc'), ''],
     [server => 'location /x/ { sparkngin_root_loc on; }', sprintf($number, 'sparkngin_root_loc'), 'location /x/ { sparkngin_root_loc; }'],
+    [server => 'location /x/ { sparkngin_root_loc; proxy_pass http://127.0.0.1:9; }', $alone, 'location /x/ { sparkngin_root_loc; if ($arg_a) { proxy_pass http://127.0.0.1:9; } }'],
+    [server => 'location /x/ { proxy_pass http://127.0.0.1:9; sparkngin_root_loc; }', $alone, 'location /x/ { proxy_pass http://127.0.0.1:9; location /x/y/ { sparkngin_root_loc; } }'],
+    [server => 'location /x/ { empty_gif; sparkngin_root_loc; limit_except GET { deny all; } }', $alone, 'location /x/ { sparkngin_root_loc; limit_except GET { deny all; } location /x/gif { empty_gif; } }'],
     [server => 'location /x/ { if ($arg_a) { sparkngin_root_loc; } }', sprintf($context, 'sparkngin_root_loc'), 'location /x/ { if ($arg_a) { return 204; } sparkngin_root_loc; }'],
 
     [http => 'sparkngin_curve_key curve.key;', '"sparkngin_curve_key curve.key" is not built yet: there is no CURVE on the sockets', ''],

@@ -110,6 +110,8 @@ pub struct LocationConf {
     /// sparkngin_root_loc: what kind of location it stands in. nginx keeps it for the location alone, not for `if` and
     /// `limit_except` in it.
     pub root: Option<Kind>,
+    /// Where that was said.
+    pub root_place: Place,
     /// sparkngin_topic
     pub topic: Option<NonNull<ngx_http_complex_value_t>>,
     /// sparkngin_receipt

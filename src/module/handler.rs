@@ -1,6 +1,6 @@
 //! The door: path and method lead to the log, the status, the health, or to 404 and 405.
 
-use std::ptr::NonNull;
+use std::ptr::{NonNull, fn_addr_eq};
 
 use ngx::ffi::{
     NGX_HTTP_INTERNAL_SERVER_ERROR, ngx_http_core_loc_conf_t, ngx_http_finalize_request,
@@ -18,6 +18,13 @@ const FAILED: ngx_int_t = NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
 pub fn serve(core: &mut ngx_http_core_loc_conf_t) {
     core.handler = Some(handle);
 }
+
+/// Whether a location serves our paths.
+pub fn serves(core: &ngx_http_core_loc_conf_t) -> bool {
+    core.handler.is_some_and(|handler| fn_addr_eq(handler, handle as Handler))
+}
+
+type Handler = unsafe extern "C" fn(*mut ngx_http_request_t) -> ngx_int_t;
 
 unsafe extern "C" fn handle(request: *mut ngx_http_request_t) -> ngx_int_t {
     guard("a request", FAILED, || {

@@ -17,6 +17,7 @@ use crate::bytes::kept;
 use crate::conf::{Directory, LocationConf, MainConf, location_of, main_of};
 use crate::guard::guard;
 use crate::log::{self, Level};
+use crate::set::NOT_ALONE;
 use crate::{handler, variables, worker};
 
 const OK: ngx_int_t = NGX_OK as ngx_int_t;
@@ -84,6 +85,10 @@ fn merge(cf: &mut ngx_conf_t, outer: &LocationConf, inner: &mut LocationConf) ->
         handler::serve(core);
     }
     if inner.root.is_some() {
+        if !handler::serves(core) {
+            emerg(cf.log, NOT_ALONE, &inner.root_place);
+            return None;
+        }
         // SAFETY: nobody else uses them during a merge.
         let main = unsafe { main_of(cf.ctx) }?;
         main.used = true;

@@ -9,11 +9,15 @@ use sparkngin_core::format::{Delimiter, Format};
 use sparkngin_core::ring::{Name, Overflow};
 
 use crate::args::{Args, ConfError};
-use crate::conf::{Directory, Given, Kind, LARGEST_EVENT, LocationConf, MainConf};
+use crate::conf::{Directory, Given, Kind, LARGEST_EVENT, LocationConf, MainConf, location_of};
 use crate::listen::Listen;
 
 /// The most subscribers that can be named: a ring has so many cursors in each stream.
 const MOST_SUBSCRIBERS: usize = 4;
+
+/// Of two directives that answer requests nginx would take the last, in silence.
+pub const NOT_ALONE: &str = "\"sparkngin_root_loc\" must be the only directive of its location that answers requests, \
+                             without \"proxy_pass\" or one like it";
 
 type Done = Result<(), ConfError>;
 
@@ -153,8 +157,13 @@ pub fn root_loc(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
     // SAFETY: nginx's own static, written while modules are counted, before any directive.
     let index = unsafe { ngx_http_core_module.ctx_index };
     // SAFETY: in a location nginx has made the settings of its core module.
-    let core = unsafe { crate::conf::location_of(args.cf(), index) }.ok_or(ConfError::Logged)?;
+    let core = unsafe { location_of::<ngx_http_core_loc_conf_t>(args.cf(), index) };
+    let core = core.ok_or(ConfError::Logged)?;
+    if core.handler.is_some() {
+        return Err(ConfError::Told(NOT_ALONE.into()));
+    }
     conf.root = Some(kind_of(core));
+    conf.root_place = args.place();
     crate::handler::serve(core);
     Ok(())
 }
