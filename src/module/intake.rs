@@ -14,7 +14,7 @@ use crate::answer::Answer;
 use crate::body::{self, Missing};
 use crate::conf::MainConf;
 use crate::log::{Level, Throttle, now};
-use crate::request::{Incoming, Method};
+use crate::request::{Incoming, Method, NoMemory};
 use crate::store::Store;
 use crate::variables::Outcome;
 
@@ -38,9 +38,9 @@ enum Refusal {
     Away(&'static str),
 }
 
-const INVALID: &str = "refused as not valid, the last";
+const INVALID: &str = "refused as not valid, the first";
 const FULL: &str = "refused";
-const AWAY: &str = "refused, the last";
+const AWAY: &str = "refused, the first";
 
 impl Intake {
     /// Nothing taken yet.
@@ -101,7 +101,9 @@ impl Intake {
             cookie: if cookies { incoming.cookie(&mut self.cookie) } else { None },
             received,
         };
-        let topic = settings.topic.and_then(|topic| incoming.evaluate(topic));
+        let topic = settings.topic.map(|topic| incoming.evaluate(topic));
+        let topic = topic.transpose().map_err(|NoMemory| Refusal::Away("there is no memory"))?;
+        let topic = topic.filter(|topic| !topic.is_empty());
         let place = event::Intake { topic, keep: &self.keep, max_event };
         let event =
             Event::read_with(take(&mut self.spare), &request, &place).map_err(Refusal::Invalid)?;

@@ -63,18 +63,17 @@ pub fn now() -> u64 {
 pub struct Throttle {
     told: Option<u64>,
     pending: u64,
-    last: String,
+    first: String,
 }
 
 impl Throttle {
-    /// Counts one, and tells if a line is due. `text` is asked for only then, or when none waits yet.
+    /// Counts one, and tells if a line is due. `text` is asked for only of the first that no line has told.
     pub fn count(&mut self, level: Level, now: u64, what: &str, text: impl FnOnce() -> String) {
         self.pending += 1;
-        let due = self.due(now);
-        if due || self.pending == 1 {
-            self.last = text();
+        if self.pending == 1 {
+            self.first = text();
         }
-        if due {
+        if self.due(now) {
             self.tell(level, now, what);
         }
     }
@@ -92,7 +91,7 @@ impl Throttle {
 
     fn tell(&mut self, level: Level, now: u64, what: &str) {
         let plural = if self.pending == 1 { "" } else { "s" };
-        line(level, format_args!("{} event{plural} {what}: {}", self.pending, self.last));
+        line(level, format_args!("{} event{plural} {what}: {}", self.pending, self.first));
         self.told = Some(now);
         self.pending = 0;
     }

@@ -23,6 +23,10 @@ pub struct Incoming<'r> {
     lives: PhantomData<&'r ()>,
 }
 
+/// nginx has no memory for a value.
+#[derive(Debug)]
+pub struct NoMemory;
+
 /// The methods that any of our paths serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -194,13 +198,12 @@ impl<'r> Incoming<'r> {
         unsafe { &*conf.cast() }
     }
 
-    /// A value with variables in it, for this request; None when it is empty or cannot be had.
-    pub fn evaluate(self, value: NonNull<ngx_http_complex_value_t>) -> Option<&'r [u8]> {
+    /// A value with variables in it, for this request; a variable without a value is empty.
+    pub fn evaluate(self, value: NonNull<ngx_http_complex_value_t>) -> Result<&'r [u8], NoMemory> {
         let mut text = ngx_str_t::empty();
         // SAFETY: both are alive, and no borrow of the request lasts over the call.
         let rc = unsafe { ngx_http_complex_value(self.raw(), value.as_ptr(), &raw mut text) };
-        let text = self.bytes(&text);
-        (rc == NGX_OK as ngx_int_t && !text.is_empty()).then_some(text)
+        if rc == NGX_OK as ngx_int_t { Ok(self.bytes(&text)) } else { Err(NoMemory) }
     }
 
     /// Whether the connection itself, not what realip makes of it, comes from this machine.
