@@ -146,6 +146,8 @@ impl Client {
     pub fn done(&mut self, region: Region, stream: Stream, seq: Seq) {
         if let Some(taken) = self.streams.get_mut(&(region, stream)) {
             taken.done(seq);
+            let holes = taken.passed();
+            self.forget_holes(holes);
         }
     }
 
@@ -345,11 +347,15 @@ impl Client {
             return Ok(None);
         }
         taken.hole(to, kind, MESSAGE_COST);
-        if taken.passed() > HOLES_MAX {
-            if let State::In { heard, .. } = self.state {
-                self.state = State::Hello { at: self.not_before(RETRY, heard) };
-            }
-        }
+        let holes = taken.passed();
+        self.forget_holes(holes);
         Ok(Some(expected))
+    }
+
+    /// Asks for a WELCOME when so many holes are worth it.
+    fn forget_holes(&mut self, holes: usize) {
+        if let (true, State::In { heard, .. }) = (holes > HOLES_MAX, self.state) {
+            self.state = State::Hello { at: self.not_before(RETRY, heard) };
+        }
     }
 }

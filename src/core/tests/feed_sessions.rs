@@ -484,3 +484,23 @@ fn what_is_done_is_acknowledged_with_counts_since_welcome_wherever_the_next_welc
         }
     }
 }
+
+#[test]
+fn a_client_with_thousands_of_dead_letters_asks_for_a_welcome_that_lets_it_forget_them() {
+    let (mut client, now) = subscriber();
+    let (mut next, mut asked) = (13, false);
+    while !asked && next < 20_000 {
+        assert!(give(&mut client, batch(1, next, 10, records(next, 10)), now).is_ok());
+        for dead in (next..next + 10).step_by(2) {
+            client.dead(REGION, STREAM, Seq(dead));
+        }
+        next += 10;
+        client.done(REGION, STREAM, Seq(next - 1));
+        while let Some(due) = client.due(now + ms(100)) {
+            assert!(matches!(due, Due::Send(Message::Ack(_))), "{due:?}");
+        }
+        asked = !client.in_session();
+    }
+    assert!(asked && next > 8192, "{next}");
+    let Some(Due::Send(Message::Hello(_))) = client.due(now + ms(1000)) else { panic!("no HELLO") };
+}
