@@ -148,18 +148,22 @@ impl Post {
             Err(malformed) => return dead(malformed),
         };
         let topic = routed.topic();
-        let verdict = match (&sending.as_, topics.partitions(topic)) {
-            (As::Probe, Some(partitions)) => Verdict::Send { partitions },
-            (As::Probe, None) => Verdict::Wait,
+        let mut verdict = match &as_ {
+            As::Probe => Verdict::Probe,
             // Who comes later queues behind who waits.
             _ if rooms.has(topic) => Verdict::Wait,
             _ => topics.verdict(topic, parcel.came(), now),
         };
+        if verdict == Verdict::Probe {
+            *as_ = As::Probe;
+            let there = topics.partitions(topic);
+            verdict = there.map_or(Verdict::Wait, |partitions| Verdict::Send { partitions });
+        }
         let partitions = match verdict {
             Verdict::Send { partitions } => partitions,
             Verdict::Letter(reason) => return dead(reason),
-            Verdict::Wait => {
-                rooms.enter(topic, sending.order, parcel.clone());
+            Verdict::Wait | Verdict::Probe => {
+                rooms.enter(topic, *order, parcel.clone());
                 return Put::Aside;
             }
         };

@@ -85,14 +85,12 @@ impl Queue {
                 let as_ = match topics.verdict(&topic, first.came(), now) {
                     Verdict::Wait => break,
                     Verdict::Send { .. } => As::Event,
+                    Verdict::Probe => As::Probe,
                     Verdict::Letter(text) => As::Letter(Reason { text, short: false }),
                 };
                 self.let_out(&topic, as_);
             }
             waiting = waiting.or(topics.away(&topic).map(str::to_owned));
-        }
-        while let Some(topic) = topics.wants_probe(now) {
-            self.let_out(&topic, As::Probe);
         }
         waiting
             .filter(|_| self.rooms.len() > 0)

@@ -45,6 +45,8 @@ pub enum Verdict {
     },
     /// Not yet decided: keep the record, ask again after the next listing or creation.
     Wait,
+    /// It refuses records: this one, alone, tries whether it still does.
+    Probe,
     /// It may not, or cannot, go there.
     Letter(String),
 }
@@ -195,19 +197,9 @@ impl Topics {
             return;
         }
         let reason = format!("topic \"{topic}\": {why}");
-        let refused = Known::Refused { since: now, reason, probe: now + PROBE };
+        let (away, probe) = (Duration::ZERO, now + PROBE);
+        let refused = Known::Refused { since: now, away, reason, probe };
         self.used.insert(topic.to_owned(), refused);
-    }
-
-    /// A refused topic for which one record may try again now.
-    pub fn wants_probe(&mut self, now: Instant) -> Option<String> {
-        self.used.iter_mut().find_map(|(topic, known)| match known {
-            Known::Refused { probe, .. } if *probe <= now => {
-                *probe = now + PROBE;
-                Some(topic.clone())
-            }
-            _ => None,
-        })
     }
 
     /// The record that tried again was taken: the topic is open.
@@ -295,6 +287,61 @@ mod tests {
         assert_eq!(topics.verdict("a", now, now), Verdict::Send { partitions: 3 });
         assert!(matches!(topics.verdict("_b", now, now), Verdict::Letter(_)));
         assert!(matches!(topics.verdict("dead", now, now), Verdict::Letter(_)));
+impl Known {
+    fn missing(topic: &str, now: Instant, create: Creation) -> Known {
+        let reason = missing(topic);
+        Known::Missing { since: now, away: Duration::ZERO, wanted: now, reason, create }
+    }
+
+    /// `told`: a listing that is younger than the record says so.
+    fn verdict(&mut self, create: bool, grace: Duration, told: bool, now: Instant) -> Verdict {
+        match self {
+            Known::Open { partitions } => Verdict::Send { partitions: *partitions },
+            Known::Missing { away, wanted, reason, create: creation, .. } => {
+                *wanted = now;
+                if create && *creation == Creation::Not {
+                    *creation = Creation::Wanted;
+                }
+                let making = matches!(creation, Creation::Wanted | Creation::Asked);
+                match *away >= grace && told && !making {
+                    true => Verdict::Letter(reason.clone()),
+                    false => Verdict::Wait,
+                }
+            }
+            // Even after the grace: or nobody would find out that it takes records again.
+            Known::Refused { probe, .. } if *probe <= now => {
+                *probe = now + PROBE;
+                Verdict::Probe
+            }
+            Known::Refused { away, reason, .. } if *away >= grace => {
+                Verdict::Letter(reason.clone())
+            }
+            Known::Refused { .. } => Verdict::Wait,
+        }
+    }
+
+    /// Kafka answered `before`, and again now.
+    fn count(&mut self, before: Option<Instant>, asked: Instant) {
+        if let (
+            Some(before),
+            Known::Missing { away, since, .. } | Known::Refused { away, since, .. },
+        ) = (before, self)
+        {
+            *away += asked.saturating_duration_since(before.max(*since));
+        }
+    }
+
+    fn create_again(&mut self, now: Instant) {
+        if let Known::Missing { create, .. } = self {
+            match create {
+                Creation::Failed => *create = Creation::Wanted,
+                Creation::Later(at) if *at <= now => *create = Creation::Wanted,
+                _ => {}
+            }
+        }
+    }
+}
+
     }
 
     #[test]
@@ -364,16 +411,14 @@ mod tests {
         topics.refused("a", "not authorized", now);
         topics.list([("a".into(), 3)], now);
         assert_eq!(topics.verdict("a", now, now), Verdict::Wait);
-        assert_eq!(topics.wants_probe(now), None);
         let later = now + PROBE;
-        assert_eq!(topics.wants_probe(later).as_deref(), Some("a"));
-        assert_eq!(topics.wants_probe(later), None);
+        assert_eq!(topics.verdict("a", now, later), Verdict::Probe);
+        assert_eq!(topics.verdict("a", now, later), Verdict::Wait);
         topics.refused("a", "not authorized", later);
         topics.list([("a".into(), 3)], now + GRACE);
-        assert!(
-            matches!(topics.verdict("a", now, now + GRACE), Verdict::Letter(_)),
-            "since the first"
-        );
+        let over = now + GRACE;
+        assert_eq!(topics.verdict("a", over, over), Verdict::Probe, "else nobody would find out");
+        assert!(matches!(topics.verdict("a", over, over), Verdict::Letter(_)), "since the first");
         topics.works("a");
         assert_eq!(topics.verdict("a", now, later), Verdict::Send { partitions: 3 });
     }
