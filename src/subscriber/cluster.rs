@@ -39,8 +39,10 @@ pub enum Answer {
     Listed(Vec<(String, i32)>),
     /// The cluster did not answer.
     Silent(String),
-    /// A topic was made, or was there.
+    /// A topic was made.
     Created(String),
+    /// A topic that was to be made is there.
+    Exists,
     /// A topic was not made.
     NotCreated {
         /// Which.
@@ -135,9 +137,11 @@ impl Hands {
             false => self.create_by_admin(&topic, largest),
         };
         match outcome {
-            Ok(()) | Err(RDKafkaErrorCode::TopicAlreadyExists) => Answer::Created(topic),
+            Ok(()) => Answer::Created(topic),
+            Err(RDKafkaErrorCode::TopicAlreadyExists) => Answer::Exists,
             Err(code) => {
                 use RDKafkaErrorCode as Code;
+                // Not the replication factor: while brokers start, there are too few of them.
                 let final_ = matches!(
                     code,
                     Code::TopicAuthorizationFailed
@@ -145,7 +149,6 @@ impl Hands {
                         | Code::PolicyViolation
                         | Code::InvalidTopic
                         | Code::InvalidConfig
-                        | Code::InvalidReplicationFactor
                         | Code::InvalidPartitions
                         | Code::InvalidRequest
                 );

@@ -21,6 +21,8 @@ use crate::wake::Waker;
 const PURGE: Duration = Duration::from_millis(100);
 /// What is on its way then gets so long to be reported; after that it is given up, and may have arrived.
 const COLLECT: Duration = Duration::from_secs(10);
+/// The topic of letters that the cluster will not make is asked for again after this time.
+const LETTERS: Duration = Duration::from_secs(60);
 /// The longest pause while something waits that nobody will report.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -47,12 +49,17 @@ pub struct Delivery {
     cluster: Cluster,
     notes: Vec<Note>,
     answers: Vec<Answer>,
-    listing: bool,
+    /// When the question was asked that is not answered yet.
+    listing: Option<Instant>,
     /// Since when reports are collected, and when the queue was last purged.
     collecting: Option<(Instant, Instant)>,
     renewed: u64,
     /// The cluster was listed and there is a place for letters.
     begun: bool,
+    /// It had begun once: then nothing is hopeless.
+    ever_begun: bool,
+    /// The topic of letters is not asked for before this time.
+    letters_again: Option<Instant>,
     down: Option<String>,
     hopeless: Option<String>,
     closed: bool,
@@ -74,10 +81,12 @@ impl Delivery {
             cluster,
             notes: Vec::new(),
             answers: Vec::new(),
-            listing: false,
+            listing: None,
             collecting: None,
             renewed: 0,
             begun: false,
+            ever_begun: false,
+            letters_again: None,
             down: Some("Kafka has not answered yet".to_owned()),
             hopeless: None,
             closed: false,
@@ -92,26 +101,30 @@ impl Delivery {
             self.queue.look_soon(now);
             match answer {
                 Answer::Listed(topics) => {
-                    self.listing = false;
+                    let asked = self.listing.take().unwrap_or(now);
                     if self.down.take().is_some() {
                         tracing::info!(topics = topics.len(), "Kafka answers");
                     }
-                    self.topics.list(topics, now);
-                    self.look_for_letters();
+                    self.topics.list(topics, asked);
+                    self.look_for_letters(now);
                 }
                 Answer::Silent(why) => {
-                    self.listing = false;
+                    self.listing = None;
+                    self.topics.silent();
                     self.down(now, format!("Kafka does not answer: {why}"));
                 }
                 Answer::Created(topic) => {
                     tracing::info!(topic, "made a topic");
-                    self.list();
+                    self.topics.made();
                 }
+                // Who may make it but not see it would list and make as fast as can be: the next listing tells.
+                Answer::Exists => {}
                 Answer::NotCreated { topic, why, final_ } => {
-                    self.topics.not_created(&topic, &why, final_);
+                    self.topics.not_created(&topic, &why, final_, now);
                     if final_ && *self.post.letters() == Letters::Topic(topic.clone()) {
                         let why = format!("--dead-letter topic:{topic} cannot be made: {why}");
-                        self.hopeless = Some(why);
+                        self.letters_again = Some(now + LETTERS);
+                        self.hopeless = (!self.ever_begun).then_some(why);
                     }
                     self.seldom
                         .warn(now, "create", || format!("topic \"{topic}\" was not made: {why}"));
@@ -122,11 +135,15 @@ impl Delivery {
     }
 
     /// The topic of letters is there before anything is sent, or Kafka is asked to make it.
-    fn look_for_letters(&mut self) {
+    fn look_for_letters(&mut self, now: Instant) {
         self.begun = match self.post.letters() {
             Letters::Topic(topic) => self.topics.partitions(topic).is_some(),
             Letters::File(_) => true,
         };
+        self.ever_begun |= self.begun;
+        if self.letters_again.is_some_and(|at| now < at) {
+            return;
+        }
         if let (false, Letters::Topic(topic)) = (self.begun, self.post.letters()) {
             self.cluster.create(topic.clone(), Some(LARGEST));
         }
@@ -136,17 +153,13 @@ impl Delivery {
         let waiting = self.queue.rooms.len() > 0 || !self.begun || self.down.is_some();
         // A producer that knows other partitions than the last listing brings nothing through.
         let waiting = waiting || self.queue.backlog.failures() > 0;
-        if !self.listing && self.topics.wants_listing(waiting, now) {
-            self.list();
+        if self.listing.is_none() && self.topics.wants_listing(waiting, now) {
+            self.listing = Some(now);
+            self.cluster.list();
         }
         while let Some(topic) = self.topics.wants_creation() {
             self.cluster.create(topic, None);
         }
-    }
-
-    fn list(&mut self) {
-        self.listing = true;
-        self.cluster.list();
     }
 
     fn down(&mut self, now: Instant, why: String) {

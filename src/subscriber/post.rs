@@ -118,7 +118,7 @@ impl Post {
     /// Hands one over.
     pub fn put(
         &mut self,
-        sending: &Sending,
+        sending: &mut Sending,
         ticket: Ticket,
         topics: &mut Topics,
         rooms: &mut Rooms,
@@ -132,13 +132,13 @@ impl Post {
 
     fn event(
         &mut self,
-        sending: &Sending,
+        sending: &mut Sending,
         ticket: Ticket,
         topics: &mut Topics,
         rooms: &mut Rooms,
         now: Instant,
     ) -> Put {
-        let parcel = &sending.parcel;
+        let Sending { parcel, order, as_ } = sending;
         let record = match parcel.record() {
             Ok(record) => record,
             Err(torn) => return dead(torn),
@@ -185,7 +185,7 @@ impl Post {
             Handed::Broken(why) => Put::Broken(why),
             Handed::No(fault) if fault.blame == Blame::Topic => {
                 topics.refused(topic, &fault.text, now);
-                rooms.enter(topic, sending.order, parcel.clone());
+                rooms.enter(topic, *order, parcel.clone());
                 Put::Aside
             }
             Handed::No(fault) if fault.blame == Blame::Circumstance => Put::Broken(fault.text),

@@ -16,6 +16,8 @@ const LISTING: Duration = Duration::from_secs(1);
 const REFRESH: Duration = Duration::from_secs(60);
 /// One record tries a refusing topic again after this time.
 const PROBE: Duration = Duration::from_secs(5);
+/// A topic that the cluster will not make is asked for again after this time: rights and policies change.
+const RETRY: Duration = Duration::from_secs(60);
 
 /// Which topics events may go to.
 #[derive(Clone, Debug)]
@@ -43,10 +45,10 @@ pub enum Verdict {
         /// How many partitions it has.
         partitions: i32,
     },
-    /// Not yet decided: keep the record, ask again after the next listing or creation.
-    Wait,
     /// It refuses records: this one, alone, tries whether it still does.
     Probe,
+    /// Not yet decided: keep the record, ask again after the next listing or creation.
+    Wait,
     /// It may not, or cannot, go there.
     Letter(String),
 }
@@ -59,12 +61,18 @@ enum Known {
     /// Not in the cluster.
     Missing {
         since: Instant,
+        /// How long listings said so, without the times in which Kafka did not answer.
+        away: Duration,
+        /// When a record last asked for it.
+        wanted: Instant,
         reason: String,
         create: Creation,
     },
     /// In the cluster, and refusing records.
     Refused {
         since: Instant,
+        /// As a missing one's.
+        away: Duration,
         reason: String,
         probe: Instant,
     },
@@ -77,6 +85,8 @@ enum Creation {
     Asked,
     /// It was not made; wanted again after the next listing.
     Failed,
+    /// The cluster will not make it; wanted again after this time.
+    Later(Instant),
 }
 
 /// Everything known about topics.
@@ -88,8 +98,13 @@ pub struct Topics {
     /// The dead letter's own topic: events may not name it.
     letters: Option<String>,
     cluster: HashMap<String, i32>,
+    /// When the question was asked that the last listing answered.
     listed: Option<Instant>,
+    /// The same, unless Kafka was silent since.
+    answered: Option<Instant>,
     asked: Option<Instant>,
+    /// Something was made: the next listing is due at once.
+    due: bool,
     used: HashMap<String, Known>,
 }
 
@@ -103,22 +118,19 @@ impl Topics {
             letters,
             cluster: HashMap::new(),
             listed: None,
+            answered: None,
             asked: None,
+            due: false,
             used: HashMap::new(),
         }
     }
 
     /// What to do with a record for this topic, which came at `came`.
     pub fn verdict(&mut self, topic: &str, came: Instant, now: Instant) -> Verdict {
-        match self.used.get(topic) {
-            Some(Known::Open { partitions }) => return Verdict::Send { partitions: *partitions },
-            Some(Known::Missing { since, reason, .. } | Known::Refused { since, reason, .. }) => {
-                // Told by a listing, not by the clock: while Kafka is away, no topic is at fault.
-                let told = self.listed.map(|at| at.saturating_duration_since(*since));
-                let over = told.is_some_and(|passed| passed >= self.grace);
-                return if over { Verdict::Letter(reason.clone()) } else { Verdict::Wait };
-            }
-            None => {}
+        if let Some(known) = self.used.get_mut(topic) {
+            // What a listing said before the record came may be otherwise by now.
+            let told = self.listed.is_some_and(|listed| listed >= came);
+            return known.verdict(self.create, self.grace, told, now);
         }
         if let Some(reason) = self.forbidden(topic) {
             return Verdict::Letter(reason);
@@ -133,7 +145,7 @@ impl Topics {
             return if decided { Verdict::Letter(missing(topic)) } else { Verdict::Wait };
         }
         let create = if self.create { Creation::Wanted } else { Creation::Not };
-        self.admit(topic, Known::Missing { since: now, reason: missing(topic), create })
+        self.admit(topic, Known::missing(topic, now, create))
     }
 
     /// The partitions of a topic that exists, whether or not events may go there.
@@ -141,33 +153,51 @@ impl Topics {
         self.cluster.get(topic).copied()
     }
 
-    /// The cluster's topics, whole.
-    pub fn list(&mut self, topics: impl IntoIterator<Item = (String, i32)>, now: Instant) {
+    /// The cluster's topics, whole, as they were asked for at `asked`.
+    pub fn list(&mut self, topics: impl IntoIterator<Item = (String, i32)>, asked: Instant) {
         self.cluster = topics.into_iter().filter(|(_, partitions)| *partitions > 0).collect();
-        self.listed = Some(now);
-        let create = if self.create { Creation::Wanted } else { Creation::Not };
+        self.listed = Some(asked);
+        let before = self.answered.replace(asked);
         for (topic, known) in &mut self.used {
             match (self.cluster.get(topic), &*known) {
                 (Some(&partitions), Known::Open { .. } | Known::Missing { .. }) => {
                     *known = Known::Open { partitions };
                 }
                 (None, Known::Open { .. } | Known::Refused { .. }) => {
-                    *known = Known::Missing { since: now, reason: missing(topic), create };
+                    // Made again only if a record asks for it: perhaps it was deleted for good.
+                    *known = Known::missing(topic, asked, Creation::Not);
                 }
-                (Some(_), Known::Refused { .. }) | (None, Known::Missing { .. }) => {}
+                (Some(_), Known::Refused { .. }) | (None, Known::Missing { .. }) => {
+                    known.count(before, asked);
+                }
             }
-            if let Known::Missing { create: create @ Creation::Failed, .. } = known {
-                *create = Creation::Wanted;
-            }
+            known.create_again(asked);
         }
+        // Names nobody asks for any more take no place.
+        let unused = self.grace.max(RETRY);
+        self.used.retain(|_, known| match known {
+            Known::Missing { wanted, .. } => asked.saturating_duration_since(*wanted) <= unused,
+            Known::Open { .. } | Known::Refused { .. } => true,
+        });
+    }
+
+    /// Kafka did not answer: no topic is at fault for this time.
+    pub fn silent(&mut self) {
+        self.answered = None;
+    }
+
+    /// A topic was made.
+    pub fn made(&mut self) {
+        self.due = true;
     }
 
     /// True, at most once a second, when a listing is due; `waiting` says whether records wait.
     pub fn wants_listing(&mut self, waiting: bool, now: Instant) -> bool {
         let pause = if waiting || self.listed.is_none() { LISTING } else { REFRESH };
-        let due = self.asked.is_none_or(|at| now.duration_since(at) >= pause);
+        let due = self.due || self.asked.is_none_or(|at| now.duration_since(at) >= pause);
         if due {
             self.asked = Some(now);
+            self.due = false;
         }
         due
     }
@@ -183,11 +213,11 @@ impl Topics {
         })
     }
 
-    /// The cluster did not make it; unless that is final it is asked again after the next listing.
-    pub fn not_created(&mut self, topic: &str, why: &str, final_: bool) {
+    /// The cluster did not make it; it is asked again after the next listing, or rarely when it will not.
+    pub fn not_created(&mut self, topic: &str, why: &str, final_: bool, now: Instant) {
         if let Some(Known::Missing { reason, create, .. }) = self.used.get_mut(topic) {
             *reason = format!("{} and was not made: {why}", missing(topic));
-            *create = if final_ { Creation::Not } else { Creation::Failed };
+            *create = if final_ { Creation::Later(now + RETRY) } else { Creation::Failed };
         }
     }
 
@@ -229,7 +259,9 @@ impl Topics {
 
     fn admit(&mut self, topic: &str, known: Known) -> Verdict {
         // Missing ones that nobody makes take no place from those that are there, and the other way round.
-        let idle = |k: &Known| matches!(k, Known::Missing { create: Creation::Not, .. });
+        let idle = |k: &Known| {
+            matches!(k, Known::Missing { create: Creation::Not | Creation::Later(_), .. })
+        };
         if self.used.values().filter(|k| idle(k) == idle(&known)).count() >= MOST {
             return Verdict::Letter(format!("topic \"{topic}\" would be one more than {MOST}"));
         }
@@ -255,38 +287,6 @@ impl Topics {
     }
 }
 
-fn missing(topic: &str) -> String {
-    format!("topic \"{topic}\" does not exist")
-}
-
-impl Pattern {
-    fn has(&self, topic: &str) -> bool {
-        match self {
-            Pattern::Name(name) => name == topic,
-            Pattern::Matches(regex) => regex.is_match(topic),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GRACE: Duration = Duration::from_secs(300);
-
-    fn existing(now: Instant) -> Topics {
-        let mut topics = Topics::new(Allowed::Existing, false, GRACE, Some("dead".into()));
-        topics.list([("a".into(), 3), ("_b".into(), 1), ("dead".into(), 1)], now);
-        topics
-    }
-
-    #[test]
-    fn without_a_list_what_exists_is_allowed_but_for_underscores_and_the_dead_letter() {
-        let now = Instant::now();
-        let mut topics = existing(now);
-        assert_eq!(topics.verdict("a", now, now), Verdict::Send { partitions: 3 });
-        assert!(matches!(topics.verdict("_b", now, now), Verdict::Letter(_)));
-        assert!(matches!(topics.verdict("dead", now, now), Verdict::Letter(_)));
 impl Known {
     fn missing(topic: &str, now: Instant, create: Creation) -> Known {
         let reason = missing(topic);
@@ -342,6 +342,38 @@ impl Known {
     }
 }
 
+fn missing(topic: &str) -> String {
+    format!("topic \"{topic}\" does not exist")
+}
+
+impl Pattern {
+    fn has(&self, topic: &str) -> bool {
+        match self {
+            Pattern::Name(name) => name == topic,
+            Pattern::Matches(regex) => regex.is_match(topic),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(300);
+
+    fn existing(now: Instant) -> Topics {
+        let mut topics = Topics::new(Allowed::Existing, false, GRACE, Some("dead".into()));
+        topics.list([("a".into(), 3), ("_b".into(), 1), ("dead".into(), 1)], now);
+        topics
+    }
+
+    #[test]
+    fn without_a_list_what_exists_is_allowed_but_for_underscores_and_the_dead_letter() {
+        let now = Instant::now();
+        let mut topics = existing(now);
+        assert_eq!(topics.verdict("a", now, now), Verdict::Send { partitions: 3 });
+        assert!(matches!(topics.verdict("_b", now, now), Verdict::Letter(_)));
+        assert!(matches!(topics.verdict("dead", now, now), Verdict::Letter(_)));
     }
 
     #[test]
@@ -396,9 +428,14 @@ impl Known {
             assert_eq!(topics.wants_creation(), None);
         }
         assert!(matches!(topics.verdict("more", now, now), Verdict::Letter(_)));
-        topics.not_created("t0", "policy", true);
+        topics.not_created("t0", "policy", true, now);
         assert_eq!(topics.wants_creation(), None);
+        topics.verdict("t0", now, now + GRACE - LISTING);
         topics.list([], now + GRACE);
+        assert_eq!(topics.verdict("t0", now, now + GRACE), Verdict::Wait, "it is asked for again");
+        assert_eq!(topics.wants_creation().as_deref(), Some("t0"));
+        assert_eq!(topics.verdict("t0", now, now + GRACE), Verdict::Wait, "no answer yet");
+        topics.not_created("t0", "policy", true, now + GRACE);
         let Verdict::Letter(reason) = topics.verdict("t0", now, now + GRACE) else { panic!() };
         assert!(reason.ends_with("policy"), "{reason}");
     }
@@ -432,12 +469,44 @@ impl Known {
         assert_eq!(topics.verdict("new", now, now), Verdict::Wait);
         assert_eq!(topics.away("new"), None, "it will be made");
         assert_eq!(topics.wants_creation().as_deref(), Some("new"));
-        topics.not_created("new", "policy", true);
+        topics.not_created("new", "policy", true, now);
         assert!(topics.away("new").is_some());
         assert!(topics.wants_listing(true, later));
         assert_eq!(topics.away("new"), None, "the question is not answered");
         topics.list([], later);
         assert!(topics.away("new").is_some());
+    }
+
+    #[test]
+    fn the_grace_counts_only_while_kafka_answers_and_ends_by_a_listing_younger_than_the_record() {
+        let now = Instant::now();
+        let mut topics =
+            Topics::new(Allowed::Listed(vec![Pattern::Name("x".into())]), false, GRACE, None);
+        topics.list([], now);
+        assert_eq!(topics.verdict("x", now, now), Verdict::Wait);
+        topics.silent();
+        let back = now + 2 * GRACE;
+        topics.list([], back);
+        assert_eq!(topics.verdict("x", now, back), Verdict::Wait, "Kafka was away, not the topic");
+        topics.list([], back + GRACE);
+        let came = back + GRACE + LISTING;
+        assert_eq!(topics.verdict("x", came, came), Verdict::Wait, "that listing is older");
+        topics.list([], came);
+        assert!(matches!(topics.verdict("x", came, came), Verdict::Letter(_)));
+    }
+
+    #[test]
+    fn a_deleted_topic_is_made_again_only_for_a_record_and_a_missing_one_is_forgotten() {
+        let now = Instant::now();
+        let mut topics = Topics::new(Allowed::Existing, true, GRACE, None);
+        topics.list([("a".into(), 1)], now);
+        assert_eq!(topics.verdict("a", now, now), Verdict::Send { partitions: 1 });
+        topics.list([], now);
+        assert_eq!(topics.wants_creation(), None, "nobody asks for it");
+        assert_eq!(topics.verdict("a", now, now), Verdict::Wait);
+        assert_eq!(topics.wants_creation().as_deref(), Some("a"));
+        topics.list([], now + 2 * GRACE);
+        assert_eq!(topics.used.len(), 0);
     }
 
     #[test]
