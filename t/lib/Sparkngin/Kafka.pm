@@ -22,7 +22,8 @@ sub new {
     $conf =~ s/%%PORT%%/$self->{port}/g;
     $conf =~ s/%%CONTROLLER%%/$t->port('controller')/ge;
     $self->{conf} = $t->write_file('kafka/server.properties', $conf);
-    my $id = encode_base64url(join '', map { chr int rand 256 } 1 .. 16);
+    # A first byte below 128: an id that begins with a hyphen would be an option.
+    my $id = encode_base64url(join '', chr int rand 128, map { chr int rand 256 } 1 .. 15);
     my ($code, $text) = $t->run($self->java('kafka.tools.StorageTool', 'format', '-t', $id, '-c', $self->{conf}));
     die "Kafka could not format $self->{dir}: $text\n" if $code;
     $self->start->wait;
