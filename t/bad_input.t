@@ -129,6 +129,14 @@ is($t->get('/sn/log?topic=a&' . 'x' x 600_000)->{status}, 414, 'above large_clie
         return $counted >= $bad + 3;
     });
     is($counted, $bad + 3, 'every refusal is counted there');
+    pause_until(time + 2);    # then the next one is told at once, and those that follow together
+    my @three = map { "GET /sn/log?topic=__$_ HTTP/1.1\r\nHost: a\r\n\r\n" } qw(alone one two);
+    $t->raw(join '', @three);
+    my $line = '%s refused as not valid, the first: topic "__%s"';
+    $t->logged(qr/\d events? refused as not valid, the first: topic "__(?:one|two)"/);
+    for my $wanted (sprintf($line, '1 event', 'alone'), sprintf($line, '2 events', 'one')) {
+        like($t->error_log, qr/\Q$wanted\E/, "error.log: $wanted");
+    }
 }
 # Nonsense of every kind: an answer of ours or nginx's to each, and a record for each success.
 {
