@@ -29,10 +29,40 @@ pub fn serve(address: SocketAddr, board: Board) -> io::Result<SocketAddr> {
     Ok(bound)
 }
 
+/// A connection with one deadline for all of it: a byte now and then does not hold the thread.
+struct Brief<'a> {
+    stream: &'a TcpStream,
+    until: Instant,
+}
+
+impl Brief<'_> {
+    fn left(&self) -> io::Result<Option<Duration>> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
+    }
+}
+
+impl Read for Brief<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(self.left()?)?;
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Brief<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(self.left()?)?;
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
 fn answer(stream: &TcpStream, board: &Board) -> io::Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let mut reader = BufReader::new(stream.take(REQUEST));
+    let mut stream = Brief { stream, until: Instant::now() + PATIENCE };
+    let mut reader = BufReader::new((&mut stream).take(REQUEST));
     let mut request = String::new();
     reader.read_line(&mut request)?;
     let mut header = String::new();
@@ -45,9 +75,8 @@ fn answer(stream: &TcpStream, board: &Board) -> io::Result<()> {
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
         body.len()
     );
-    let mut out = stream;
-    out.write_all(head.as_bytes())?;
-    out.write_all(body.as_bytes())
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(body.as_bytes())
 }
 
 fn respond(request: &str, board: &Board) -> (&'static str, String) {
@@ -105,6 +134,32 @@ mod tests {
         assert!(ask(address, "POST /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 405 "));
         board.see().turned = Instant::now() - STUCK_FOR;
         assert!(get("/healthz").starts_with("HTTP/1.1 503 "));
+    }
+
+    #[test]
+    fn a_client_that_sends_a_byte_now_and_then_keeps_others_waiting_no_longer_than_its_time() {
+        let board = Board::new(View {
+            turned: Instant::now(),
+            name: "kafka".into(),
+            feeds: Vec::new(),
+            open: 0,
+            condition: Condition::default(),
+        });
+        let address = serve("127.0.0.1:0".parse().unwrap(), board).unwrap();
+        let mut slow = TcpStream::connect(address).unwrap();
+        slow.write_all(b"GET /h").unwrap();
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let drip = thread::spawn(move || {
+            while stopped.recv_timeout(Duration::from_millis(200)).is_err() {
+                let _ = slow.write_all(b"x");
+            }
+        });
+        let start = Instant::now();
+        ask(address, "GET /metrics HTTP/1.1\r\n\r\n");
+        let waited = start.elapsed();
+        stop.send(()).unwrap();
+        drip.join().unwrap();
+        assert!(waited < 2 * PATIENCE, "{waited:?}");
     }
 
     const STUCK_FOR: Duration = Duration::from_secs(60);
