@@ -232,7 +232,9 @@ fn access(args: &args::Subscribe, servers: &str) -> Result<Access, Wrong> {
     }
     let mut properties = Vec::new();
     for text in &args.property {
-        let word = Word { text, origin: Origin::Flag("-X") };
+        // Its name alone is said when it is wrong: the value may be a secret.
+        let name = text.split(|c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c)).next();
+        let word = Word { text: name.unwrap_or_default(), origin: Origin::Flag("-X") };
         match text.split_once('=') {
             Some((name, value)) if !name.is_empty() => {
                 properties.push((name.to_owned(), value.to_owned()));
@@ -375,6 +377,8 @@ mod tests {
             ("-X", |a| a.property = vec!["no.such=1".into()]),
             ("-X", |a| a.property = vec!["socket.keepalive.enable=perhaps".into()]),
             ("-X", |a| a.property = vec!["linger".into()]),
+            ("-X", |a| a.property = vec!["sasl.pasword=s3cret".into()]),
+            ("-X", |a| a.property = vec!["sasl.password:s3cret".into()]),
             ("--compression", |a| a.compression = Some("rar".into())),
             ("--topics", |a| a.topics = Some("a,b c".into())),
             ("--topics", |a| a.topics = Some("~(".into())),
@@ -392,6 +396,7 @@ mod tests {
         for (flag, change) in rows {
             let text = wrong(*change);
             assert!(text.starts_with(flag) && !text.contains('\n'), "{flag}: {text}");
+            assert!(!text.contains("perhaps") && !text.contains("s3cret"), "{text}");
         }
     }
 

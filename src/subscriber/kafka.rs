@@ -163,7 +163,10 @@ impl Access {
         let access = Access { common, compression: compression.to_owned() };
         match access.producing(Batching::Many).create_native_config() {
             Ok(_) => Ok(access),
-            Err(KafkaError::ClientConfig(_, text, _, _)) => Err(text),
+            // The value may be a secret.
+            Err(KafkaError::ClientConfig(_, text, _, value)) => {
+                Err(text.replace(&format!("\"{value}\""), "\"...\""))
+            }
             Err(other) => Err(other.to_string()),
         }
     }

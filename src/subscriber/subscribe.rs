@@ -40,6 +40,8 @@ pub enum End {
     Wrong(String),
     /// Another subscriber of its name took over.
     Fenced(String),
+    /// The system failed it.
+    Failed(String),
 }
 
 struct Subscriber {
@@ -93,7 +95,9 @@ pub fn run(settings: Settings) -> Result<End, String> {
     if let Some(http) = http {
         listen(&http, &subscriber.board)?;
     }
-    subscriber.run(&mut *sink)?;
+    if let Err(why) = subscriber.run(&mut *sink) {
+        return Ok(End::Failed(why));
+    }
     for feed in subscriber.feeds {
         feed.socket.farewell();
     }
