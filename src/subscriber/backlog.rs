@@ -193,6 +193,11 @@ impl<M> Backlog<M> {
         self.trim();
     }
 
+    /// What has no fate yet, oldest first.
+    pub fn open(&self) -> impl Iterator<Item = &M> {
+        self.entries.iter().filter(|e| e.state != State::Done).map(|e| &e.message)
+    }
+
     /// A message by its ticket.
     pub fn message(&mut self, ticket: Ticket) -> Option<&mut M> {
         self.entry(ticket).map(|entry| &mut entry.message)

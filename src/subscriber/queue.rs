@@ -118,6 +118,11 @@ impl Queue {
     fn send(&mut self, sending: Sending) {
         self.moving.add(sending.parcel.feed(), sending.parcel.bytes());
         self.backlog.push(sending);
+        let mine = |sending: &&Sending| sending.parcel.feed() == feed;
+        let sent = self.backlog.open().find(mine).map(|sending| sending.order);
+        if self.rooms.oldest(feed).is_none_or(|waits| sent.is_some_and(|sent| sent < waits)) {
+            return;
+        }
     }
 }
 

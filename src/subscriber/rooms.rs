@@ -48,6 +48,14 @@ impl Rooms {
         self.rooms.get(topic)?.values().next()
     }
 
+    /// The place of the oldest of a feed.
+    pub fn oldest(&self, feed: FeedNo) -> Option<Order> {
+        let first = |room: &BTreeMap<Order, Parcel>| {
+            room.iter().find(|(_, parcel)| parcel.feed() == feed).map(|(order, _)| *order)
+        };
+        self.rooms.values().filter_map(first).min()
+    }
+
     /// Takes the oldest of a room.
     pub fn leave(&mut self, topic: &str) -> Option<(Order, Parcel)> {
         let room = self.rooms.get_mut(topic)?;
