@@ -152,7 +152,8 @@ impl Delivery {
     fn ask_cluster(&mut self, now: Instant) {
         let waiting = self.queue.rooms.len() > 0 || !self.begun || self.down.is_some();
         // A producer that knows other partitions than the last listing brings nothing through.
-        let waiting = waiting || self.queue.backlog.failures() > 0;
+        let waiting =
+            waiting || self.queue.backlog.failures() > 0 || self.queue.parked.why().is_some();
         if self.listing.is_none() && self.topics.wants_listing(waiting, now) {
             self.listing = Some(now);
             self.cluster.list();
@@ -170,6 +171,7 @@ impl Delivery {
     fn hear_producer(&mut self, now: Instant, reports: &mut Vec<Report>) {
         let mut notes = std::mem::take(&mut self.notes);
         self.post.notes(&mut notes);
+        let mut lettered = false;
         for note in notes.drain(..) {
             match note {
                 Note::Report(ticket, outcome) => {
@@ -181,7 +183,10 @@ impl Delivery {
                     backlog.report(ticket, outcome, |sending| {
                         let parcel = &sending.parcel;
                         let fate = match sending.as_ {
-                            As::Letter(_) => Fate::Dead,
+                            As::Letter(_) => {
+                                lettered = true;
+                                Fate::Dead
+                            }
                             As::Event | As::Probe => Fate::Delivered,
                         };
                         if let (As::Probe, Some(topic)) = (&sending.as_, post.topic_of(parcel)) {
@@ -201,6 +206,9 @@ impl Delivery {
             }
         }
         self.notes = notes;
+        if lettered {
+            self.queue.letters_work();
+        }
     }
 
     fn collect(&mut self, now: Instant) {
@@ -218,12 +226,14 @@ impl Delivery {
             match finding {
                 Finding::Poison(ticket, why) => {
                     let Some(sending) = self.queue.backlog.message(ticket) else { continue };
-                    let (text, short) = match &sending.as_ {
-                        As::Letter(reason) => (reason.text.clone(), true),
-                        As::Event | As::Probe => (why.clone(), false),
-                    };
                     let id = sending.parcel.id();
-                    sending.as_ = As::Letter(Reason { text, short });
+                    match &sending.as_ {
+                        As::Letter(reason) => match reason.shorter() {
+                            Some(reason) => sending.as_ = As::Letter(reason),
+                            None => self.queue.parked.refused(&why, now),
+                        },
+                        _ => sending.as_ = As::Letter(Reason::new(why.clone())),
+                    }
                     self.seldom.warn(now, "poison", || {
                         format!("{id} was refused alone, it goes to the dead letter: {why}")
                     });
@@ -241,9 +251,8 @@ impl Delivery {
     fn topic_refuses(&mut self, ticket: u64, why: &str, now: Instant) {
         let Some(sending) = self.queue.backlog.message(ticket) else { return };
         if matches!(sending.as_, As::Letter(_)) {
-            self.seldom.warn(now, "letter", || format!("the dead letter: {why}"));
             // Perhaps its topic was deleted: a listing tells, and has it made again.
-            self.begun = false;
+            self.letter_refused(why, now);
             return;
         }
         sending.as_ = As::Event;
@@ -252,6 +261,11 @@ impl Delivery {
             self.seldom
                 .warn(now, "topic", || format!("topic \"{topic}\": {why}; its records wait"));
         }
+    }
+
+    fn letter_refused(&mut self, why: &str, now: Instant) {
+        self.seldom.warn(now, "letter", || format!("the dead letter: {why}"));
+        self.queue.parked.refused(why, now);
     }
 
     fn renew(&mut self, batching: Batching, now: Instant) {
@@ -274,8 +288,13 @@ impl Delivery {
 
     /// False if the producer takes no more.
     fn send_held(&mut self, now: Instant) -> bool {
-        let Queue { backlog, rooms, moving, .. } = &mut self.queue;
+        let Queue { backlog, rooms, moving, parked, .. } = &mut self.queue;
         while let Some((ticket, sending)) = backlog.next() {
+            if matches!(sending.as_, As::Letter(_)) && parked.holds(sending.order) {
+                parked.wait(sending.order, sending.clone());
+                backlog.withdraw(ticket);
+                continue;
+            }
             let put = self.post.put(sending, ticket, &mut self.topics, rooms, now);
             match put {
                 Put::Out => backlog.handed(ticket),
@@ -291,6 +310,10 @@ impl Delivery {
                     self.seldom
                         .warn(now, "dead", || format!("{id} goes to the dead letter: {text}"));
                 }
+                Put::Refused(why) => {
+                    parked.refused(&why, now);
+                    self.seldom.warn(now, "letter", || format!("the dead letter: {why}"));
+                }
                 Put::Broken(why) => {
                     self.seldom.warn(now, "fatal", || format!("the producer ended: {why}"));
                     backlog.fail();
@@ -303,6 +326,7 @@ impl Delivery {
 
     fn next_turn(&mut self, now: Instant) -> Instant {
         let waiting = self.queue.rooms.len() > 0 || !self.begun || self.down.is_some();
+        let waiting = waiting || self.queue.parked.len() > 0;
         match self.queue.backlog.step(now) {
             Step::Rest(until) => until.min(now + PAUSE),
             Step::Collect => now + PURGE,
@@ -333,8 +357,9 @@ impl Sink for Delivery {
         if let Some(why) = self.queue.look_into_rooms(&mut self.topics, now) {
             self.seldom.warn(now, "waiting", || why);
         }
+        self.queue.retry_letter(now);
         match self.queue.backlog.step(now) {
-            Step::Send if self.begun => self.send(now),
+            Step::Send if self.ever_begun => self.send(now),
             Step::Send | Step::Rest(_) => {}
             Step::Collect => self.collect(now),
             Step::Judge => self.judge(now),
@@ -351,11 +376,12 @@ impl Sink for Delivery {
         let failures = self.queue.backlog.failures();
         let stuck = (failures > 0)
             .then(|| format!("{failures} producers in a row brought nothing through"));
+        let refused = self.queue.parked.why().map(|why| format!("the dead letter refuses: {why}"));
         let no_letters = (!self.begun).then(|| "there is no dead letter yet".to_owned());
         Condition {
-            unready: self.down.clone().or(stuck).or(no_letters),
+            unready: self.down.clone().or(stuck).or(no_letters).or(refused),
             out: self.queue.backlog.out(),
-            waiting: self.queue.rooms.len(),
+            waiting: self.queue.rooms.len() + self.queue.parked.len(),
             sent_again: self.queue.backlog.again(),
             renewed: self.renewed,
         }

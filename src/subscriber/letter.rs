@@ -22,11 +22,28 @@ pub enum Letters {
 pub struct Reason {
     /// In words.
     pub text: String,
-    /// The letter itself was refused, too: only the beginning of the value goes.
-    pub short: bool,
+    /// The letter itself was refused, too: only so many bytes of the value go.
+    pub cut: Option<usize>,
 }
 
-/// Bytes of the value that go when the whole letter was refused.
+impl Reason {
+    /// The value goes whole.
+    pub fn new(text: String) -> Reason {
+        Reason { text, cut: None }
+    }
+
+    /// For less of the value than was refused; nothing when none of it was.
+    pub fn shorter(&self) -> Option<Reason> {
+        let cut = match self.cut {
+            None => SHORT,
+            Some(0) => return None,
+            Some(bytes) => bytes / 2,
+        };
+        Some(Reason { text: self.text.clone(), cut: Some(cut) })
+    }
+}
+
+/// Bytes of the value that go when the whole letter was refused; half of them when that was, too, and so on.
 pub const SHORT: usize = 64 * 1024;
 /// The largest record that the topic of letters takes when this program makes it, bytes: more than any event.
 pub const LARGEST: u32 = 20 * 1024 * 1024;

@@ -15,6 +15,7 @@ mod kafka;
 mod kafka_queue;
 mod letter;
 mod mock_kafka;
+mod parked;
 mod post;
 mod queue;
 mod report;
@@ -76,6 +77,7 @@ fn run(cli: Cli) -> Result<(), Failed> {
             match subscribe::run(settings).map_err(Failed::Wrong)? {
                 End::Asked => Ok(()),
                 End::Wrong(text) => Err(Failed::Wrong(text)),
+                End::Failed(text) => Err(Failed::Other(text)),
                 End::Fenced(text) => Err(Failed::Fenced(text)),
             }
         }

@@ -44,6 +44,8 @@ pub enum Put {
     Aside,
     /// It must go as this.
     Letter(Reason),
+    /// It is a letter that its place does not take, and this is why.
+    Refused(String),
     /// The producer is broken.
     Broken(String),
 }
@@ -214,7 +216,9 @@ impl Post {
             }
             (Letters::File(_), None) => return Put::Full,
         };
-        let Some(partitions) = topics.partitions(topic) else { return Put::Full };
+        let Some(partitions) = topics.partitions(topic) else {
+            return Put::Refused(format!("topic \"{topic}\" does not exist"));
+        };
         let (id, full) = (parcel.id().text(), self.value.len().to_string());
         let headers = [
             ("sg", id.bytes()),
@@ -222,10 +226,8 @@ impl Post {
             (letter::TOPIC, named.as_bytes()),
             (letter::CUT, full.as_bytes()),
         ];
-        let cut = reason.short && self.value.len() > letter::SHORT;
-        if cut {
-            self.value.truncate(letter::SHORT);
-        }
+        let cut = reason.cut.is_some_and(|bytes| bytes < self.value.len());
+        self.value.truncate(reason.cut.unwrap_or(usize::MAX));
         let message = Outgoing {
             topic,
             partition: route::partition(None, parcel.seed(), parcel.id().seq, partitions),
@@ -238,11 +240,11 @@ impl Post {
             Handed::Yes => Put::Out,
             Handed::Full => Put::Full,
             Handed::Broken(why) => Put::Broken(why),
-            Handed::No(fault) if fault.blame == Blame::Record && !reason.short => {
-                Put::Letter(Reason { text: reason.text.clone(), short: true })
+            Handed::No(fault) if fault.blame == Blame::Record => {
+                reason.shorter().map_or(Put::Refused(fault.text), Put::Letter)
             }
             Handed::No(fault) if fault.blame == Blame::Circumstance => Put::Broken(fault.text),
-            Handed::No(_) => Put::Full,
+            Handed::No(fault) => Put::Refused(fault.text),
         }
     }
 
@@ -265,5 +267,5 @@ impl Post {
 }
 
 fn dead(why: impl ToString) -> Put {
-    Put::Letter(Reason { text: why.to_string(), short: false })
+    Put::Letter(Reason::new(why.to_string()))
 }

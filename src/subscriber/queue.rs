@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crate::backlog::Backlog;
 use crate::flight::FeedNo;
 use crate::letter::Reason;
+use crate::parked::Parked;
 use crate::post::{As, Sending};
 use crate::rooms::{Order, Rooms};
 use crate::sink::{Batch, Parcel, Parcels};
@@ -28,6 +29,8 @@ pub struct Queue {
     pub backlog: Backlog<Sending>,
     /// Waiting for their topics.
     pub rooms: Rooms,
+    /// Letters that their place refuses.
+    pub parked: Parked<Sending>,
     /// Neither settled nor in a room.
     pub moving: Moving,
     intake: VecDeque<Parcels>,
@@ -42,6 +45,7 @@ impl Queue {
         Queue {
             backlog: Backlog::new(patience),
             rooms: Rooms::default(),
+            parked: Parked::default(),
             intake: VecDeque::new(),
             moving: Moving::default(),
             came: 0,
@@ -86,7 +90,7 @@ impl Queue {
                     Verdict::Wait => break,
                     Verdict::Send { .. } => As::Event,
                     Verdict::Probe => As::Probe,
-                    Verdict::Letter(text) => As::Letter(Reason { text, short: false }),
+                    Verdict::Letter(text) => As::Letter(Reason::new(text)),
                 };
                 self.let_out(&topic, as_);
             }
@@ -97,13 +101,33 @@ impl Queue {
             .map(|why| format!("{why}: {} records wait", self.rooms.len()))
     }
 
-    /// A feed's records that wait through a topic's fault become letters.
+    /// The letter that may try again now goes back to the others.
+    pub fn retry_letter(&mut self, now: Instant) {
+        if let Some(sending) = self.parked.retry(now) {
+            self.backlog.push(sending);
+        }
+    }
+
+    /// A letter was taken: those that wait follow.
+    pub fn letters_work(&mut self) {
+        for sending in self.parked.open() {
+            self.backlog.push(sending);
+        }
+    }
+
+    /// A feed's records that wait through a topic's fault become letters, unless it is an older one, with the producer,
+    /// that holds the window.
     pub fn hurry(&mut self, topics: &Topics, feed: FeedNo) {
+        let mine = |sending: &&Sending| sending.parcel.feed() == feed;
+        let sent = self.backlog.open().find(mine).map(|sending| sending.order);
+        if self.rooms.oldest(feed).is_none_or(|waits| sent.is_some_and(|sent| sent < waits)) {
+            return;
+        }
         for topic in self.rooms.topics() {
             let Some(why) = topics.away(&topic) else { continue };
             let text = format!("{why}, and the window was needed");
             for (order, parcel) in self.rooms.leave_all(&topic, feed) {
-                let as_ = As::Letter(Reason { text: text.clone(), short: false });
+                let as_ = As::Letter(Reason::new(text.clone()));
                 self.send(Sending { parcel, order, as_ });
             }
         }
@@ -118,11 +142,6 @@ impl Queue {
     fn send(&mut self, sending: Sending) {
         self.moving.add(sending.parcel.feed(), sending.parcel.bytes());
         self.backlog.push(sending);
-        let mine = |sending: &&Sending| sending.parcel.feed() == feed;
-        let sent = self.backlog.open().find(mine).map(|sending| sending.order);
-        if self.rooms.oldest(feed).is_none_or(|waits| sent.is_some_and(|sent| sent < waits)) {
-            return;
-        }
     }
 }
 

@@ -206,3 +206,25 @@ fn the_end_takes_less_than_5_s_and_keeps_its_session_though_kafka_is_away() {
     assert!(!program.log().contains("silent for 3 s"), "it beats, and hears beats");
     assert_eq!(source.books().in_ring, 100);
 }
+
+#[test]
+fn a_dead_letter_that_is_refused_waits_and_shows_and_nothing_else_stands_still() {
+    let mut source = Source::new();
+    source.event("clicks", "data=0");
+    let kafka = Kafka::new(&["clicks", "sparkngin.dead"]);
+    let program = Program::subscribe(&source, &kafka, &[]);
+    source.drained();
+    let no = E::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+    kafka.0.request_errors(RDKafkaApiKey::Produce, &[no]);
+    let bad = source.event("nowhere", "data=1");
+    program.says("the dead letter: ");
+    until("unready", || (program.get("/readyz").0 == 503).then_some(()));
+    source.events("clicks", 100);
+    kafka.read("clicks", 101);
+    assert_eq!(source.books().dead, 0);
+    // It tries again by and by; nothing refuses it now.
+    let books = source.drained();
+    assert_eq!((books.delivered, books.dead), (101, 1));
+    assert_eq!(kafka.read("sparkngin.dead", 1)[0].sg(), bad);
+    until("ready", || (program.get("/readyz").0 == 200).then_some(()));
+}
