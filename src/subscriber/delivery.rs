@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use crate::backlog::{Batching, Finding, Step};
 use crate::cluster::{Answer, Cluster};
 use crate::flight::{Fate, FeedNo};
-use crate::kafka::{Access, Note};
+use crate::kafka::Note;
 use crate::letter::{LARGEST, Letters, Reason};
+use crate::plan::Plan;
 use crate::post::{As, Post, Put};
 use crate::queue::Queue;
 use crate::report::Seldom;
-use crate::route::Route;
 use crate::sink::{Batch, Condition, Report, Sink};
 use crate::topics::Topics;
 use crate::wake::Waker;
@@ -26,21 +26,6 @@ const LETTERS: Duration = Duration::from_secs(60);
 /// The longest pause while something waits that nobody will report.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What is needed to begin.
-#[derive(Debug)]
-pub struct Plan {
-    /// How to reach Kafka.
-    pub access: Access,
-    /// What records become.
-    pub route: Route,
-    /// Which topics there may be.
-    pub topics: Topics,
-    /// Where letters go.
-    pub letters: Letters,
-    /// How long a record that the broker refuses alone, for a reason that need not be its own, is tried again.
-    pub patience: Duration,
-}
-
 /// The sink.
 pub struct Delivery {
     post: Post,
@@ -51,6 +36,8 @@ pub struct Delivery {
     answers: Vec<Answer>,
     /// When the question was asked that is not answered yet.
     listing: Option<Instant>,
+    /// A topic is being made for events.
+    creating: bool,
     /// Since when reports are collected, and when the queue was last purged.
     collecting: Option<(Instant, Instant)>,
     renewed: u64,
@@ -82,6 +69,7 @@ impl Delivery {
             notes: Vec::new(),
             answers: Vec::new(),
             listing: None,
+            creating: false,
             collecting: None,
             renewed: 0,
             begun: false,
@@ -99,6 +87,7 @@ impl Delivery {
         self.cluster.answers(&mut answers);
         for answer in answers.drain(..) {
             self.queue.look_soon(now);
+            self.creating &= matches!(answer, Answer::Listed(_) | Answer::Silent(_));
             match answer {
                 Answer::Listed(topics) => {
                     let asked = self.listing.take().unwrap_or(now);
@@ -149,17 +138,24 @@ impl Delivery {
         }
     }
 
+    /// Whether something waits for Kafka's next answer: a producer that brings nothing through, too.
+    fn waits(&self) -> bool {
+        let Queue { backlog, rooms, parked, .. } = &self.queue;
+        let stuck = backlog.failures() > 0 || parked.why().is_some();
+        stuck || rooms.len() > 0 || !self.begun || self.down.is_some()
+    }
+
     fn ask_cluster(&mut self, now: Instant) {
-        let waiting = self.queue.rooms.len() > 0 || !self.begun || self.down.is_some();
-        // A producer that knows other partitions than the last listing brings nothing through.
-        let waiting =
-            waiting || self.queue.backlog.failures() > 0 || self.queue.parked.why().is_some();
-        if self.listing.is_none() && self.topics.wants_listing(waiting, now) {
+        if self.listing.is_none() && self.topics.wants_listing(self.waits(), now) {
             self.listing = Some(now);
             self.cluster.list();
         }
-        while let Some(topic) = self.topics.wants_creation() {
-            self.cluster.create(topic, None);
+        // One at a time, so that a thousand invented names keep no listing waiting.
+        if !self.creating {
+            if let Some(topic) = self.topics.wants_creation() {
+                self.creating = true;
+                self.cluster.create(topic, None);
+            }
         }
     }
 
@@ -325,8 +321,6 @@ impl Delivery {
     }
 
     fn next_turn(&mut self, now: Instant) -> Instant {
-        let waiting = self.queue.rooms.len() > 0 || !self.begun || self.down.is_some();
-        let waiting = waiting || self.queue.parked.len() > 0;
         match self.queue.backlog.step(now) {
             Step::Rest(until) => until.min(now + PAUSE),
             Step::Collect => now + PURGE,
@@ -336,7 +330,7 @@ impl Delivery {
             Step::Send if !self.queue.backlog.has_room() && self.queue.backlog.out() == 0 => {
                 now + PAUSE
             }
-            Step::Send if waiting => now + PAUSE,
+            Step::Send if self.waits() => now + PAUSE,
             Step::Send => now + 10 * PAUSE,
         }
     }

@@ -16,6 +16,7 @@ mod kafka_queue;
 mod letter;
 mod mock_kafka;
 mod parked;
+mod plan;
 mod post;
 mod queue;
 mod report;

@@ -13,10 +13,11 @@ use sparkngin_core::feed::Incoming;
 use sparkngin_core::id::{Region, Seq, Stream};
 
 use crate::config::{Given, Origin, Settings, Target};
-use crate::delivery::{Delivery, Plan};
+use crate::delivery::Delivery;
 use crate::feed::{Feed, Over};
 use crate::flight::{Fate, FeedNo, Flight, Hole};
 use crate::http;
+use crate::plan::Plan;
 use crate::report::{self, Progress, Seldom};
 use crate::sink::{Batch, Condition, Lines, Report, Sink};
 use crate::socket::poll_fd;

@@ -1,0 +1,23 @@
+//! What a delivery begins with.
+
+use std::time::Duration;
+
+use crate::kafka::Access;
+use crate::letter::Letters;
+use crate::route::Route;
+use crate::topics::Topics;
+
+/// What is needed to begin.
+#[derive(Debug)]
+pub struct Plan {
+    /// How to reach Kafka.
+    pub access: Access,
+    /// What records become.
+    pub route: Route,
+    /// Which topics there may be.
+    pub topics: Topics,
+    /// Where letters go.
+    pub letters: Letters,
+    /// How long a record that the broker refuses alone, for a reason that need not be its own, is tried again.
+    pub patience: Duration,
+}
