@@ -29,7 +29,7 @@ poll(30, 'the second event is in Kafka', sub { 2 == $t->{kafka}->count('clicks')
 
 $t->{kafka}->stop;
 is($t->get('/sn/log?topic=clicks&data=third')->{status}, 204, 'an event is taken while Kafka is away');
-is($run->stop('TERM', 30), 0, 'it stops cleanly');
+is($run->stop('INT', 30), 0, 'Ctrl-C: it stops cleanly');
 like($run->log_text, qr/stays in \S+ring.*1 in ring/s, 'and says what is left');
 
 $run = start(sub { $t->{kafka}->start->wait });
