@@ -4,7 +4,7 @@
 #
 #   tools/run.sh PORT LIVE_PORT [HOST:PORT]       (make run PORT=... LIVE_PORT=... KAFKA=...)
 #
-# RUN_DIR is another place than run/, MOCK_PORT the embedded Kafka's.
+# From the environment: RUN_DIR, an absolute path in place of run/, and MOCK_PORT for the embedded Kafka.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 port=$1 live=$2 kafka=${3:-} mock_port=${MOCK_PORT:-9092}
@@ -68,7 +68,6 @@ if ! test_out=$("$nginx" -t -q -p "$run" -c "$run/nginx.conf" 2>&1); then
 fi
 
 # Each child in a session of its own: Ctrl-C reaches this script alone, which ends them in order.
-pids=()
 start() { # name, log or "-" for the terminal, command
     local name=$1 log=$2
     shift 2
@@ -78,7 +77,6 @@ start() { # name, log or "-" for the terminal, command
         setsid setpriv --pdeathsig TERM "$@" </dev/null >>"$log" 2>&1 &
     fi
     printf -v "pid_$name" %s $!
-    pids+=("$!")
 }
 ended() { [ -z "${1:-}" ] || ! kill -0 "$1" 2>/dev/null; }
 finish() { # signal, pid
@@ -93,8 +91,9 @@ leave() {
     trap '' INT TERM HUP
     say ""
     say "stopping: what Kafka does not have yet stays in $run/ring"
-    finish QUIT "$pid_nginx"
+    # The subscriber first: nginx must still be there to note what it acknowledges last.
     finish TERM "$pid_subscriber"
+    finish QUIT "$pid_nginx"
     finish TERM "$pid_kafka"
     [ -z "$short" ] || rm -rf "$short"
     build/sparkngin ring status "$ring" 2>/dev/null | sed -n 1,12p
