@@ -14,7 +14,7 @@ cat >"$payload"
 # curl itself repeats on 503 and on a connection that fails, and waits as Retry-After says.
 answer=$(curl -sS --retry 10 --retry-connrefused --retry-max-time 120 -w '\n%{http_code}' \
     --data-binary "@$payload" -H 'Content-Type: application/octet-stream' \
-    "$url/log?topic=$topic&level=$level&id=$id")
+    --url-query "topic=$topic" --url-query "level=$level" --url-query "id=$id" "$url/log")
 status=${answer##*
 }
 case $status in

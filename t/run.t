@@ -17,7 +17,7 @@ my $runs = 0;
 
 my $run = start();
 is($t->get('/sn/log?topic=clicks&data=first')->{status}, 204, 'an event is taken');
-poll(30, 'the first event is in Kafka', sub { 1 == $t->{kafka}->count('clicks') });
+poll(30, 'the first event is in Kafka', sub { 1 == seen() });
 like(($t->{kafka}->read('clicks'))[0]{value}, qr/"data":"first"/, 'and it is the one that was sent');
 
 my ($master) = $run->log_text =~ /kill -HUP (\d+)/;
@@ -25,7 +25,16 @@ ok($master, 'it says which process nginx is');
 my ($worker) = $t->workers($master);
 $t->kill9($worker);
 is($t->get('/sn/log?topic=clicks&data=second')->{status}, 204, 'an event is taken when a worker was killed');
-poll(30, 'the second event is in Kafka', sub { 2 == $t->{kafka}->count('clicks') });
+poll(30, 'the second event is in Kafka', sub { 2 == seen() });
+
+my ($subscriber) = grep { cmdline($_) =~ /\bsubscribe\b/ } children($run->pid);
+$t->kill9($subscriber);
+is($t->get('/sn/log?topic=clicks&data=meanwhile')->{status}, 204, 'an event is taken when the subscriber was killed');
+poll(30, 'it is in Kafka, by a new subscriber', sub { 3 == seen() });
+$t->kill9($master);
+$run->says(qr/(nginx was ended)/, 20);
+poll(30, 'a new nginx answers', sub { $t->get('/sn/log?topic=clicks&data=again')->{status} == 204 });
+poll(30, 'its event is in Kafka', sub { 4 == seen() });
 
 $t->{kafka}->stop;
 is($t->get('/sn/log?topic=clicks&data=third')->{status}, 204, 'an event is taken while Kafka is away');
@@ -33,7 +42,7 @@ is($run->stop('INT', 30), 0, 'Ctrl-C: it stops cleanly');
 like($run->log_text, qr/stays in \S+ring.*1 in ring/s, 'and says what is left');
 
 $run = start(sub { $t->{kafka}->start->wait });
-poll(60, 'the third event is in Kafka', sub { 3 == $t->{kafka}->count('clicks') });
+poll(60, 'the third event is in Kafka', sub { 5 == seen() });
 is($run->stop('TERM', 30), 0, 'it stops cleanly again');
 
 my $own = qr/process $worker exited on signal 9/;
@@ -46,6 +55,17 @@ is($code, 2, 'a port that is taken ends it');
 my $next = $port + 1;
 like($text, qr/port $port on 127\.0\.0\.1 is taken .* make run PORT=$next/, 'and it says which, and what to type');
 $t->finish;
+
+# How many events are in Kafka; a repeated one has the same sg.
+sub seen {
+    my %sg = map { $_->{headers}{sg} => 1 } $t->{kafka}->read('clicks');
+    return scalar keys %sg;
+}
+
+sub cmdline {
+    my ($pid) = @_;
+    return $t->read_file("/proc/$pid/cmdline") =~ tr/\0/ /r;
+}
 
 sub command {
     return ('env', "RUN_DIR=$t->{dir}/run", "$Sparkngin::ROOT/tools/run.sh", @_, $t->{kafka}->address);

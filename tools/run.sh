@@ -10,10 +10,19 @@ cd "$(dirname "$0")/.."
 port=$1 live=$2 kafka=${3:-} mock_port=${MOCK_PORT:-9092}
 root=$PWD run=${RUN_DIR:-$PWD/run}
 mkdir -p "$run/logs" "$run/tmp"
+exec 9>"$run/lock"
+if ! flock -n 9; then
+    echo "$run is in use by another make run: end that one, or choose another directory with RUN_DIR=..." >&2
+    exit 2
+fi
 
 say() { printf '%s\n' "$*"; }
 taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 free() { # port, the variable that chooses it
+    if ! [[ $1 =~ ^[1-9][0-9]{0,4}$ ]] || [ "$1" -gt 65535 ]; then
+        say "$2=$1 is no port: it must be 1 to 65535" >&2
+        exit 2
+    fi
     taken "$1" || return 0
     say "port $1 on 127.0.0.1 is taken by another program; choose another one: make run $2=$(($1 + 1))" >&2
     exit 2
@@ -21,6 +30,10 @@ free() { # port, the variable that chooses it
 free "$port" PORT
 free "$live" LIVE_PORT
 [ -n "$kafka" ] || free "$mock_port" MOCK_PORT
+if [ "$port" = "$live" ] || [ -z "$kafka" -a "$mock_port" = "$port" ] || [ -z "$kafka" -a "$mock_port" = "$live" ]; then
+    say "PORT=$port, LIVE_PORT=$live and MOCK_PORT=$mock_port must differ" >&2
+    exit 2
+fi
 
 # A unix socket's path must fit into 107 bytes, and a clone may lie deep.
 ring=$run/ring feed=$ring/feed.sock short=
@@ -42,6 +55,8 @@ error_log "$run/logs/error.log" notice;
 events { worker_connections 1024; }
 http {
     access_log off;
+    # As large as the largest event, so that none goes through a temporary file.
+    client_body_buffer_size 32k;
     client_body_temp_path "$run/tmp/body";
     proxy_temp_path "$run/tmp/proxy";
     fastcgi_temp_path "$run/tmp/fastcgi";
@@ -72,9 +87,9 @@ start() { # name, log or "-" for the terminal, command
     local name=$1 log=$2
     shift 2
     if [ "$log" = - ]; then
-        setsid setpriv --pdeathsig TERM "$@" </dev/null &
+        setsid setpriv --pdeathsig TERM "$@" </dev/null 9>&- &
     else
-        setsid setpriv --pdeathsig TERM "$@" </dev/null >>"$log" 2>&1 &
+        setsid setpriv --pdeathsig TERM "$@" </dev/null >>"$log" 2>&1 9>&- &
     fi
     printf -v "pid_$name" %s $!
 }
@@ -103,12 +118,14 @@ trap 'leave 0' INT TERM HUP
 
 if [ -z "$kafka" ]; then
     kafka=127.0.0.1:$mock_port
-    start kafka "$run/logs/kafka.log" build/sparkngin mock-kafka --port "$mock_port"
+    start_kafka() { start kafka "$run/logs/kafka.log" build/sparkngin mock-kafka --port "$mock_port"; }
+    start_kafka
     say "Kafka: embedded on $kafka, in memory only, it forgets beyond 5 MB a partition (yours: make run KAFKA=host:port)"
 else
     say "Kafka: $kafka"
 fi
-start nginx "$run/logs/error.log" "$nginx" -p "$run" -c "$run/nginx.conf"
+start_nginx() { start nginx "$run/logs/error.log" "$nginx" -p "$run" -c "$run/nginx.conf"; }
+start_nginx
 out=$run/logs/subscriber.log
 [ -t 2 ] && out=-
 
@@ -136,20 +153,48 @@ send an event:     curl -i 'http://127.0.0.1:$port/sn/log?topic=clicks&level=inf
 see it in Kafka:   kcat -q -b $kafka -C -t clicks -o beginning -e
 see events live:   build/sparkngin tail tcp://127.0.0.1:$live
 the books:         curl -s http://127.0.0.1:$port/sn/status
-then kill things:  kill -9 a worker, reload (kill -HUP $pid_nginx), stop Kafka; Ctrl-C here ends it all
+then kill things:  kill -9 a worker, nginx ($pid_nginx), the subscriber; reload (kill -HUP $pid_nginx); Ctrl-C here ends it all
 
 TEXT
-start subscriber "$out" build/sparkngin subscribe --feed "ipc://$feed" --kafka "$kafka" --create-topics --http off
+start_subscriber() {
+    start subscriber "$out" build/sparkngin subscribe --feed "ipc://$feed" --kafka "$kafka" --create-topics --http off
+}
+start_subscriber
+
+# Whatever is killed is started again, unless it ends by itself at once, or says that its configuration is wrong.
+known='' restarts=0 last=$SECONDS
+again() { # name, how it ended
+    [ $((SECONDS - last)) -lt 10 ] || restarts=0
+    last=$SECONDS restarts=$((restarts + 1))
+    if [ "$2" = 2 ] || [ "$2" = 3 ] || [ $restarts -gt 5 ]; then
+        say "$1 ended with status $2:" >&2
+        case $1 in
+        nginx) tail -n 3 "$run/logs/error.log" >&2 ;;
+        *) tail -n 3 "$run/logs/$1.log" >&2 2>/dev/null ;;
+        esac
+        leave 1
+    fi
+    say "$1 was ended (status $2): starting it again"
+    # A master that was killed leaves its workers, and they the port.
+    if [ "$1" = nginx ]; then
+        local worker
+        for worker in $known; do kill -QUIT "$worker" 2>/dev/null; done
+        for worker in $known; do
+            while grep -q '^nginx' "/proc/$worker/cmdline" 2>/dev/null; do read -rt 0.1 <> <(:); done
+        done
+    fi
+    "start_$1"
+}
 
 # Without a terminal a line of progress now and then, here from the books; on one the subscriber shows its own.
 was=
 while :; do
+    workers=$(cat "/proc/$pid_nginx/task/$pid_nginx/children" 2>/dev/null) && [ -n "$workers" ] && known=$workers
     for name in nginx subscriber kafka; do
         pid=pid_$name
-        if [ -n "${!pid}" ] && ended "${!pid}"; then
-            say "$name ended by itself; $run/logs/ says why" >&2
-            leave 1
-        fi
+        [ -n "${!pid}" ] && ended "${!pid}" || continue
+        wait "${!pid}"
+        again "$name" $?
     done
     if [ "$out" != - ]; then
         now=$(curl -s "http://127.0.0.1:$port/sn/status" | sed 's/.*"subscribers"//' |

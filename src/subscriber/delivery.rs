@@ -176,11 +176,17 @@ impl Delivery {
                     }
                     let (post, topics) = (&self.post, &mut self.topics);
                     let Queue { backlog, moving, .. } = &mut self.queue;
+                    let seldom = &mut self.seldom;
                     backlog.report(ticket, outcome, |sending| {
                         let parcel = &sending.parcel;
-                        let fate = match sending.as_ {
-                            As::Letter(_) => {
+                        let fate = match &sending.as_ {
+                            As::Letter(reason) => {
                                 lettered = true;
+                                // Here they all come by, whichever way they became letters.
+                                seldom.warn(now, "dead", || {
+                                    let id = parcel.id();
+                                    format!("{id} is in the dead letter: {}", reason.text)
+                                });
                                 Fate::Dead
                             }
                             As::Event | As::Probe => Fate::Delivered,
@@ -299,13 +305,7 @@ impl Delivery {
                     moving.leave(&sending.parcel);
                     backlog.withdraw(ticket);
                 }
-                Put::Letter(reason) => {
-                    let id = sending.parcel.id();
-                    let text = reason.text.clone();
-                    sending.as_ = As::Letter(reason);
-                    self.seldom
-                        .warn(now, "dead", || format!("{id} goes to the dead letter: {text}"));
-                }
+                Put::Letter(reason) => sending.as_ = As::Letter(reason),
                 Put::Refused(why) => {
                     parked.refused(&why, now);
                     self.seldom.warn(now, "letter", || format!("the dead letter: {why}"));
