@@ -54,6 +54,7 @@ if [ ! -e "$libs/.complete" ] || [ t/kafka/pom.xml -nt "$libs/.complete" ]; then
     rm -rf "$libs"
     mkdir -p "$libs"
     copy=(-q -B -f t/kafka/pom.xml dependency:copy-dependencies "-DoutputDirectory=$PWD/$libs")
+    export MAVEN_OPTS="${MAVEN_OPTS:-} -XX:-UsePerfData" # which would leave a directory in /tmp
     mvn -o "${copy[@]}" >/dev/null 2>&1 || mvn "${copy[@]}"
     touch "$libs/.complete"
 fi

@@ -1,5 +1,5 @@
 //! The moment at which nginx asks a worker to leave: it then closes the connections that wait for nothing, and one of
-//! them is ours, on nobody's other end. So the lease is given up at once, and nothing has to look each 50 ms.
+//! them is ours, on nobody's other end. So the lease is given up at once, and nothing has to look often.
 
 use std::fs::File;
 use std::os::fd::IntoRawFd;

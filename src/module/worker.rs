@@ -21,7 +21,7 @@ use crate::store::Store;
 /// How often a worker looks while its ring is being opened, while it is one of those who would publish at once, and
 /// otherwise. Milliseconds.
 const OPENING: u64 = 10;
-const EAGER: u64 = 50;
+const EAGER: u64 = 100;
 const SELDOM: u64 = 1000;
 
 /// What a worker holds. Nothing in it points into nginx's configuration, which a single process may replace.
