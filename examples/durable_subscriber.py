@@ -17,38 +17,31 @@ import zmq
 from decode import binary
 
 
-def records(message, body):
-    at, seq = 0, message["first"]
-    while at < len(body):
-        length, _crc, number, _received = struct.unpack_from("<IIQQ", body, at)
-        assert number == seq and length >= 24, "not the record that comes next"
-        yield f"{message['region']}-{message['stream']}-{seq}", body[at + 24:at + length]
-        at, seq = at + (length + 7) // 8 * 8, seq + 1
-
-
 def take(message, body, counts):
     """Does what a BATCH, LOST or UNCERTAIN asks for; the cursor that says so."""
     region, stream, kind = message["region"], message["stream"], message["type"].lower()
     count = counts.setdefault((region, stream), {"lost": 0, "dead": 0, "uncertain": 0})
     if kind == "batch":
-        for sg, event in records(message, *body):
-            print(json.dumps({**binary(event), "sg": sg}))
+        at = 0
+        while at < len(body):
+            length, _crc, seq, _received = struct.unpack_from("<IIQQ", body, at)
+            print(json.dumps({**binary(body[at + 24:at + length]), "sg": f"{region}-{stream}-{seq}"}))
+            at += (length + 7) // 8 * 8
         sys.stdout.flush()
-        return {"region": region, "stream": stream, "seq": message["first"] + message["count"] - 1, **count}
-    print(f"{kind}: {json.dumps(message)}", file=sys.stderr)
-    end = message["to"] or message["from"] - 1
-    count[kind] += end - message["from"] + 1
-    return {"region": region, "stream": stream, "seq": end, **count, "open": message["to"] is None}
+    else:
+        print(f"{kind}: {json.dumps(message)}", file=sys.stderr)
+        seq = message["to"] or message["from"] - 1
+        count[kind] += seq - message["from"] + 1
+    return {"region": region, "stream": stream, "seq": seq, **count, "open": message.get("to", 0) is None}
 
 
 def follow(socket, name):
-    """One connection, from HELLO until the publisher is silent for 3 s."""
+    """One connection, from HELLO until the publisher is silent for 3 s, or refuses."""
     def say(**message):
         socket.send(json.dumps(message).encode())
 
-    hello = {"type": "HELLO", "v": 1, "name": name, "window": 1 << 20}
     session, counts, heard, said = None, {}, now(), 0.0
-    say(**hello)
+    say(type="HELLO", v=1, name=name, window=1 << 20)
     while now() - heard < 3:
         if session and now() - said >= 0.2:
             say(type="BEAT", session=session)
@@ -64,14 +57,13 @@ def follow(socket, name):
                 sys.exit(2 if message["reason"] == "version" else 3)
             if message["reason"] != "session":  # its name or key: somebody has to change the configuration
                 socket.poll(1000)
-            session, heard = None, now()
-            say(**hello)
-        elif kind == "WELCOME":
-            session, counts, heard = of, {}, now()
+            return
+        if kind == "WELCOME":
+            session, heard = of, now()
         elif of == session:  # else of one that is over
             heard = now()
-            if kind in ("BATCH", "LOST", "UNCERTAIN"):
-                say(type="ACK", session=session, cursors=[take(message, body, counts)])
+            if kind != "BEAT":
+                say(type="ACK", session=session, cursors=[take(message, b"".join(body), counts)])
 
 
 if __name__ == "__main__":
