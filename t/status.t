@@ -19,6 +19,19 @@ my $outside = do {
     my $socket = IO::Socket::INET->new(Proto => 'udp', PeerAddr => '192.0.2.1', PeerPort => 9);
     $socket && $socket->sockhost !~ /^127\./ ? $socket->sockhost : undef;
 };
+
+# A machine without the network has none: root lends it one, from the range that is for documentation, until the end.
+my $lent;
+if (!$outside && $> == 0) {
+    system('ip', 'address', 'add', '192.0.2.1/32', 'dev', 'lo') == 0 or die "ip address add failed\n";
+    $lent = $outside = '192.0.2.1';
+}
+
+END {
+    my $code = $?;
+    system('ip', 'address', 'delete', '192.0.2.1/32', 'dev', 'lo') if $lent;
+    $? = $code;
+}
 my $listen = $outside ? "listen $outside:%%PORT_outside%%;" : '';
 
 my %conf = (
