@@ -17,6 +17,7 @@ if ! flock -n 9; then
 fi
 
 say() { printf '%s\n' "$*"; }
+pause() { read -rt "$1" <> <(:) || :; } # seconds
 taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 free() { # port, the variable that chooses it
     if ! [[ $1 =~ ^[1-9][0-9]{0,4}$ ]] || [ "$1" -gt 65535 ]; then
@@ -135,9 +136,8 @@ poll_until() { # seconds, command
     until "$@"; do
         [ $SECONDS -lt $end ] || return 1
         ! ended "$pid_nginx" || return 1
-        read -rt 0.1 <> <(:)
+        pause 0.1
     done
-    return 0
 }
 healthy() { [ "$(curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:$port/sn/imok")" = 200 ]; }
 if ! poll_until 20 healthy; then
@@ -177,10 +177,14 @@ again() { # name, how it ended
     say "$1 was ended (status $2): starting it again"
     # A master that was killed leaves its workers, and they the port.
     if [ "$1" = nginx ]; then
-        local worker
+        local worker end=$((SECONDS + 5))
         for worker in $known; do kill -QUIT "$worker" 2>/dev/null; done
         for worker in $known; do
-            while grep -q '^nginx' "/proc/$worker/cmdline" 2>/dev/null; do read -rt 0.1 <> <(:); done
+            while grep -q '^nginx' "/proc/$worker/cmdline" 2>/dev/null; do
+                # It waits for its clients, who may stay for ever.
+                [ $SECONDS -lt $end ] || kill -TERM "$worker" 2>/dev/null
+                pause 0.1
+            done
         done
     fi
     "start_$1"
@@ -202,5 +206,5 @@ while :; do
         [ "$now" = "$was" ] || say "$now"
         was=$now
     fi
-    read -rt 1 <> <(:)
+    pause 1
 done
