@@ -120,7 +120,7 @@ http {
 }
 CONF
     my $user = $> == 0 ? 'user ' . ($part{user} // 'www-data') . ';' : '';
-    my $workers = $part{workers} // 2;
+    my $workers = $self->{wanted_workers} = $part{workers} // 2;
     my $level = $part{error_level} // 'info';
     my $globals = <<"CONF";
 load_module %%MODULE%%;
@@ -172,8 +172,7 @@ sub start {
     my $pid = poll(5, 'nginx.pid is written', sub { $self->read_file('nginx.pid') =~ /^(\d+)\n/ && $1 });
     $self->adopt($pid);
     poll($opt{seconds} // 20, 'nginx answers', sub {
-        my @workers = $self->workers;
-        return @workers && IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->port);
+        $self->complete($self->workers) && IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->port);
     });
     return $self;
 }
@@ -185,11 +184,18 @@ sub adopt {
     push @{ $self->{daemons} }, $self->{nginx};
 }
 
-# Waits until an event sent now would be taken.
+# Waits until an event sent now would be taken, by whichever worker.
 sub ready {
     my ($self, $target) = @_;
+    poll(20, 'all workers run', sub { $self->complete($self->workers) });
     poll(20, 'sparkngin is ready', sub { $self->get($target // '/sn/imok')->{status} == 200 });
     return $self;
+}
+
+# Whether these are as many workers as the conf wants: a master starts them one after another.
+sub complete {
+    my ($self, @workers) = @_;
+    return @workers >= ($self->{wanted_workers} =~ /^\d+$/ ? $self->{wanted_workers} : 1);
 }
 
 sub master { $_[0]{nginx}->pid }
@@ -247,7 +253,7 @@ sub reload {
     my %before = map { $_ => 1 } @before;
     kill HUP => $self->master;
     my $seconds = $opt{seconds} // 20;
-    poll($seconds, 'workers of the new configuration run', sub { scalar grep { !$before{$_} } $self->workers });
+    poll($seconds, 'workers of the new configuration run', sub { $self->complete(grep { !$before{$_} } $self->workers) });
     poll($seconds, 'workers of the old configuration have left', sub { !grep { alive($_) } @before }) if $opt{wait} // 1;
     return $self;
 }
@@ -259,8 +265,7 @@ sub upgrade {
     kill USR2 => $old->pid;
     my $new = poll(20, 'the new master has workers', sub {
         my ($master) = grep { title($_) =~ /^nginx: master/ } children($old->pid);
-        my @workers = $master ? $self->workers($master) : ();
-        return @workers && $master;
+        return $master && $self->complete($self->workers($master)) && $master;
     });
     $old->signal('QUIT');
     $old->ended(20);
@@ -269,8 +274,8 @@ sub upgrade {
 }
 
 sub stop {
-    my ($self, $signal) = @_;
-    return $self->{nginx}->stop($signal // 'QUIT');
+    my ($self, $signal, $seconds) = @_;
+    return $self->{nginx}->stop($signal // 'QUIT', $seconds);
 }
 
 sub error_log { $_[0]->read_file('error.log') }
