@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 
-# 20 reloads under load: nothing is lost, nothing is in Kafka twice, and each time the publisher's epoch grows.
+# Under load: 20 reloads, each of which hands the publisher over; then `nginx -t`, and a broken configuration that a
+# reload refuses. Nothing is lost, nothing is in Kafka twice.
 
 use strict;
 use warnings;
@@ -10,10 +11,10 @@ use Test::More;
 use Sparkngin::Spine;
 
 my $t = Sparkngin::Spine->new;
-my $load = $t->load(rate => 2500);
-$load->wait_more(1000);
-my @epochs = $t->epoch;
-for my $n (1 .. 20) {
+
+my ($reloads, @epochs) = (0, $t->epoch);
+$t->row(10, 'reload', 20, sub {
+    my ($load, $n) = @_;
     $load->fault("reload $n", sub { $t->reload(wait => 0) });
     push @epochs, poll(10, 'the epoch has grown', sub {
         my $epoch = eval { $t->epoch } // 0;
@@ -21,11 +22,30 @@ for my $n (1 .. 20) {
     });
     # The workers of the configuration before last are gone: reloads pile up neither processes nor slots.
     poll(20, 'the old workers have left', sub { 2 == $t->workers });
-}
+    $reloads++;
+}, audit => { surplus => 'none' });
 note("epochs @epochs");
-is(scalar @epochs, 21, 'the epoch grew at each of 20 reloads');
-$load->wait_more(1000);
-$load->stop;
-$t->audit($load, surplus => 'none');
+is(scalar @epochs, $reloads + 1, "the epoch grew at each of $reloads reloads");
+
+$t->row(10, 'badconf', 3, sub {
+    my ($load, $n) = @_;
+    my ($epoch, @workers) = ($t->epoch, $t->workers);
+    $load->fault("nginx -t $n", sub { is(($t->check)[0], 0, 'nginx -t of a good configuration') });
+    $t->spine_conf(http => 'sparkngin_format nonsense;');
+    $load->fault("nginx -t and a reload of a broken configuration $n", sub {
+        is(($t->check)[0], 1, 'nginx -t of a broken one');
+        my $before = complaints();
+        kill HUP => $t->master;
+        poll(10, 'the master refuses it', sub { complaints() > $before });
+    });
+    $t->spine_conf(http => '');
+    $load->wait_more(500);
+    is_deeply([ $t->workers ], \@workers, 'the workers are the same');
+    is($t->epoch, $epoch, 'and so is the publisher');
+}, audit => { surplus => 'none' });
+$t->{expected} = qr/\[emerg\] .*sparkngin_format/;
+
 $t->close_books;
 $t->finish;
+
+sub complaints { return scalar(() = $t->error_log =~ /\[emerg\] .*sparkngin_format/g) }

@@ -92,7 +92,8 @@ sub read_file {
 sub fill {
     my ($self, $text) = @_;
     $text =~ s/%%DIR%%/$self->{dir}/g;
-    $text =~ s/%%MODULE%%/$BUILD\/ngx_http_sparkngin_module.so/g;
+    my $module = $self->{module} // "$BUILD/ngx_http_sparkngin_module.so";
+    $text =~ s/%%MODULE%%/$module/g;
     $text =~ s/%%PORT(?:_(\w+))?%%/$self->port($1)/ge;
     return $text;
 }

@@ -52,6 +52,13 @@ sub audit {
     $self->{totals}{taken} += $obligations;
     $self->{totals}{unanswered} += $unanswered;
     $self->{totals}{missing} += @missing;
+    my $wrong = @missing - $lost;
+    $wrong += @{ $found->{$_} } for qw(different strange torn far late);
+    $found->{figures} = {
+        sent => scalar keys %sent, ok => $obligations, unanswered => $unanswered,
+        refused => keys(%sent) - $obligations - $unanswered, kafka => scalar keys %{ $found->{sgs} },
+        dup => $found->{surplus}, lost => $lost, unexplained => $wrong,
+    };
     return $found;
 }
 

@@ -87,15 +87,24 @@ sub within {
 # it began and when it was over; `report` then demands successes within 100 ms before and after.
 sub fault {
     my ($self, $name, $strike) = @_;
-    poll(30, "1000 successes/s before: $name", sub {
-        $self->look;
-        my $now = time;
-        return $self->within($now - 0.25, $now) >= 250;
-    });
+    eval {
+        poll(30, "1000 successes/s before: $name", sub {
+            $self->look;
+            my $now = time;
+            return $self->within($now - 0.25, $now) >= 250;
+        });
+    } or die $@ . ' ' . pressure() . "\n";
     my $begin = time;
     my @result = $strike->();
-    push @{ $self->{faults} }, { name => $name, begin => $begin, end => time };
+    push @{ $self->{faults} }, { name => $name, begin => $begin, end => time, pressure => pressure() };
     return wantarray ? @result : $result[0];
+}
+
+# How starved of CPU the machine was, as the kernel says: with much of it, a lack of successes says nothing of ours.
+sub pressure {
+    open my $in, '<', '/proc/pressure/cpu' or return 'CPU pressure unknown';
+    my ($percent) = (readline $in) =~ /avg10=(\d+)/;
+    return "CPU pressure $percent %" . ($percent > 40 ? ', starved' : '');
 }
 
 # Ends it: nothing more is sent, what is under way gets its answer. Then the book is complete.
@@ -129,7 +138,7 @@ sub report {
     for my $fault (@{ $self->{faults} }) {
         my $before = $self->within_all($fault->{begin} - 0.1, $fault->{begin});
         my $after = $self->within_all($fault->{end}, $fault->{end} + 0.1);
-        push @{ $faults{ $before && $after ? 'under load' : 'not' } }, "$fault->{name} ($before, $after)";
+        push @{ $faults{ $before && $after ? 'under load' : 'not' } }, "$fault->{name} ($before, $after; $fault->{pressure})";
     }
     is(join('; ', @{ $faults{not} // [] }), '', 'successes within 100 ms before and after each of '
         . @{ $self->{faults} } . ' faults') if @{ $self->{faults} };

@@ -16,6 +16,7 @@ use Sparkngin;
 use Sparkngin::Books;
 use Sparkngin::Kafka;
 use Sparkngin::Load;
+use Sparkngin::Row;
 use Test::More;
 
 our @EXPORT = @Sparkngin::EXPORT;
