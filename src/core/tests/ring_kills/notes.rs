@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use sparkngin_core::id::{Seq, Stream};
 use sparkngin_core::ring::{At, Mapping, Memory};
@@ -12,10 +13,15 @@ pub const KIDS: usize = 80;
 pub const STREAMS: u16 = 96;
 const SEQS: usize = 1 << 24;
 const LOG: usize = 4096;
+/// Milliseconds of a run that there is room for.
+pub const MILLISECONDS: usize = 1 << 20;
+/// Successes, beats, refusals.
+const PER_MS: usize = 3;
 
 const STOP: At = At(0);
 const BAD: At = At(1);
 const FULL: At = At(2);
+const BEGAN: At = At(3);
 const KID: usize = 16;
 const PER_KID: usize = 8;
 const STREAM: usize = 1024;
@@ -43,7 +49,42 @@ impl Notes {
     pub fn make(path: &Path) -> Notes {
         // Sparse: what is never noted needs no room.
         File::create(path).unwrap().set_len(words() as u64 * 8).unwrap();
-        Notes::open(path)
+        let notes = Notes::open(path);
+        notes.0.store(BEGAN, clock());
+        notes
+    }
+
+    /// The ms since the run began.
+    pub fn now(&self) -> usize {
+        (clock().saturating_sub(self.0.load(BEGAN)) / 1_000_000) as usize
+    }
+
+    fn millisecond(&self, ms: usize) -> At {
+        At(STREAM + usize::from(STREAMS) * PER_STREAM + PER_MS * ms.min(MILLISECONDS - 1))
+    }
+
+    /// So many events were just answered with success.
+    pub fn succeed(&self, count: u64) {
+        let at = self.millisecond(self.now());
+        loop {
+            let was = self.0.load(at);
+            if self.0.swap(at, was, was + count) {
+                return;
+            }
+        }
+    }
+
+    pub fn successes(&self, ms: usize) -> u64 {
+        self.0.load(self.millisecond(ms))
+    }
+
+    /// A process that only wants to run could do so.
+    pub fn beat(&self) {
+        self.0.raise(self.millisecond(self.now()).plus(1));
+    }
+
+    pub fn beats(&self, ms: usize) -> u64 {
+        self.0.load(self.millisecond(ms).plus(1))
     }
 
     /// 0 go on, 1 writers leave.
@@ -70,11 +111,17 @@ impl Notes {
     /// An event was refused, since the ring is full.
     pub fn full(&self, kid: usize) {
         self.0.raise(FULL);
+        self.0.raise(self.millisecond(self.now()).plus(2));
         self.0.store(self.kid(kid, 3), 1);
     }
 
     pub fn fulls(&self) -> u64 {
         self.0.load(FULL)
+    }
+
+    /// Refusals in a millisecond, since the ring was full.
+    pub fn refusals(&self, ms: usize) -> u64 {
+        self.0.load(self.millisecond(ms).plus(2))
     }
 
     fn kid(&self, kid: usize, word: usize) -> At {
@@ -98,11 +145,22 @@ impl Notes {
         if refused { 0 } else { self.commits(kid) }
     }
 
+    /// How often the publisher has passed over all streams since it was born.
+    pub fn turns(&self) -> u64 {
+        self.0.load(self.kid(0, 4))
+    }
+
+    pub fn count_turn(&self) {
+        let at = self.kid(0, 4);
+        self.0.store(at, self.0.load(at) + 1);
+    }
+
     pub fn begin(&self, kid: usize, stream: Option<Stream>) {
         self.0.store(self.kid(kid, 1), 0);
         self.0.store(self.kid(kid, 0), stream.map_or(0, |s| u64::from(s.0) + 1));
         self.0.store(self.kid(kid, 2), 0);
         self.0.store(self.kid(kid, 3), 0);
+        self.0.store(self.kid(kid, 4), 0);
     }
 
     pub fn count(&self, kid: usize) {
@@ -200,5 +258,10 @@ pub fn room(seq: Seq) -> bool {
 }
 
 fn words() -> usize {
-    STREAM + usize::from(STREAMS) * PER_STREAM
+    STREAM + usize::from(STREAMS) * PER_STREAM + PER_MS * MILLISECONDS
+}
+
+/// ns since 1970.
+pub fn clock() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64)
 }

@@ -15,7 +15,7 @@ use sparkngin_core::ring::{
 };
 
 use crate::memory::{Random, Unsteady, mix};
-use crate::notes::{Fate, Notes, room};
+use crate::notes::{Fate, Notes, clock, room};
 
 /// What a process is told of its part.
 pub struct Part {
@@ -147,6 +147,9 @@ fn write(part: &Part, notes: &Notes, role: u64) {
         notes.begin(part.kid, Some(stream));
     }
     while !(notes.stop() || role == 1 && notes.leave(part.kid)) {
+        if part.pace > 0 {
+            pause(Duration::from_micros(part.pace));
+        }
         let count = if random.once_in(8) { 2 + random.below(3) } else { 1 } as usize;
         let mut salts = [0; 4];
         let last = writer.last();
@@ -159,7 +162,7 @@ fn write(part: &Part, notes: &Notes, role: u64) {
             event(stream, Seq(last.0 + 1 + n as u64), salts[n], &mut events[n]);
         }
         let slices: Vec<&[u8]> = events[..count].iter().map(Vec::as_slice).collect();
-        match writer.append_all(now(), &slices) {
+        match writer.append_all(clock(), &slices) {
             Ok(committed) => {
                 if committed.id().seq != last.next() || committed.count() != count as u64 {
                     notes.bad(&format!("stream {stream}: committed {committed:?} after {last}"));
@@ -169,9 +172,7 @@ fn write(part: &Part, notes: &Notes, role: u64) {
                 }
                 notes.tell(stream, committed.last().seq);
                 notes.count(part.kid);
-                if part.pace > 0 {
-                    pause(Duration::from_micros(part.pace));
-                }
+                notes.succeed(count as u64);
             }
             Err(Refused::Full { .. }) => {
                 notes.full(part.kid);
@@ -181,11 +182,6 @@ fn write(part: &Part, notes: &Notes, role: u64) {
             Err(Refused::Poisoned) => return notes.bad("poisoned"),
         }
     }
-}
-
-fn now() -> u64 {
-    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    time.map_or(0, |time| time.as_nanos() as u64)
 }
 
 fn publish(part: &Part, notes: &Notes) {
@@ -210,7 +206,9 @@ fn publish(part: &Part, notes: &Notes) {
             pause(Duration::from_micros(random.below(part.slow * 10)));
         }
         let before = reader.scan();
-        if turn(&mut reader, notes, live, &before) {
+        let moved = turn(&mut reader, notes, live, &before);
+        notes.count_turn();
+        if moved {
             continue;
         }
         reader.bell().arm();

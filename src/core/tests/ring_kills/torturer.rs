@@ -4,16 +4,19 @@ use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use sparkngin_core::ring::{Lease, Overflow, Phase, Reader, Ring};
 
 use crate::audit::{Auditor, Sums};
+use crate::load::{Load, Strikes, pulse};
 use crate::memory::Random;
 use crate::notes::{KIDS, Notes, STREAMS};
 use crate::roles::{Part, pause, turn};
 
+#[derive(Clone, Copy)]
 pub struct Run {
     pub policy: Overflow,
     pub writers: usize,
@@ -22,6 +25,8 @@ pub struct Run {
     pub slow: u64,
     pub seed: u64,
     pub seconds: u64,
+    /// Microseconds between two commits of a writer.
+    pub pace: u64,
     /// One store in so many is forgotten; 0: none.
     pub forget: u64,
 }
@@ -29,14 +34,15 @@ pub struct Run {
 #[derive(Default)]
 pub struct Outcome {
     title: String,
-    writer_kills: u64,
-    left_open: u64,
-    publisher_kills: u64,
+    pub writer_kills: u64,
+    pub left_open: u64,
+    pub publisher_kills: u64,
     stops: u64,
     generations: u64,
     audits: u64,
     full: u64,
-    sums: Sums,
+    pub sums: Sums,
+    pub load: Load,
     pub bad: u64,
 }
 
@@ -45,6 +51,8 @@ struct Kid {
     pid: Option<Pid>,
     wanted: bool,
     stopped: bool,
+    /// When it was killed from outside, in ms.
+    struck: Option<usize>,
 }
 
 struct Torturer<'a> {
@@ -56,12 +64,14 @@ struct Torturer<'a> {
     /// 0 publishes and writes; then two generations of writers.
     kids: Vec<Kid>,
     auditor: Auditor,
+    strikes: Strikes,
+    pulse: Option<JoinHandle<()>>,
     outcome: Outcome,
 }
 
 impl Outcome {
     pub fn passed(&self) -> bool {
-        self.bad == 0 && self.left_open * 2 >= self.writer_kills && self.sums.committed > 0
+        self.bad == 0 && self.left_open * 2 >= self.writer_kills && self.load.is_enough()
     }
 }
 
@@ -74,6 +84,7 @@ impl fmt::Display for Outcome {
              kill, and {publisher_kills} publishers; stopped {stops}; {} generations; {audits} audits; BAD {}",
             self.title, self.generations, self.bad
         )?;
+        writeln!(f, "  {}", self.load)?;
         write!(
             f,
             "  refused {} times; committed {} = delivered {} + lost {}; live: delivered {} + lost {}",
@@ -103,8 +114,12 @@ impl<'a> Torturer<'a> {
     fn new(run: &'a Run, dir: PathBuf) -> Torturer<'a> {
         let kids = 1 + 2 * run.writers;
         assert!(kids <= KIDS && kids < usize::from(STREAMS));
+        let notes = Notes::make(&dir.join("notes"));
+        let mine = Notes::open(&dir.join("notes"));
         let mut torturer = Torturer {
-            notes: Notes::make(&dir.join("notes")),
+            notes,
+            pulse: Some(thread::spawn(move || pulse(&mine))),
+            strikes: Strikes::default(),
             ring: part(run, dir.clone(), 0, 0).ring(),
             dir,
             run,
@@ -121,14 +136,15 @@ impl<'a> Torturer<'a> {
         let end = Instant::now() + Duration::from_secs(self.run.seconds);
         let mut look = Instant::now() + Duration::from_millis(200);
         let mut birth = Instant::now() + Duration::from_millis(500);
-        let mut strike = Instant::now();
+        let mut strike = look;
         let mut death = None;
         let mut older = 1..1 + self.run.writers;
         while Instant::now() < end && self.notes.bads() < 20 {
             self.tend();
             self.kill_one();
             let now = Instant::now();
-            if now > strike {
+            // One that never gets to work drains nothing: then nobody else works either.
+            if now > strike && self.notes.turns() >= self.random.below(16) {
                 self.kill(0);
                 strike = now + Duration::from_millis(5 + self.random.below(50));
             }
@@ -168,6 +184,7 @@ impl<'a> Torturer<'a> {
     fn kill(&mut self, kid: usize) {
         let Kid { pid: Some(pid), stopped, .. } = self.kids[kid] else { return };
         if !stopped || self.random.once_in(128) {
+            self.kids[kid].struck = Some(self.notes.now());
             let _ = kill_process(pid, Signal::KILL);
         }
     }
@@ -205,6 +222,11 @@ impl<'a> Torturer<'a> {
         }
         self.kids[kid].pid = None;
         self.kids[kid].stopped = false;
+        let struck = self.kids[kid].struck.take();
+        if status.terminating_signal() == Some(9) {
+            // Who died by its own hand did so a moment ago.
+            self.strikes.kills.push(struck.unwrap_or_else(|| self.notes.now()));
+        }
         match (status.terminating_signal(), status.exit_status()) {
             (Some(9), _) if kid == 0 => self.outcome.publisher_kills += 1,
             (Some(9), _) => self.killed(kid),
@@ -226,6 +248,7 @@ impl<'a> Torturer<'a> {
 
     /// All stop, the books are read; some stay stopped until the next time, or all die.
     fn freeze(&mut self) {
+        let from = self.notes.now();
         for kid in 0..self.kids.len() {
             let Some(pid) = self.kids[kid].pid else { continue };
             let _ = kill_process(pid, Signal::STOP);
@@ -237,6 +260,7 @@ impl<'a> Torturer<'a> {
         }
         self.outcome.sums = self.auditor.audit(&self.ring, &self.notes, false);
         self.outcome.audits += 1;
+        self.strikes.frozen.push((from, self.notes.now() + 1));
         let all = self.random.once_in(8);
         for (n, kid) in self.kids.iter_mut().enumerate() {
             let Some(pid) = kid.pid else { continue };
@@ -251,7 +275,9 @@ impl<'a> Torturer<'a> {
 
     /// The writers go, half of them dead; then the publisher; then this process delivers the rest itself.
     fn finish(&mut self) -> Outcome {
+        let load_ends = self.notes.now();
         self.notes.set_stop();
+        self.pulse.take().map(JoinHandle::join);
         for kid in 0..self.kids.len() {
             self.kids[kid].wanted = kid == 0;
             let Some(pid) = self.kids[kid].pid else { continue };
@@ -275,6 +301,7 @@ impl<'a> Torturer<'a> {
         }
         let Run { policy, writers, blocks, seed, .. } = self.run;
         self.outcome.title = format!("{policy:?}, {writers} writers, {blocks} blocks, seed {seed}");
+        self.outcome.load = Load::of(&self.notes, &self.strikes, load_ends);
         self.outcome.bad = self.notes.bads();
         self.outcome.full = self.notes.fulls();
         std::mem::take(&mut self.outcome)
@@ -306,13 +333,12 @@ impl Drop for Torturer<'_> {
 }
 
 fn part(run: &Run, dir: PathBuf, kid: usize, seed: u64) -> Part {
-    let Run { blocks, policy, slow, forget, writers, .. } = *run;
+    let Run { blocks, policy, slow, pace, forget, .. } = *run;
     let parent = std::process::id() as i32;
-    // Under `reject` slower than the publisher: who is killed while the ring is full leaves nothing to go on in.
-    let (pace, die) = match policy {
-        Overflow::Reject => (10 * writers as u64, 10_000),
-        Overflow::Overwrite => (0, 40_000),
+    let die = match policy {
+        _ if kid == 0 => 2_000_000,
+        Overflow::Reject => 10_000,
+        Overflow::Overwrite => 40_000,
     };
-    let die = if kid == 0 { 2_000_000 } else { die };
     Part { dir, blocks, policy, kid, seed: seed >> 1, slow, pace, forget, die, parent }
 }
