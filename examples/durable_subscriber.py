@@ -21,14 +21,13 @@ def take(message, body, counts):
     """Does what a BATCH, LOST or UNCERTAIN asks for; the cursor that says so."""
     region, stream, kind = message["region"], message["stream"], message["type"].lower()
     count = counts.setdefault((region, stream), {"lost": 0, "dead": 0, "uncertain": 0})
-    if kind == "batch":
-        at = 0
-        while at < len(body):
-            length, _crc, seq, _received = struct.unpack_from("<IIQQ", body, at)
-            print(json.dumps({**binary(body[at + 24:at + length]), "sg": f"{region}-{stream}-{seq}"}))
-            at += (length + 7) // 8 * 8
-        sys.stdout.flush()
-    else:
+    at = 0
+    while at < len(body):
+        length, _crc, seq, _received = struct.unpack_from("<IIQQ", body, at)
+        print(json.dumps({**binary(body[at + 24:at + length]), "sg": f"{region}-{stream}-{seq}"}))
+        at += (length + 7) // 8 * 8
+    sys.stdout.flush()
+    if kind != "batch":
         print(f"{kind}: {json.dumps(message)}", file=sys.stderr)
         seq = message["to"] or message["from"] - 1
         count[kind] += seq - message["from"] + 1
@@ -36,34 +35,26 @@ def take(message, body, counts):
 
 
 def follow(socket, name):
-    """One connection, from HELLO until the publisher is silent for 3 s, or refuses."""
-    def say(**message):
-        socket.send(json.dumps(message).encode())
-
-    session, counts, heard, said = None, {}, now(), 0.0
-    say(type="HELLO", v=1, name=name, window=1 << 20)
+    """One connection, from HELLO until the publisher is silent for 3 s, or has forgotten the session."""
+    session, counts, heard = None, {}, now()
+    socket.send_json({"type": "HELLO", "v": 1, "name": name, "window": 1 << 20})
     while now() - heard < 3:
-        if session and now() - said >= 0.2:
-            say(type="BEAT", session=session)
-            said = now()
         if not socket.poll(200):
             continue
-        header, *body = socket.recv_multipart()
-        message = json.loads(header)
+        message, *body = socket.recv_multipart()
+        message = json.loads(message)
         kind, of = message["type"], message.get("session")
         if kind == "REFUSED" and of in (None, session):
-            print(f"refused: {header.decode()}", file=sys.stderr)
-            if message["reason"] in ("version", "fenced"):
-                sys.exit(2 if message["reason"] == "version" else 3)
-            if message["reason"] != "session":  # its name or key: somebody has to change the configuration
-                socket.poll(1000)
-            return
+            if message["reason"] == "session":
+                return
+            sys.exit(f"refused: {json.dumps(message)}")
         if kind == "WELCOME":
             session, heard = of, now()
         elif of == session:  # else of one that is over
             heard = now()
-            if kind != "BEAT":
-                say(type="ACK", session=session, cursors=[take(message, b"".join(body), counts)])
+            if kind != "BEAT":  # which is answered with itself
+                message = {"type": "ACK", "session": session, "cursors": [take(message, b"".join(body), counts)]}
+            socket.send_json(message)
 
 
 if __name__ == "__main__":

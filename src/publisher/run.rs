@@ -26,6 +26,8 @@ use crate::{Settings, Shared};
 
 /// The longest sleep: a bell that was lost costs that much.
 const TICK: Duration = Duration::from_millis(200);
+/// Who is awake for something else looks after so much of it: one waking does for the look and for the BEATs.
+const ANYHOW: Duration = Duration::from_millis(50);
 /// Between two looks, while there is something to find in each.
 const PACE: Duration = Duration::from_millis(5);
 /// What makes the next look come at once.
@@ -104,7 +106,8 @@ impl Publisher {
         self.feed.bind(Feed::socket, now, lines);
         let more = self.receive(now, lines);
         let live_at = self.live.it.next();
-        if now >= self.next_look || live_at.is_some_and(|at| now >= at) {
+        let at = if self.idle { self.last_look + ANYHOW } else { self.next_look };
+        if now >= at || live_at.is_some_and(|at| now >= at) {
             let given = self.look(now, lines);
             self.plan(given, now);
         }

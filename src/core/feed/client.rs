@@ -22,6 +22,10 @@ use crate::record::{Seed, Slice};
 
 /// Between two attempts after a refusal that a person must end, or after a fault.
 const RETRY: Duration = Duration::from_secs(1);
+/// From this age of its last BEAT on, it answers the publisher's at once: so both sides wake up once, not each by itself.
+const ANSWER: Duration = BEAT.checked_div(2).unwrap();
+/// And so long it waits for one to answer.
+const ALONE: Duration = BEAT.checked_add(ANSWER).unwrap();
 /// A stream that remembers more holes asks for a new WELCOME, which lets it forget the acknowledged ones.
 const HOLES_MAX: usize = 4096;
 
@@ -44,7 +48,7 @@ enum State {
     Hello { at: Instant },
     /// HELLO was said.
     Asked { at: Instant },
-    /// WELCOME came.
+    /// WELCOME came. `beat` is when the next BEAT is due.
     In { session: SessionId, heard: Instant, beat: Instant },
     /// The connection is to be given up at this time.
     Broken { at: Instant, why: Why },
@@ -134,7 +138,9 @@ impl Client {
             }
             Message::Uncertain(m) if self.hears(m.session, now) => self.uncertain(m),
             Message::Beat(beat) => {
-                self.hears(beat.session, now);
+                if self.hears(beat.session, now) {
+                    self.answer(now);
+                }
                 Ok(Incoming::Nothing)
             }
             Message::Hello(_) | Message::Ack(_) => Err(Fault::Backwards),
@@ -174,8 +180,8 @@ impl Client {
             }
             State::Broken { at, why } if at <= now => Some(self.give_up(why)),
             State::In { session, heard, beat } => {
-                if now.saturating_duration_since(beat) >= BEAT {
-                    self.state = State::In { session, heard, beat: now };
+                if beat <= now {
+                    self.state = State::In { session, heard, beat: now + ALONE };
                     return Some(Due::Send(Message::Beat(Beat { session })));
                 }
                 self.ack(session).map(Due::Send)
@@ -191,7 +197,7 @@ impl Client {
             State::Hello { at } | State::Broken { at, .. } => at,
             State::Asked { at } => at + SILENCE,
             State::In { .. } if self.streams.values().any(Taken::is_dirty) => now,
-            State::In { heard, beat, .. } => (beat + BEAT).min(heard + SILENCE),
+            State::In { heard, beat, .. } => beat.min(heard + SILENCE),
         };
         Some(at.saturating_duration_since(now))
     }
@@ -234,6 +240,15 @@ impl Client {
         }
     }
 
+    /// The publisher said BEAT.
+    fn answer(&mut self, now: Instant) {
+        if let State::In { beat, .. } = &mut self.state
+            && *beat <= now + (ALONE - ANSWER)
+        {
+            *beat = now;
+        }
+    }
+
     fn welcome<B>(&mut self, welcome: Welcome, now: Instant) -> Incoming<B> {
         // A WELCOME that nobody waits for answers a HELLO from before a reconnect.
         if !matches!(self.state, State::Asked { .. }) {
@@ -248,7 +263,7 @@ impl Client {
                 self.streams.insert(key, taken);
             }
         }
-        self.state = State::In { session: welcome.session, heard: now, beat: now };
+        self.state = State::In { session: welcome.session, heard: now, beat: now + ALONE };
         Incoming::Welcome(welcome)
     }
 

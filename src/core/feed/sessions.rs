@@ -115,7 +115,7 @@ impl Sessions {
         Some(Packet::new(&old.peer, Message::Refused(refused)))
     }
 
-    /// BEATs that are due, and sessions whose peers fell silent, which are over.
+    /// BEATs that are due, or nearly so, since who calls is awake anyhow; and sessions whose peers fell silent, which are over.
     pub fn due(&mut self, now: Instant) -> Overdue {
         let mut due = Overdue::default();
         for (who, place) in self.open.iter_mut().enumerate() {
@@ -123,7 +123,7 @@ impl Sessions {
             if now.saturating_duration_since(session.heard) >= SILENCE {
                 *place = None;
                 due.silent.push(who);
-            } else if now.saturating_duration_since(session.beat) >= BEAT {
+            } else if now.saturating_duration_since(session.beat) >= BEAT * 3 / 4 {
                 session.beat = now;
                 let beat = Message::Beat(Beat { session: session.id });
                 due.packets.push(Packet::new(&session.peer, beat));

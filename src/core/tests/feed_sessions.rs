@@ -274,9 +274,11 @@ fn beats_go_out_each_200_ms_and_3_s_of_silence_end_a_session() {
     let mut publisher = Publisher::new();
     let start = publisher.now;
     assert_eq!(publisher.sessions.wait(start), Some(ms(200)));
-    assert!(publisher.sessions.due(start + ms(199)).packets.is_empty());
+    assert!(publisher.sessions.due(start + ms(149)).packets.is_empty());
     assert_eq!(publisher.sessions.due(start + ms(200)).packets.len(), 1);
-    assert!(publisher.sessions.due(start + ms(399)).packets.is_empty());
+    assert!(publisher.sessions.due(start + ms(349)).packets.is_empty());
+    assert_eq!(publisher.sessions.wait(start + ms(349)), Some(ms(51)));
+    assert_eq!(publisher.sessions.due(start + ms(350)).packets.len(), 1, "for who is awake anyhow");
     publisher.now = start + ms(2000);
     let beat = Message::Beat(Beat { session: SessionId(1) });
     assert_eq!(publisher.hears(&peer(1), beat), Heard::Beat);
@@ -386,13 +388,25 @@ fn messages_of_a_session_that_is_not_open_are_nothing() {
 }
 
 #[test]
-fn a_client_beats_each_200_ms_and_reconnects_after_3_s_of_silence() {
+fn a_client_answers_each_beat_and_needs_no_waking_of_its_own() {
     let (mut client, now) = subscriber();
-    assert_eq!(client.wait(now), Some(ms(200)));
-    assert_eq!(client.due(now + ms(199)), None);
     let beat = Message::Beat(Beat { session: SessionId(1) });
-    assert_eq!(client.due(now + ms(200)), Some(Due::Send(beat.clone())));
-    assert_eq!(client.due(now + ms(200)), None);
+    assert!(client.receive(beat.frames(vec![]), now + ms(90)).is_ok());
+    assert_eq!(client.due(now + ms(90)), None, "it has said HELLO a moment ago");
+    assert!(client.receive(beat.frames(vec![]), now + ms(200)).is_ok());
+    assert_eq!(client.due(now + ms(200)), Some(Due::Send(beat)));
+    assert_eq!(client.due(now + ms(200)), None, "once");
+    assert_eq!(client.wait(now + ms(200)), Some(ms(300)), "the next one is answered sooner");
+}
+
+#[test]
+fn a_client_beats_alone_each_300_ms_and_reconnects_after_3_s_of_silence() {
+    let (mut client, now) = subscriber();
+    assert_eq!(client.wait(now), Some(ms(300)));
+    assert_eq!(client.due(now + ms(299)), None);
+    let beat = Message::Beat(Beat { session: SessionId(1) });
+    assert_eq!(client.due(now + ms(300)), Some(Due::Send(beat.clone())));
+    assert_eq!(client.due(now + ms(300)), None);
     assert!(client.receive(beat.frames(vec![]), now + ms(1000)).is_ok());
     client.due(now + ms(3999));
     assert_eq!(client.due(now + ms(3999)), None);
