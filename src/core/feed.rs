@@ -56,6 +56,10 @@ pub const BATCH_BYTES: usize = 1024 * 1024;
 pub const WINDOW_MAX: u64 = 64 * 1024 * 1024;
 /// What each message takes of the window beside its body, so that holes and small batches are limited, too.
 pub const MESSAGE_COST: u64 = 256;
+/// Why an event is lost: it was overwritten before it was acknowledged.
+pub const OVERWRITTEN: &str = "overwritten";
+/// Why an event that a new name found in the ring is gone: its block was free already, and not held for this name.
+pub const FREED: &str = "freed";
 /// Most bytes of a subscriber's name.
 pub const NAME_MAX: usize = 63;
 /// Most bytes of what a subscriber says about where it runs.

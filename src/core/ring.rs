@@ -49,7 +49,8 @@
 //! the generation changed, the look is void; so is a copied record, if it changed by then. A seq up to the sampled
 //! `last` that the scan did not find is lost; of what lies beyond nothing is believed. A loss enters a cursor in the same
 //! switch that passes it: delivered = acked - start - lost - dead - uncertain, over any kill. A cursor is stored before
-//! its blocks are freed. A record that fails its check ends its block, as uncertain.
+//! its blocks are freed. What a new name found in blocks that were FREE already, and did not come to in time, moves its
+//! `start`: nobody had promised it. A record that fails its check ends its block, as uncertain.
 //!
 //! # What holds at any time
 //!

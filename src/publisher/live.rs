@@ -308,7 +308,7 @@ fn read_on(source: &mut Source, stream: Stream) -> Option<Row> {
         let to = match source.reader.next(&source.scan, stream, cursor.acked, SLICE, &mut body) {
             Next::Slice { first, .. } => return Some(Row { body, at: 0, next: first }),
             Next::Lost { to, .. } => {
-                cursor.lost += to.0 - cursor.acked.0;
+                cursor = cursor.lose(to);
                 to
             }
             Next::Uncertain { to: Some(to), .. } => {

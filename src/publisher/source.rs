@@ -63,16 +63,17 @@ impl Source {
         last
     }
 
-    /// Stores where a subscriber is; its cursor's start stays.
+    /// Stores where a subscriber is.
     pub fn store(&mut self, who: usize, stream: Stream, place: Place) {
         let who = Who::Named(who);
         let cursor = Cursor {
-            start: self.reader.cursor(who, stream).start,
+            start: place.start,
             acked: place.acked,
             lost: place.lost,
             dead: place.dead,
             uncertain: place.uncertain,
             uncertain_open: place.open,
+            unheld: place.unheld,
         };
         self.reader.store(who, stream, cursor);
         self.reader.wake(stream);
@@ -82,6 +83,8 @@ impl Source {
 fn place(cursor: Cursor) -> Place {
     Place {
         acked: cursor.acked,
+        start: cursor.start,
+        unheld: cursor.unheld,
         lost: cursor.lost,
         dead: cursor.dead,
         uncertain: cursor.uncertain,

@@ -36,6 +36,8 @@ pub enum Hole {
     Lost,
     /// Perhaps committed before a power loss.
     Uncertain,
+    /// Gone before this name was there to hold them: none of its events.
+    Freed,
 }
 
 /// What this process counted since it started, of one feed.
@@ -138,6 +140,7 @@ impl Flight {
         match kind {
             Hole::Lost => self.of(feed).lost += count,
             Hole::Uncertain => self.of(feed).uncertain += count,
+            Hole::Freed => {}
         }
     }
 

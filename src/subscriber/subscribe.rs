@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
-use sparkngin_core::feed::Incoming;
+use sparkngin_core::feed::{FREED, Incoming};
 use sparkngin_core::id::{Region, Seq, Stream};
 
 use crate::config::{Given, Origin, Settings, Target};
@@ -209,11 +209,13 @@ impl Subscriber {
                 sink.take(Batch::new(feed, place, now, records));
             }
             Incoming::Lost { region, stream, from, to, hours, reason } => {
-                self.flight.take_hole(feed, region, stream, (from, to), Hole::Lost);
+                let hole = if reason == FREED { Hole::Freed } else { Hole::Lost };
+                self.flight.take_hole(feed, region, stream, (from, to), hole);
                 let events = to.0 - from.0 + 1;
+                let lost = if hole == Hole::Freed { "not held for this name" } else { "lost" };
                 self.seldom.warn(now, "lost", || {
                     format!(
-                        "{events} events lost: {reason}, {region}-{stream} from {from} to {to}, received in hours {} to {} since 1970",
+                        "{events} events {lost}: {reason}, {region}-{stream} from {from} to {to}, received in hours {} to {} since 1970",
                         hours.0, hours.1
                     )
                 });

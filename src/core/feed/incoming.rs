@@ -23,7 +23,7 @@ pub enum Incoming<B> {
         to: Seq,
         /// First and last hour, since 1970, in which they may have been received.
         hours: (u64, u64),
-        /// Why: `overwritten`.
+        /// Why: [`OVERWRITTEN`](super::OVERWRITTEN) or [`FREED`](super::FREED).
         reason: String,
     },
     /// Numbers that may or may not have been there.

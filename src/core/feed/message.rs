@@ -164,7 +164,7 @@ pub struct Lost {
     pub to: Seq,
     /// First and last hour, since 1970, in which they may have been received.
     pub hours: (u64, u64),
-    /// Why: `overwritten`.
+    /// Why: [`OVERWRITTEN`](super::OVERWRITTEN) or [`FREED`](super::FREED).
     pub reason: String,
 }
 

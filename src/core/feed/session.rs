@@ -11,7 +11,7 @@ use super::message::{
     Welcome, printable,
 };
 use super::wire::SessionId;
-use super::{BATCH_BYTES, MESSAGE_COST, VERSION, WINDOW_MAX};
+use super::{BATCH_BYTES, FREED, MESSAGE_COST, OVERWRITTEN, VERSION, WINDOW_MAX};
 use crate::id::{Region, Seq, Stream};
 
 /// A connection, by the routing id that the socket gave it.
@@ -34,6 +34,10 @@ pub struct Packet {
 pub struct Place {
     /// All up to here is acknowledged.
     pub acked: Seq,
+    /// So many of these were before its time, or gone and not held for it.
+    pub start: Seq,
+    /// What is gone up to here was not held for it: it moves `start`, and is not lost.
+    pub unheld: Seq,
     /// Lost, among all since the cursor began.
     pub lost: u64,
     /// Dead-lettered, among these.
@@ -108,6 +112,8 @@ struct Flow {
     sent: Seq,
     /// The open end was told.
     told_open: bool,
+    /// So many were told as gone and not held.
+    freed: u64,
     /// What each message that is not acknowledged costs, by its last number.
     flight: VecDeque<(Seq, u64)>,
 }
@@ -214,13 +220,21 @@ impl Session {
         Packet { to: self.peer.clone(), message: Message::Batch(batch), body }
     }
 
-    /// The LOST or UNCERTAIN that comes next in a stream.
+    /// The LOST or UNCERTAIN that comes next in a stream. What of a lost range was not held is told first, by itself.
     pub fn hole(&mut self, region: Region, stream: Stream, hole: Hole) -> Packet {
         let (session, from) = (self.id, self.sent(region, stream).next());
         let message = match hole {
             Hole::Lost { to, hours } => {
+                let unheld = self.flows.get(&(region, stream)).map_or(Seq(0), |f| f.base.unheld);
+                let (to, reason) = match from <= unheld {
+                    true => (to.min(unheld), FREED),
+                    false => (to, OVERWRITTEN),
+                };
                 self.send(region, stream, to, 0);
-                let reason = "overwritten".to_owned();
+                if reason == FREED {
+                    self.flows.entry((region, stream)).or_default().freed += to.0 + 1 - from.0;
+                }
+                let reason = reason.to_owned();
                 Message::Lost(Lost { session, region, stream, from, to, hours, reason })
             }
             Hole::Uncertain { to, since } => {
@@ -287,9 +301,12 @@ impl Flow {
                 ack.seq.0 - self.base.acked.0
             ));
         }
+        let freed = self.freed(ack);
         let place = Place {
             acked: ack.seq,
-            lost: self.base.lost.saturating_add(ack.lost),
+            start: Seq(self.base.start.0 + freed),
+            unheld: self.base.unheld,
+            lost: self.base.lost.saturating_add(ack.lost - freed),
             dead: self.base.dead.saturating_add(ack.dead),
             uncertain: self.base.uncertain.saturating_add(ack.uncertain),
             open: self.place.open || ack.open,
@@ -302,6 +319,15 @@ impl Flow {
             return Err("whose counts go back".to_owned());
         }
         Ok(place)
+    }
+
+    /// How many of those that the subscriber counts as lost were not held for it. Beyond what was not held this session
+    /// knows only what it told: what another one told before, and nobody acknowledged there, counts as lost.
+    fn freed(&self, ack: &AckCursor) -> u64 {
+        if ack.seq <= self.base.unheld {
+            return ack.lost;
+        }
+        self.freed.max(self.place.start.0 - self.base.start.0).min(ack.lost)
     }
 
     /// Moves the place; the window bytes that became free.

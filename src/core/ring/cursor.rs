@@ -2,6 +2,9 @@
 //! counting selector is raised by one store, so a kill leaves the old cursor or the new one, never a mixture.
 //!
 //! In Kafka = acked - start - lost - dead - uncertain, over any kill: nothing is counted on the way.
+//!
+//! A new name begins at the oldest event still there, though it may lie in a block that is FREE already: nobody holds
+//! that for it. What of this is gone before it was read was none of its events, and moves `start`; it is not lost.
 
 use super::layout::{CURSOR_WORDS, Twice};
 use super::memory::Memory;
@@ -20,7 +23,8 @@ pub enum Who {
 /// A place in one stream, with the books of the way there. Each count is of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
-    /// Everything up to here was before its time.
+    /// So many of the events up to `acked` were not its own: they were before its time, or gone before it came to them
+    /// and not held for it.
     pub start: Seq,
     /// Everything up to here is acknowledged: delivered, or one of the three below.
     pub acked: Seq,
@@ -32,6 +36,8 @@ pub struct Cursor {
     pub uncertain: u64,
     /// A range whose end nobody knows is among them; it counts 0.
     pub uncertain_open: bool,
+    /// Everything beyond is held for it, or lost; what is up to here may go without being lost.
+    pub unheld: Seq,
 }
 
 impl Cursor {
@@ -41,15 +47,23 @@ impl Cursor {
         (self.acked.0 - self.start.0.min(self.acked.0)).saturating_sub(holes)
     }
 
+    /// Passes a hole: all from the next one up to `to` is gone.
+    pub fn lose(self, to: Seq) -> Cursor {
+        let gone = to.0.saturating_sub(self.acked.0);
+        let unheld = to.min(self.unheld).0.saturating_sub(self.acked.0);
+        let start = Seq(self.start.0 + unheld);
+        Cursor { start, acked: to, lost: self.lost + gone - unheld, ..self }
+    }
+
     pub(super) fn words(&self) -> [u64; CURSOR_WORDS] {
         let open = u64::from(self.uncertain_open);
-        [self.start.0, self.acked.0, self.lost, self.dead, self.uncertain, open, 0, 0]
+        [self.start.0, self.acked.0, self.lost, self.dead, self.uncertain, open, self.unheld.0, 0]
     }
 
     fn from_words(words: [u64; CURSOR_WORDS]) -> Cursor {
-        let [start, acked, lost, dead, uncertain, open, ..] = words;
-        let uncertain_open = open != 0;
-        Cursor { start: Seq(start), acked: Seq(acked), lost, dead, uncertain, uncertain_open }
+        let [start, acked, lost, dead, uncertain, open, unheld, _] = words;
+        let (start, acked, unheld) = (Seq(start), Seq(acked), Seq(unheld));
+        Cursor { start, acked, lost, dead, uncertain, uncertain_open: open != 0, unheld }
     }
 }
 

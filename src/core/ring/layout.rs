@@ -26,7 +26,7 @@
 //!                         256 64 pairs of words: hour, first seq of it
 //!                         1280 + 256 x n cursor n: 0 live, 1 to 4 named by place; bytes: 0 selector
 //!                         128, 192 the two copies, each in words: 0 start    1 acked    2 lost    3 dead
-//!                         4 uncertain    5 uncertain and open-ended (0 or 1)    6, 7 zero
+//!                         4 uncertain    5 uncertain and open-ended (0 or 1)    6 unheld    7 zero
 //!   descriptor, words     0 state     1 committed      2 ticket            3 first seq    4 last seq, once sealed
 //! ```
 //!

@@ -159,11 +159,16 @@ impl Runs {
     }
 
     fn books(&self, cursor: Cursor) -> Books {
-        let ahead_of = self.last.0.saturating_sub(cursor.acked.0);
+        let unheld = cursor.unheld.min(self.last).max(cursor.acked);
+        let readable = self.readable(cursor.acked) - self.readable(unheld);
+        // What of it was not held, and is gone.
+        let gone = (unheld.0 - cursor.acked.0).saturating_sub(readable);
+        let ahead_of = self.last.0.saturating_sub(cursor.acked.0) - gone;
         let in_ring = self.readable(cursor.acked).min(ahead_of);
         let ahead = ahead_of - in_ring;
+        let before = cursor.start.0 + gone;
         Books {
-            committed: self.last.max(cursor.acked).0.saturating_sub(cursor.start.0),
+            committed: self.last.max(cursor.acked).0.saturating_sub(before),
             delivered: cursor.delivered(),
             in_ring,
             lost: cursor.lost + ahead,

@@ -6,6 +6,8 @@ use super::layout::{NAMES, presence, progress};
 use super::memory::Memory;
 use super::scan::{Sampled, Scan};
 use super::view::View;
+use super::word::Phase;
+use crate::id::{Seq, Stream};
 
 /// Writes policy and names. A name that is there already keeps its place and its cursors; a new one starts at the oldest
 /// event still there. Gives each configured name's place; None when there is none left for one of them.
@@ -78,8 +80,17 @@ fn start<M: Memory>(view: &View<M>, places: &[usize]) {
         view.store(holds, 0);
         for stream in view.streams() {
             let oldest = scan.of(stream).first().map_or(scan.last(stream), |b| b.before());
-            let cursor = Cursor { start: oldest, acked: oldest, ..Cursor::default() };
+            let unheld = unheld(&scan, stream);
+            let cursor = Cursor { start: oldest, acked: oldest, unheld, ..Cursor::default() };
             cursor::store(view, stream, place + 1, cursor);
         }
     }
+}
+
+/// Up to where a stream's events lie in FREE blocks, which any writer may claim before a new name has read them.
+fn unheld(scan: &Scan, stream: Stream) -> Seq {
+    let blocks = scan.of(stream);
+    let held = blocks.iter().find(|block| block.state.phase != Phase::Free);
+    let free = blocks.iter().filter_map(|block| block.last).max();
+    held.map_or(free.unwrap_or(scan.last(stream)), |block| block.before())
 }

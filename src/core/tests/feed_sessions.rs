@@ -21,7 +21,7 @@ fn peer(n: u8) -> Peer {
 }
 
 fn shelf(acked: u64, last: u64) -> Shelf {
-    let place = Place { acked: Seq(acked), lost: 10, dead: 20, uncertain: 30, open: false };
+    let place = Place { acked: Seq(acked), lost: 10, dead: 20, uncertain: 30, ..Place::default() };
     Shelf { region: REGION, state: State::Open, streams: vec![(STREAM, Seq(last), place)] }
 }
 
@@ -96,9 +96,56 @@ fn an_acknowledgement_moves_the_cursor_and_adds_its_counts_to_those_at_welcome()
             panic!("{seq} is refused")
         };
         let [lost, dead, uncertain] = [10 + counts[0], 20 + counts[1], 30 + counts[2]];
-        let place = Place { acked: Seq(seq), lost, dead, uncertain, open: false };
+        let place = Place { acked: Seq(seq), lost, dead, uncertain, ..Place::default() };
         assert_eq!(moved[0].place, place);
     }
+}
+
+#[test]
+fn what_was_gone_before_a_new_name_read_it_and_was_not_held_is_told_apart_and_is_not_lost() {
+    let (mut sessions, now) = (Sessions::new(vec!["kafka".to_owned()]), Instant::now());
+    let place = Place { acked: Seq(12), start: Seq(12), unheld: Seq(20), ..Place::default() };
+    let shelf =
+        Shelf { region: REGION, state: State::Open, streams: vec![(STREAM, Seq(40), place)] };
+    let_in(&mut sessions, &peer(1), &hello(vec![]), SessionId(1), &[shelf], now);
+    let session = sessions.get_mut(0).unwrap();
+    let told = |session: &mut Session| {
+        let hole = Hole::Lost { to: Seq(25), hours: (1, 2) };
+        let Message::Lost(lost) = session.hole(REGION, STREAM, hole).message else { panic!() };
+        (lost.from.0, lost.to.0, lost.reason)
+    };
+    session.batch(REGION, STREAM, 3, records(13, 3));
+    assert_eq!(told(session), (16, 20, "freed".to_owned()));
+    assert_eq!(told(session), (21, 25, "overwritten".to_owned()));
+    let mut publisher = Publisher { sessions, now };
+    // Half of the one hole, all of it, half of the other, all.
+    for (seq, told, start, lost) in
+        [(18, 3, 15, 0), (20, 5, 17, 0), (22, 7, 17, 2), (25, 10, 17, 5)]
+    {
+        let heard = publisher.acks(&peer(1), 1, seq, [told, 0, 0]);
+        let Heard::Acked { moved, .. } = heard else { panic!("{heard:?}") };
+        let expected = Place { acked: Seq(seq), start: Seq(start), lost, ..place };
+        assert_eq!(moved[0].place, expected);
+    }
+}
+
+#[test]
+fn what_a_session_before_told_as_not_held_is_not_lost_either_as_long_as_nothing_held_is_acknowledged()
+ {
+    let (mut sessions, now) = (Sessions::new(vec!["kafka".to_owned()]), Instant::now());
+    let place = Place { acked: Seq(12), start: Seq(12), unheld: Seq(20), ..Place::default() };
+    let shelf =
+        Shelf { region: REGION, state: State::Open, streams: vec![(STREAM, Seq(40), place)] };
+    let have = Have { region: REGION, stream: STREAM, seq: Seq(18), bytes: 100 };
+    let_in(&mut sessions, &peer(1), &hello(vec![have]), SessionId(1), &[shelf], now);
+    let mut publisher = Publisher { sessions, now };
+    let heard = publisher.acks(&peer(1), 1, 18, [4, 0, 0]);
+    let Heard::Acked { moved, .. } = heard else { panic!("{heard:?}") };
+    assert_eq!(moved[0].place, Place { acked: Seq(18), start: Seq(16), ..place });
+    publisher.sessions.get_mut(0).unwrap().batch(REGION, STREAM, 22, records(19, 22));
+    let heard = publisher.acks(&peer(1), 1, 40, [4, 1, 0]);
+    let Heard::Acked { moved, .. } = heard else { panic!("{heard:?}") };
+    assert_eq!(moved[0].place, Place { acked: Seq(40), start: Seq(16), dead: 1, ..place });
 }
 
 #[test]

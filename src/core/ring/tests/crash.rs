@@ -151,7 +151,7 @@ fn a_publisher_that_dies_while_it_gives_names_places_leaves_no_name_with_another
     // Of the first stream only its OPEN block is left, of the second one three blocks.
     let fresh = |stream: Stream| {
         let start = Seq([5, 2][usize::from(stream.0)]);
-        Cursor { start, acked: start, ..Cursor::default() }
+        Cursor { start, acked: start, unheld: start, ..Cursor::default() }
     };
     let mut deaths = 0;
     for (then, step) in [old, new].into_iter().flat_map(|then| (0..400).map(move |s| (then, s))) {

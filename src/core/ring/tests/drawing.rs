@@ -124,8 +124,9 @@ fn the_drawing_of_the_layout_has_the_places_of_the_code() {
         dead: 3,
         uncertain: 4,
         uncertain_open: true,
+        unheld: Seq(6),
     };
-    assert_eq!(cursor.words(), [0, 1, 2, 3, 4, 1, 0, 0]);
+    assert_eq!(cursor.words(), [0, 1, 2, 3, 4, 1, 6, 0]);
 }
 
 #[test]

@@ -185,6 +185,7 @@ fn whatever_the_publisher_stores_between_two_loads_a_cursor_and_a_configuration_
                 dead: n,
                 uncertain: n,
                 uncertain_open: false,
+                unheld: Seq(n),
             };
             cursor::store(&other, ONE, 1, cursor(100));
             let mine = view(Meddled {

@@ -315,7 +315,8 @@ fn a_new_name_starts_at_the_oldest_event_still_there_also_in_the_place_of_one_th
                 .unwrap();
         for who in 0..4 {
             let index = hand.index(Who::Named(who));
-            let start = Cursor { start: Seq(2), acked: Seq(2), ..Cursor::default() };
+            let two = Seq(2);
+            let start = Cursor { start: two, acked: two, unheld: two, ..Cursor::default() };
             assert_eq!(cursor::read(&world.view, ONE, index), start, "round {round}");
             let acked = Cursor { acked: Seq(5), lost: 1, ..start };
             cursor::store(&world.view, ONE, index, acked);
@@ -325,6 +326,42 @@ fn a_new_name_starts_at_the_oldest_event_still_there_also_in_the_place_of_one_th
         assert!(names.iter().all(has), "{ledger:?}");
         assert_eq!(ledger.subscribers[0].books.committed, 4, "from its start");
     }
+}
+
+#[test]
+fn what_a_new_name_found_in_free_blocks_and_did_not_read_in_time_is_not_lost_for_it() {
+    let mut world = world(8, Overflow::Reject);
+    for _ in 0..7 {
+        world.append(0, WHOLE, None).unwrap();
+    }
+    world.turn(NAMED, 64, None);
+    // Six blocks are FREE, one is OPEN: the first six events are there, and nobody holds them.
+    let subscribers = vec![name("kafka"), name("fresh")];
+    let both = Configuration { subscribers, ..world.configuration() };
+    world.hand = Some(Hand::new(&world.view, &both, NOW).unwrap());
+    let fresh = world.hand.as_ref().unwrap().index(Who::Named(1));
+    let books = |world: &World| {
+        let ledger = Ledger::of(&world.view);
+        let books = ledger.subscribers.iter().find(|s| s.place + 1 == fresh).unwrap().books;
+        assert_eq!(books.committed, books.delivered + books.in_ring + books.lost);
+        (books.committed, books.in_ring, books.lost)
+    };
+    assert_eq!(books(&world), (7, 7, 0));
+    // The block that was never used, then those of the first four.
+    for _ in 0..5 {
+        world.append(0, WHOLE, None).unwrap();
+    }
+    assert_eq!(books(&world), (8, 8, 0), "of twelve, four are gone");
+    let cursor = cursor::read(&world.view, ONE, fresh);
+    let Next::Lost { to, .. } = next(&mut world, ONE, cursor.acked.0, 64) else { panic!() };
+    let passed = cursor.lose(to);
+    assert_eq!((to, passed.start, passed.lost, passed.delivered()), (Seq(4), Seq(4), 0, 0));
+    cursor::store(&world.view, ONE, fresh, passed);
+    assert_eq!(books(&world), (8, 8, 0));
+    // What was OPEN then is held.
+    assert_eq!(passed.unheld, Seq(6));
+    let all = Cursor { acked: Seq(5), ..passed }.lose(Seq(9));
+    assert_eq!((all.start, all.lost, all.delivered()), (Seq(5), 3, 1));
 }
 
 #[test]

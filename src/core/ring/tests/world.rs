@@ -275,7 +275,7 @@ impl World {
                 }
                 Next::Lost { to, .. } => {
                     assert!(to.0 <= self.committed[usize::from(stream.0)].len() as u64);
-                    Cursor { acked: to, lost: cursor.lost + to.0 - cursor.acked.0, ..cursor }
+                    cursor.lose(to)
                 }
                 Next::Nothing | Next::Void => return,
                 Next::Uncertain { .. } => panic!("nothing here is broken"),

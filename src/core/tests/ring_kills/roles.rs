@@ -256,10 +256,7 @@ fn follow<M: Memory>(
                 let acked = Seq(cursor.acked.0 + u64::from(count));
                 (Fate::Delivered, Cursor { acked, ..cursor })
             }
-            Next::Lost { to, .. } => {
-                let lost = cursor.lost + to.0 - cursor.acked.0;
-                (Fate::Lost, Cursor { acked: to, lost, ..cursor })
-            }
+            Next::Lost { to, .. } => (Fate::Lost, cursor.lose(to)),
             Next::Uncertain { to, .. } => {
                 notes.bad(&format!("uncertain: stream {stream}, {} to {to:?}", cursor.acked.0 + 1));
                 return moved;
