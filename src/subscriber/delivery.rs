@@ -183,10 +183,12 @@ impl Delivery {
                             As::Letter(reason) => {
                                 lettered = true;
                                 // Here they all come by, whichever way they became letters.
-                                seldom.warn(now, "dead", || {
-                                    let id = parcel.id();
-                                    format!("{id} is in the dead letter: {}", reason.text)
-                                });
+                                if parcel.told().is_none() {
+                                    seldom.warn(now, "dead", || {
+                                        let id = parcel.id();
+                                        format!("{id} is in the dead letter: {}", reason.text)
+                                    });
+                                }
                                 Fate::Dead
                             }
                             As::Event | As::Probe => Fate::Delivered,

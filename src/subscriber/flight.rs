@@ -27,6 +27,8 @@ pub enum Fate {
     Delivered,
     /// It is in the dead letter.
     Dead,
+    /// It is no record but a hole, and the dead letter has a note of it.
+    Noted,
 }
 
 /// Why seqs are missing.
@@ -61,7 +63,7 @@ pub struct Totals {
 enum Item {
     Open,
     Settled,
-    Hole { to: Seq },
+    Hole { to: Seq, noted: bool },
 }
 
 #[derive(Debug)]
@@ -121,7 +123,7 @@ impl Flight {
         place
     }
 
-    /// Takes a hole of which nothing was known. Its seqs are settled when the cursor comes to it.
+    /// Takes a hole of which nothing was known; gives its place. The cursor passes it when it is noted.
     pub fn take_hole(
         &mut self,
         feed: FeedNo,
@@ -129,28 +131,34 @@ impl Flight {
         stream: Stream,
         (from, to): (Seq, Seq),
         kind: Hole,
-    ) {
+    ) -> Place {
         let number = self.lane(feed, region, stream);
         self.go_to(number, from);
         let lane = &mut self.lanes[number];
-        lane.items.push_back(Item::Hole { to });
+        let place = Place { lane: number as u32, at: lane.gone + lane.items.len() as u64 };
+        lane.items.push_back(Item::Hole { to, noted: false });
         lane.taken = to;
-        lane.advance();
         let count = to.0 - from.0 + 1;
         match kind {
             Hole::Lost => self.of(feed).lost += count,
             Hole::Uncertain => self.of(feed).uncertain += count,
             Hole::Freed => {}
         }
+        place
     }
 
-    /// A record has its fate. False if it had one before, or its lane went on without it.
+    /// A record has its fate, or a hole is noted. False if it had one before, or its lane went on without it.
     pub fn settle(&mut self, place: Place, fate: Fate) -> bool {
         let Some(lane) = self.lanes.get_mut(place.lane as usize) else { return false };
         let Some(at) = place.at.checked_sub(lane.gone) else { return false };
-        let Some(item @ Item::Open) = lane.items.get_mut(at as usize) else { return false };
-        *item = Item::Settled;
-        self.open -= 1;
+        match lane.items.get_mut(at as usize) {
+            Some(item @ Item::Open) => {
+                *item = Item::Settled;
+                self.open -= 1;
+            }
+            Some(Item::Hole { noted: noted @ false, .. }) => *noted = true,
+            _ => return false,
+        }
         let feed = lane.feed;
         if at == 0 {
             lane.advance();
@@ -158,6 +166,7 @@ impl Flight {
         match fate {
             Fate::Delivered => self.of(feed).delivered += 1,
             Fate::Dead => self.of(feed).dead += 1,
+            Fate::Noted => {}
         }
         true
     }
@@ -235,9 +244,9 @@ impl Lane {
     fn advance(&mut self) {
         while let Some(item) = self.items.front() {
             self.done = match *item {
-                Item::Open => break,
+                Item::Open | Item::Hole { noted: false, .. } => break,
                 Item::Settled => self.done.next(),
-                Item::Hole { to } => to,
+                Item::Hole { to, .. } => to,
             };
             self.items.pop_front();
             self.gone += 1;
@@ -305,8 +314,10 @@ mod tests {
     fn a_hole_waits_for_the_records_before_it() {
         let mut flight = begun(0);
         let first = take(&mut flight, 1, 1);
-        flight.take_hole(FEED, REGION, STREAM, (Seq(2), Seq(9)), Hole::Lost);
+        let hole = flight.take_hole(FEED, REGION, STREAM, (Seq(2), Seq(9)), Hole::Lost);
         let after = take(&mut flight, 10, 1);
+        assert!(flight.settle(hole, Fate::Noted));
+        assert!(!flight.settle(hole, Fate::Noted), "it is noted once");
         assert_eq!(moved(&mut flight), [0; 0]);
         flight.settle(after, Fate::Delivered);
         flight.settle(first, Fate::Delivered);
@@ -315,11 +326,15 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_at_the_front_is_done_at_once() {
+    fn a_hole_is_not_passed_before_it_is_noted() {
         let mut flight = begun(4);
-        flight.take_hole(FEED, REGION, STREAM, (Seq(5), Seq(7)), Hole::Uncertain);
-        assert_eq!(moved(&mut flight), [7]);
-        assert_eq!(flight.totals(FEED).uncertain, 3);
+        let hole = flight.take_hole(FEED, REGION, STREAM, (Seq(5), Seq(7)), Hole::Uncertain);
+        let after = take(&mut flight, 8, 1);
+        flight.settle(after, Fate::Delivered);
+        assert_eq!(moved(&mut flight), [0; 0], "a kill now must leave a note, or another try");
+        flight.settle(hole, Fate::Noted);
+        assert_eq!(moved(&mut flight), [8]);
+        assert_eq!((flight.totals(FEED).uncertain, flight.totals(FEED).delivered), (3, 1));
     }
 
     #[test]

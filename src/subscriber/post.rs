@@ -142,6 +142,10 @@ impl Post {
     ) -> Put {
         let Sending { parcel, order, as_ } = sending;
         let record = match parcel.record() {
+            // What is to be noted is its text.
+            Ok(record) if parcel.told().is_some() => {
+                return dead(String::from_utf8_lossy(record.bytes));
+            }
             Ok(record) => record,
             Err(torn) => return dead(torn),
         };
@@ -210,7 +214,10 @@ impl Post {
         let topic = match (&self.letters, &mut self.file) {
             (Letters::Topic(topic), _) => topic,
             (Letters::File(_), Some(file)) => {
-                file.add(parcel.id(), received, named, &reason.text, &self.value);
+                match parcel.told() {
+                    Some(told) => file.note(told, received, &reason.text),
+                    None => file.add(parcel.id(), received, named, &reason.text, &self.value),
+                }
                 self.written.push(parcel.clone());
                 return Put::Aside;
             }
@@ -220,13 +227,16 @@ impl Post {
             return Put::Refused(format!("topic \"{topic}\" does not exist"));
         };
         let (id, full) = (parcel.id().text(), self.value.len().to_string());
-        let headers = [
-            ("sg", id.bytes()),
-            (letter::REASON, reason.text.as_bytes()),
-            (letter::TOPIC, named.as_bytes()),
-            (letter::CUT, full.as_bytes()),
-        ];
-        let cut = reason.cut.is_some_and(|bytes| bytes < self.value.len());
+        let told = parcel.told().map(|told| told.to_string());
+        let mut headers = vec![(letter::REASON, reason.text.as_bytes())];
+        match &told {
+            // Without `sg`: it is nobody's duplicate.
+            Some(told) => headers.push((letter::HOLE, told.as_bytes())),
+            None => headers.extend([("sg", id.bytes()), (letter::TOPIC, named.as_bytes())]),
+        }
+        if reason.cut.is_some_and(|bytes| bytes < self.value.len()) {
+            headers.push((letter::CUT, full.as_bytes()));
+        }
         self.value.truncate(reason.cut.unwrap_or(usize::MAX));
         let message = Outgoing {
             topic,
@@ -234,7 +244,7 @@ impl Post {
             key: None,
             value: &self.value,
             timestamp: i64::try_from(received / 1_000_000).unwrap_or(i64::MAX),
-            headers: if cut { &headers } else { &headers[..3] },
+            headers: &headers,
         };
         match self.producer.send(&message, ticket) {
             Handed::Yes => Put::Out,

@@ -5,13 +5,14 @@ use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use sparkngin_core::feed::Records;
 use sparkngin_core::id::{EventId, Seq};
 use sparkngin_core::record::{self, Record, Seed, Torn};
 
 use crate::flight::{Fate, FeedNo, Place};
+use crate::letter::Told;
 use crate::route::Route;
 
 /// Records that came together, in one allocation.
@@ -27,6 +28,8 @@ pub struct Batch {
     pub records: Records<Vec<u8>>,
     /// Their stream's seed.
     seed: Seed,
+    /// It is no record but a hole to be noted in the dead letter.
+    told: Option<Told>,
 }
 
 /// One record of a batch.
@@ -95,7 +98,20 @@ impl Batch {
     /// Records that came at `came`, of which the first stands at `place`.
     pub fn new(feed: FeedNo, place: Place, came: Instant, records: Records<Vec<u8>>) -> Batch {
         let seed = Seed::new(records.region, records.stream);
-        Batch { feed, place, came, records, seed }
+        Batch { feed, place, came, records, seed, told: None }
+    }
+
+    /// A hole that was told of at `came`, to be noted with these words.
+    pub fn hole(feed: FeedNo, place: Place, came: Instant, told: Told, text: &str) -> Batch {
+        let Told { region, stream, .. } = told;
+        let seed = Seed::new(region, stream);
+        let received =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
+        let mut body = Vec::new();
+        let record = Record { seq: told.from, received, bytes: text.as_bytes() };
+        record::write(seed, record, &mut body);
+        let records = Records { region, stream, first: told.from, count: 1, body, skip: 0 };
+        Batch { feed, place, came, records, seed, told: Some(told) }
     }
 }
 
@@ -169,8 +185,14 @@ impl Parcel {
         self.batch.feed
     }
 
-    /// Its report.
+    /// The hole, if it is one.
+    pub fn told(&self) -> Option<Told> {
+        self.batch.told
+    }
+
+    /// Its report. A hole has one fate only.
     pub fn report(&self, fate: Fate) -> Report {
+        let fate = if self.batch.told.is_some() { Fate::Noted } else { fate };
         let first = self.batch.place;
         let place = Place { at: first.at + u64::from(self.index), ..first };
         Report { feed: self.batch.feed, place, id: self.id(), fate }
@@ -202,7 +224,7 @@ impl Lines {
     }
 
     fn write(&mut self) -> io::Result<()> {
-        for parcel in &self.parcels {
+        for parcel in self.parcels.iter().filter(|parcel| parcel.told().is_none()) {
             self.scratch.clear();
             let record = parcel.record().map_err(io::Error::other)?;
             let routed = self.route.read(parcel.id(), &record).map_err(io::Error::other)?;

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use sparkngin_core::feed::{FREED, Incoming};
-use sparkngin_core::id::{Region, Seq, Stream};
 
 use crate::config::{Given, Origin, Settings, Target};
 use crate::delivery::Delivery;
 use crate::feed::{Feed, Over};
 use crate::flight::{Fate, FeedNo, Flight, Hole};
 use crate::http;
+use crate::letter::Told;
 use crate::plan::Plan;
 use crate::report::{self, Progress, Seldom};
 use crate::sink::{Batch, Condition, Lines, Report, Sink};
@@ -210,31 +210,36 @@ impl Subscriber {
             }
             Incoming::Lost { region, stream, from, to, hours, reason } => {
                 let hole = if reason == FREED { Hole::Freed } else { Hole::Lost };
-                self.flight.take_hole(feed, region, stream, (from, to), hole);
+                let told = Told { region, stream, hole, from, to };
                 let events = to.0 - from.0 + 1;
                 let lost = if hole == Hole::Freed { "not held for this name" } else { "lost" };
-                self.seldom.warn(now, "lost", || {
-                    format!(
-                        "{events} events {lost}: {reason}, {region}-{stream} from {from} to {to}, received in hours {} to {} since 1970",
-                        hours.0, hours.1
-                    )
-                });
+                let text = format!(
+                    "{events} events {lost}: {reason}, {region}-{stream} from {from} to {to}, received in hours {} to {} since 1970",
+                    hours.0, hours.1
+                );
+                self.note(sink, feed, told, &text, now);
+                self.seldom.warn(now, "lost", || text);
             }
             Incoming::Uncertain { region, stream, from, to, since } => {
-                self.uncertain(feed, (region, stream), from, to);
                 let last = to.map_or("an unknown end".to_owned(), |to| to.to_string());
-                self.seldom.warn(now, "uncertain", || {
-                    format!("uncertain: {region}-{stream} from {from} to {last}; the last good sync began at {since} ns")
-                });
+                let text = format!(
+                    "uncertain: {region}-{stream} from {from} to {last}; the last good sync began at {since} ns"
+                );
+                // Without an end it counts nothing, and nothing follows: the client acknowledges it by itself.
+                if let Some(to) = to {
+                    let told = Told { region, stream, hole: Hole::Uncertain, from, to };
+                    self.note(sink, feed, told, &text, now);
+                }
+                self.seldom.warn(now, "uncertain", || text);
             }
         }
     }
 
-    fn uncertain(&mut self, feed: FeedNo, at: (Region, Stream), from: Seq, to: Option<Seq>) {
-        // Without an end it counts nothing, and nothing follows: the client acknowledges it by itself.
-        if let Some(to) = to {
-            self.flight.take_hole(feed, at.0, at.1, (from, to), Hole::Uncertain);
-        }
+    /// A hole is written down where dead letters go, and only then acknowledged: nobody else could explain it later.
+    fn note(&mut self, sink: &mut dyn Sink, feed: FeedNo, told: Told, text: &str, now: Instant) {
+        let Told { region, stream, hole, from, to } = told;
+        let place = self.flight.take_hole(feed, region, stream, (from, to), hole);
+        sink.take(Batch::hole(feed, place, now, told, text));
     }
 
     /// Lets the sink work, and tells flight and clients what became of records.
