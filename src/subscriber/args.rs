@@ -39,6 +39,8 @@ pub enum Command {
     Subscribe(Box<Subscribe>),
     /// Show live events as they are published: nothing is acknowledged, some may be missed
     Tail(Tail),
+    /// Read topics back and close the books: what is there twice, what is missing, and why
+    Audit(Audit),
     /// Look into a ring directory, in use or left behind; reads only
     #[command(subcommand)]
     Ring(Ring),
@@ -144,6 +146,46 @@ pub struct Tail {
     /// End after so many events
     #[arg(long, value_name = "N")]
     pub count: Option<u64>,
+}
+
+/// `sparkngin audit`.
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_help = "How it works:\n  \
+    A stream's events have the numbers 1, 2, 3 ... without a hole, in each record's header `sg`. So each number\n  \
+    must be in one of the topics, or be explained: by the dead letter, where the subscriber also writes what it\n  \
+    was told to be lost or uncertain, or by the ring, which may still have it. Name all topics that events go to.\n  \
+    Without --ring the books go from the first to the last number found; with it, also what is missing at\n  \
+    the beginning and at the end is seen.\n\n\
+    Examples:\n  \
+    sparkngin audit --kafka 127.0.0.1:9092 --topic clicks --topic orders\n  \
+    sparkngin audit --kafka 127.0.0.1:9092 --topic '~.*' --ring /var/lib/nginx/sparkngin --json\n\n\
+    Exit codes: 0 nothing is unexplained, 1 something is, or could not be read, 2 wrong configuration.")]
+pub struct Audit {
+    /// Kafka's bootstrap servers: host:port,host:port
+    #[arg(long, value_name = "SERVERS")]
+    pub kafka: Option<String>,
+    /// A topic that events go to, or ~regex of the whole name (repeat it)
+    #[arg(long, value_name = "NAME")]
+    pub topic: Vec<String>,
+    /// Also ask the rings in this directory of `sparkngin_buf_path` (repeat it)
+    #[arg(long, value_name = "DIR")]
+    pub ring: Vec<PathBuf>,
+    /// The subscriber that fills the topics, as `sparkngin_subscriber` names it [default: kafka]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Where the subscriber puts what Kafka refuses: topic:NAME or file:PATH
+    /// [default: topic:sparkngin.dead]
+    #[arg(long, value_name = "PLACE")]
+    pub dead_letter: Option<String>,
+    /// Duplicates are unexplained, too: for what was written exactly once
+    #[arg(long)]
+    pub exactly_once: bool,
+    /// One JSON object, with the hours of each stream
+    #[arg(long)]
+    pub json: bool,
+    /// A property of librdkafka, passed on as it is (repeat it)
+    #[arg(short = 'X', value_name = "PROPERTY=VALUE")]
+    pub property: Vec<String>,
 }
 
 /// `sparkngin ring`.

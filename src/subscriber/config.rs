@@ -103,22 +103,33 @@ impl fmt::Display for Origin {
 }
 
 /// A word that may be missing, with its flag's name and its default.
-struct Word<'a> {
-    text: &'a str,
-    origin: Origin,
+pub struct Word<'a> {
+    /// The word.
+    pub text: &'a str,
+    /// Where it stood.
+    pub origin: Origin,
 }
 
 impl Word<'_> {
-    fn wrong(&self, why: impl ToString) -> Wrong {
+    /// It cannot be, and this is why.
+    pub fn wrong(&self, why: impl ToString) -> Wrong {
         Wrong { origin: self.origin.clone(), word: self.text.to_owned(), why: why.to_string() }
     }
 
-    fn read<T, E: ToString>(&self, read: impl FnOnce(&str) -> Result<T, E>) -> Result<T, Wrong> {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`Wrong`], with what `read` says.
+    pub fn read<T, E: ToString>(
+        &self,
+        read: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<T, Wrong> {
         read(self.text).map_err(|why| self.wrong(why))
     }
 }
 
-fn word<'a>(given: &'a Option<String>, flag: &'static str, default: &'a str) -> Word<'a> {
+/// A word that may be missing.
+pub fn word<'a>(given: &'a Option<String>, flag: &'static str, default: &'a str) -> Word<'a> {
     match given {
         Some(text) => Word { text, origin: Origin::Flag(flag) },
         None => Word { text: default, origin: Origin::Default },
@@ -207,7 +218,7 @@ fn target(args: &args::Subscribe) -> Result<Target, Wrong> {
             None => Ok(Target::Lines(PathBuf::from(lines))),
         },
         (Some(servers), None) => Ok(Target::Kafka(Box::new(KafkaSettings {
-            access: access(args, servers)?,
+            access: access(servers, &args.compression, &args.property)?,
             allowed: allowed(args)?,
             create: args.create_topics,
             grace: word(&args.topic_grace, "--topic-grace", "5m").read(time)?,
@@ -217,7 +228,15 @@ fn target(args: &args::Subscribe) -> Result<Target, Wrong> {
     }
 }
 
-fn access(args: &args::Subscribe, servers: &str) -> Result<Access, Wrong> {
+/// How to reach Kafka: `--kafka`, `--compression` and `-X`.
+///
+/// # Errors
+/// [`Wrong`]: the first word that cannot be.
+pub fn access(
+    servers: &str,
+    compression: &Option<String>,
+    properties: &[String],
+) -> Result<Access, Wrong> {
     let word_ = Word { text: servers, origin: Origin::Flag("--kafka") };
     let server = |s: &str| {
         s.rsplit_once(':')
@@ -226,49 +245,58 @@ fn access(args: &args::Subscribe, servers: &str) -> Result<Access, Wrong> {
     if !servers.split(',').all(server) {
         return Err(word_.wrong("it must be host:port, or several joined by commas"));
     }
-    let compression = word(&args.compression, "--compression", "lz4");
+    let compression = word(compression, "--compression", "lz4");
     if !["lz4", "zstd", "none"].contains(&compression.text) {
         return Err(compression.wrong("it must be lz4, zstd or none"));
     }
-    let mut properties = Vec::new();
-    for text in &args.property {
+    let mut read = Vec::new();
+    for text in properties {
         // Its name alone is said when it is wrong: the value may be a secret.
         let name = text.split(|c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c)).next();
         let word = Word { text: name.unwrap_or_default(), origin: Origin::Flag("-X") };
         match text.split_once('=') {
             Some((name, value)) if !name.is_empty() => {
-                properties.push((name.to_owned(), value.to_owned()));
-                word.read(|_| Access::new(servers, compression.text, &properties))?;
+                read.push((name.to_owned(), value.to_owned()));
+                word.read(|_| Access::new(servers, compression.text, &read))?;
             }
             _ => return Err(word.wrong("it must be PROPERTY=VALUE")),
         }
     }
-    word_.read(|_| Access::new(servers, compression.text, &properties))
+    word_.read(|_| Access::new(servers, compression.text, &read))
 }
 
 fn allowed(args: &args::Subscribe) -> Result<Allowed, Wrong> {
     let Some(list) = &args.topics else { return Ok(Allowed::Existing) };
-    let mut patterns = Vec::new();
-    for text in list.split(',').map(str::trim) {
-        let word = Word { text, origin: Origin::Flag("--topics") };
-        patterns.push(match text.strip_prefix('~') {
-            Some(regex) => {
-                let whole = format!("^(?:{regex})$");
-                Pattern::Matches(word.read(|_| {
-                    // Its errors draw the expression over several lines; the last one says it.
-                    Regex::new(&whole).map_err(|error| {
-                        error.to_string().lines().last().unwrap_or("not a regex").trim().to_owned()
-                    })
-                })?)
-            }
-            None if is_topic(text.as_bytes()) => Pattern::Name(text.to_owned()),
-            None => return Err(word.wrong("neither a legal topic name nor a ~regex")),
-        });
-    }
-    Ok(Allowed::Listed(patterns))
+    let patterns = list.split(',').map(|text| pattern("--topics", text.trim()));
+    Ok(Allowed::Listed(patterns.collect::<Result<_, _>>()?))
 }
 
-fn letters(text: &str) -> Result<Letters, &'static str> {
+/// A topic's name, or `~` and a regex for the whole of it.
+///
+/// # Errors
+/// [`Wrong`], when it is neither.
+pub fn pattern(flag: &'static str, text: &str) -> Result<Pattern, Wrong> {
+    let word = Word { text, origin: Origin::Flag(flag) };
+    match text.strip_prefix('~') {
+        Some(regex) => {
+            let whole = format!("^(?:{regex})$");
+            Ok(Pattern::Matches(word.read(|_| {
+                // Its errors draw the expression over several lines; the last one says it.
+                Regex::new(&whole).map_err(|error| {
+                    error.to_string().lines().last().unwrap_or("not a regex").trim().to_owned()
+                })
+            })?))
+        }
+        None if is_topic(text.as_bytes()) => Ok(Pattern::Name(text.to_owned())),
+        None => Err(word.wrong("neither a legal topic name nor a ~regex")),
+    }
+}
+
+/// Where dead letters go, as `--dead-letter` says it.
+///
+/// # Errors
+/// What it must be.
+pub fn letters(text: &str) -> Result<Letters, &'static str> {
     match text.split_once(':') {
         Some(("topic", name)) if is_topic(name.as_bytes()) => Ok(Letters::Topic(name.to_owned())),
         Some(("topic", _)) => Err("it is no legal topic name"),

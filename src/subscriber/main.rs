@@ -4,6 +4,7 @@
 //! is wrong is one line on stderr.
 
 mod args;
+mod audit;
 mod backlog;
 mod cluster;
 mod config;
@@ -82,6 +83,10 @@ fn run(cli: Cli) -> Result<(), Failed> {
                 End::Fenced(text) => Err(Failed::Fenced(text)),
             }
         }
+        Some(Command::Audit(args)) => audit::run(&args).map_err(|ended| match ended {
+            audit::Ended::Wrong(text) => Failed::Wrong(text),
+            audit::Ended::Failed(text) => Failed::Other(text),
+        }),
         Some(Command::Tail(args)) => tail::run(&args).map_err(Failed::Other),
         Some(Command::Ring(args)) => ring::run(&args).map_err(Failed::Other),
         Some(Command::MockKafka(args)) => mock_kafka::run(&args).map_err(Failed::Wrong),

@@ -1,0 +1,158 @@
+//! Topics -> records, in the order of offsets, from each partition's beginning to where it ended when this began. One
+//! partition after another, so what is held is one fetch's bytes, however large the topics are.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use crate::kafka::{Access, log_line};
+use crate::topics::Pattern;
+
+/// How long Kafka may take for an answer, and how long nothing may come from a partition.
+const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT: Duration = Duration::from_millis(100);
+
+/// A reader of whole topics.
+pub struct Topics {
+    consumer: BaseConsumer<Quiet>,
+}
+
+/// One partition, as it was when it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Its number.
+    pub partition: i32,
+    /// The first offset that Kafka still has.
+    pub from: i64,
+    /// The offset behind the last record that is committed.
+    pub to: i64,
+}
+
+/// Topics, by name.
+pub type Extents = BTreeMap<String, Vec<Extent>>;
+
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        log_line(level, facility, text);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!("librdkafka: {error}: {reason}");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+impl Topics {
+    /// A consumer that commits nothing and sees only what is committed.
+    ///
+    /// # Errors
+    /// What librdkafka says of the configuration.
+    pub fn new(access: &Access) -> Result<Topics, String> {
+        let mut config = access.common().clone();
+        config
+            .set("group.id", "sparkngin-audit")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("isolation.level", "read_committed")
+            .set("auto.offset.reset", "earliest")
+            .set("check.crcs", "true")
+            .set("fetch.wait.max.ms", "10")
+            .set("queued.max.messages.kbytes", "16384");
+        let consumer = BaseConsumer::from_config_and_context(&config, Quiet);
+        Ok(Topics { consumer: consumer.map_err(|error| error.to_string())? })
+    }
+
+    /// The topics that these patterns name, without `except`. A name that does not exist has no entry.
+    ///
+    /// # Errors
+    /// A sentence: Kafka does not answer.
+    pub fn matching(&self, patterns: &[Pattern], except: Option<&str>) -> Result<Extents, String> {
+        let metadata = self.consumer.fetch_metadata(None, PATIENCE).map_err(silent)?;
+        let mut found = Extents::new();
+        for topic in metadata.topics() {
+            let name = topic.name();
+            let is_it = |pattern: &Pattern| match pattern {
+                Pattern::Name(exact) => exact == name,
+                Pattern::Matches(regex) => {
+                    // Kafka's own begin with `__`.
+                    let other = name.starts_with("__") || Some(name) == except;
+                    !other && regex.is_match(name)
+                }
+            };
+            if topic.error().is_some() || !patterns.iter().any(is_it) {
+                continue;
+            }
+            let mut extents = Vec::new();
+            for partition in topic.partitions() {
+                let partition = partition.id();
+                let (from, to) =
+                    self.consumer.fetch_watermarks(name, partition, PATIENCE).map_err(silent)?;
+                extents.push(Extent { partition, from, to });
+            }
+            found.insert(name.to_owned(), extents);
+        }
+        Ok(found)
+    }
+
+    /// Shows each record of one partition.
+    ///
+    /// # Errors
+    /// A sentence: for 30 s nothing came.
+    pub fn read(
+        &self,
+        topic: &str,
+        extent: &Extent,
+        mut see: impl FnMut(&BorrowedMessage<'_>),
+    ) -> Result<(), String> {
+        if extent.from >= extent.to {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, extent.partition, Offset::Offset(extent.from))
+            .and_then(|()| self.consumer.assign(&list))
+            .map_err(|error| error.to_string())?;
+        let mut heard = Instant::now();
+        let mut trouble = String::from("nothing came");
+        loop {
+            match self.consumer.poll(WAIT) {
+                Some(Ok(message)) => {
+                    let here = (message.topic(), message.partition());
+                    if here != (topic, extent.partition) {
+                        continue;
+                    }
+                    if message.offset() < extent.to {
+                        see(&message);
+                    }
+                    if message.offset() + 1 >= extent.to {
+                        return Ok(());
+                    }
+                    heard = Instant::now();
+                }
+                // The last offsets may be marks of transactions, which nobody is shown.
+                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
+                Some(Err(error)) => trouble = error.to_string(),
+                None => {}
+            }
+            if heard.elapsed() > PATIENCE {
+                let partition = extent.partition;
+                return Err(format!("{topic}, partition {partition}: {trouble} for 30 s"));
+            }
+        }
+    }
+}
+
+fn silent(error: KafkaError) -> String {
+    match error {
+        KafkaError::MetadataFetch(code) => format!("Kafka does not answer: {code}"),
+        other => format!("Kafka does not answer: {other}"),
+    }
+}
