@@ -53,6 +53,7 @@ struct Found {
     dead: Seqs,
     lost: Seqs,
     uncertain: Seqs,
+    freed: Seqs,
     in_ring: Seqs,
     ring: Option<RingStream>,
 }
@@ -60,7 +61,7 @@ struct Found {
 /// What a ring says of one of its streams, for the subscriber that is audited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RingStream {
-    /// Everything up to here was before its time.
+    /// So many of the acknowledged were before its time: the first ones, and those told to be freed.
     pub start: u64,
     /// Everything up to here is acknowledged.
     pub acked: u64,
@@ -91,6 +92,8 @@ pub struct Count {
     pub lost: u64,
     /// Told to be uncertain.
     pub uncertain: u64,
+    /// Told to be gone before anybody held them for this subscriber: none of its events.
+    pub freed: u64,
     /// Still in the ring.
     pub in_ring: u64,
     /// Older than what Kafka keeps.
@@ -204,6 +207,7 @@ impl Books {
         match hole {
             Hole::Lost => found.lost.insert_range(from.max(1), to),
             Hole::Uncertain => found.uncertain.insert_range(from.max(1), to),
+            Hole::Freed => found.freed.insert_range(from.max(1), to),
         }
     }
 
@@ -225,11 +229,14 @@ impl Books {
 impl Found {
     /// The seqs that must be accounted for.
     fn range(&self) -> (u64, u64) {
-        let all = [&self.seen, &self.dead, &self.lost, &self.uncertain];
+        let all = [&self.seen, &self.dead, &self.lost, &self.uncertain, &self.freed];
         let first = all.iter().filter_map(|set| set.next_in(0)).min().unwrap_or(1);
         let last = all.iter().filter_map(|set| set.last()).max().unwrap_or(0);
         match &self.ring {
-            Some(ring) => (first.min(ring.start + 1), last.max(ring.last)),
+            Some(ring) => {
+                let freed = within(&self.freed, ring.acked);
+                (first.min(ring.start.saturating_sub(freed) + 1), last.max(ring.last))
+            }
             None => (first, last),
         }
     }
@@ -278,7 +285,8 @@ impl Found {
 
     /// Walks over what is not in Kafka: each run that has one explanation, the first that fits; or none.
     fn gaps(&self, (from, to): (u64, u64), mut see: impl FnMut(Option<usize>, u64, u64)) {
-        let classes = [&self.seen, &self.dead, &self.lost, &self.uncertain, &self.in_ring];
+        let Found { seen, dead, lost, uncertain, freed, in_ring, .. } = self;
+        let classes = [seen, dead, lost, uncertain, freed, in_ring];
         let mut at = Some(from);
         while let Some(here) = at.filter(|here| *here <= to) {
             let class = classes.iter().position(|set| set.contains(here));
@@ -315,13 +323,17 @@ impl Found {
     /// How many more events the ring counts as delivered than are found, beside those that are missing.
     fn short(&self, closed: &Closed) -> u64 {
         let Some(ring) = &self.ring else { return 0 };
-        let mut acknowledged = Seqs::default();
-        acknowledged.insert_range(ring.start + 1, ring.acked);
-        let found: u64 = self.seen.common(&acknowledged).map(|(from, to)| to - from + 1).sum();
+        let found = within(&self.seen, ring.acked);
         ring.delivered
             .saturating_sub(found)
             .saturating_sub(closed.count.missing + closed.count.expired)
     }
+}
+
+/// How many of a set there are up to `last`.
+fn within(set: &Seqs, last: u64) -> u64 {
+    let runs = set.runs().take_while(|(from, _)| *from <= last);
+    runs.map(|(from, to)| to.min(last) - from + 1).sum()
 }
 
 impl Count {
@@ -331,6 +343,7 @@ impl Count {
             0 => &mut self.dead,
             1 => &mut self.lost,
             2 => &mut self.uncertain,
+            3 => &mut self.freed,
             _ => &mut self.in_ring,
         }
     }

@@ -129,6 +129,7 @@ fn stream_text(stream: &Closed, out: &mut impl Write) -> io::Result<()> {
         (count.dead, "dead"),
         (count.lost, "lost"),
         (count.uncertain, "uncertain"),
+        (count.freed, "never held"),
         (count.in_ring, "in the ring"),
         (count.expired, "expired"),
         (count.missing, "MISSING"),
@@ -182,12 +183,13 @@ fn hour_json(hour: u64, of: &Hour) -> Value {
 }
 
 fn count_json(count: Count) -> Map<String, Value> {
-    let Count { in_kafka, dead, lost, uncertain, in_ring, expired, missing } = count;
+    let Count { in_kafka, dead, lost, uncertain, freed, in_ring, expired, missing } = count;
     let rows = [
         ("in_kafka", in_kafka),
         ("dead", dead),
         ("lost", lost),
         ("uncertain", uncertain),
+        ("freed", freed),
         ("in_ring", in_ring),
         ("expired", expired),
         ("missing", missing),

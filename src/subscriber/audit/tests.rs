@@ -59,7 +59,7 @@ impl Log {
                     self.holes.push((key, hole, seq, to));
                     match hole {
                         Hole::Lost => ring.lost += to - seq + 1,
-                        Hole::Uncertain => ring.uncertain += to - seq + 1,
+                        _ => ring.uncertain += to - seq + 1,
                     }
                     // Nothing before a hole is sent again from before it: the ring has it no more.
                     done.clear();
@@ -301,6 +301,19 @@ fn a_ring_shows_the_first_and_the_last_that_are_missing_and_what_it_counts_too_m
     two.ring(KEY, RingStream { delivered: 3, lost: 2, ..ring });
     let of = closed(two);
     assert_eq!((of.count.missing, of.ring_short, of.unexplained()), (0, 1, 1));
+}
+
+#[test]
+fn what_nobody_held_for_a_new_name_is_explained_and_was_before_its_time() {
+    // It began behind 3, and 6 and 7 were freed before it had read them: 5 were before its time.
+    let mut books = books(&[&[4, 5, 8]]);
+    books.hole(KEY, Hole::Freed, (6, 7));
+    books.ring(
+        KEY,
+        RingStream { start: 5, acked: 8, last: 8, delivered: 3, ..RingStream::default() },
+    );
+    let of = closed(books);
+    assert_eq!((of.range, of.count.freed, of.unexplained()), ((4, 8), 2, 0));
 }
 
 #[test]
