@@ -132,12 +132,14 @@ impl Issuer {
     /// Gives what is due to connections that wait for nothing; false once there is no more.
     fn send(&mut self, now: Instant) -> bool {
         for connection in &mut self.connections {
+            // A connection is opened for an event that is due, not ahead: a leaving worker waits for one without a request.
+            if !self.pace.is_due(now) {
+                break;
+            }
             if !connection.is_idle(now) {
                 continue;
             }
-            if !self.pace.due(now) {
-                break;
-            }
+            self.pace.next(now);
             let Some(event) = self.source.next_event() else { return false };
             connection.send(event, now, micros());
         }
@@ -174,13 +176,13 @@ impl Pace {
         Pace { gap: Duration::from_nanos(1_000_000_000 / rate), next: Instant::now() }
     }
 
-    fn due(&mut self, now: Instant) -> bool {
-        if now < self.next {
-            return false;
-        }
+    fn is_due(&self, now: Instant) -> bool {
+        now >= self.next
+    }
+
+    fn next(&mut self, now: Instant) {
         let earliest = now.checked_sub(Duration::from_millis(50)).unwrap_or(now);
         self.next = self.next.max(earliest) + self.gap;
-        true
     }
 
     /// Nanoseconds until something is due: about one poll a millisecond, so many events go out together.
