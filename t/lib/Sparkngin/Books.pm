@@ -69,7 +69,8 @@ sub close_books {
     my $unanswered = $self->{totals}{unanswered} // 0;
     my $books = $self->books;
     my %topics = $self->{kafka}->topics;
-    my (%in_kafka, %dead);
+    my %in_kafka = %{ $self->{deleted} // {} };    # what was there before a test deleted its topic
+    my %dead;
     for my $topic (grep { !/^__/ } sort keys %topics) {
         my $into = $topic eq 'sparkngin.dead' ? \%dead : \%in_kafka;
         # A note of a hole, in the dead letter, has no sg.

@@ -21,6 +21,7 @@ sub new {
     $conf =~ s/%%DIR%%/$self->{dir}/g;
     $conf =~ s/%%PORT%%/$self->{port}/g;
     $conf =~ s/%%CONTROLLER%%/$t->port('controller')/ge;
+    $conf .= "$t->{kafka_conf}\n" if $t->{kafka_conf};
     $self->{conf} = $t->write_file('kafka/server.properties', $conf);
     # A first byte below 128: an id that begins with a hyphen would be an option.
     my $id = encode_base64url(join '', chr int rand 128, map { chr int rand 256 } 1 .. 15);
@@ -75,26 +76,41 @@ sub version {
 # or when it has no broker that takes writes yet.
 sub cluster_id {
     my ($self) = @_;
-    my $socket = IO::Socket::INET->new(PeerAddr => $self->address, Timeout => 2) or die "Kafka does not answer: $@\n";
-    my $client = 'test';
-    my $request = pack 'n n N n/a* N', 3, 2, 7, $client, 0;
-    syswrite $socket, pack 'N/a*', $request;
-    my $answer = '';
-    $socket->blocking(0);
-    poll(5, 'Kafka answers a Metadata request', sub {
-        my $n = sysread $socket, $answer, 65536, length $answer;
-        die "Kafka hung up\n" if defined $n && !$n;
-        return length $answer >= 4 && length $answer >= 4 + unpack 'N', $answer;
-    });
-    my (undef, undef, $brokers) = unpack 'N N N', $answer;
+    my $answer = $self->ask(3, 2, pack 'N', 0);
+    my ($brokers) = unpack 'N', $answer;
     die "no broker yet\n" if !$brokers;
-    my $rest = substr $answer, 12;
+    my $rest = substr $answer, 4;
     for (1 .. $brokers) {
         my ($node, $host, $port, $rack) = unpack 'N n/a* N n', $rest;
         $rest = substr $rest, 4 + 2 + length($host) + 4 + 2 + ($rack == 0xffff ? 0 : $rack);
     }
     my ($id) = unpack 'n/a*', $rest;
     return $id;
+}
+
+# Deletes a topic (DeleteTopics, version 1).
+sub delete_topic {
+    my ($self, $topic) = @_;
+    my $answer = $self->ask(20, 1, pack 'N n/a* N', 1, $topic, 10_000);
+    my (undef, undef, undef, $error) = unpack 'N N n/a* n', $answer;
+    die "Kafka does not delete $topic: error $error\n" if $error;
+    poll(10, "$topic is gone", sub { my %topics = $self->topics; !$topics{$topic} });
+}
+
+# One request of Kafka's protocol, on a connection of its own: the answer behind its head.
+sub ask {
+    my ($self, $key, $version, $body) = @_;
+    my $socket = IO::Socket::INET->new(PeerAddr => $self->address, Timeout => 2) or die "Kafka does not answer: $@\n";
+    my $request = pack('n n N n/a*', $key, $version, 7, 'test') . $body;
+    syswrite $socket, pack 'N/a*', $request;
+    my $answer = '';
+    $socket->blocking(0);
+    poll(10, 'Kafka answers a request', sub {
+        my $n = sysread $socket, $answer, 65536, length $answer;
+        die "Kafka hung up\n" if defined $n && !$n;
+        return length $answer >= 4 && length $answer >= 4 + unpack 'N', $answer;
+    });
+    return substr $answer, 8;
 }
 
 sub kcat {

@@ -23,12 +23,13 @@ our @EXPORT = @Sparkngin::EXPORT;
 
 sub import { goto &Exporter::import }
 
-# new(buf_size =>, policy =>, name => 'kafka', listen => port's name, http/server/location => more of the conf,
-# start => 0 to start nothing but Kafka)
+# new(buf_size =>, policy =>, name => 'kafka', listen => port's name, listening => more of nginx's listen, http/server/
+# location => more of the conf, kafka_conf => more of Kafka's, start => 0 to start nothing but Kafka)
 sub new {
     my ($class, %opt) = @_;
     my $self = $class->SUPER::new;
     $self->{name} = $opt{name} // 'kafka';
+    $self->{kafka_conf} = $opt{kafka_conf};
     $self->spine_conf(%opt);
     Sparkngin::Kafka->new($self) if $opt{kafka} // 1;
     if ($opt{start} // 1) {
@@ -46,6 +47,7 @@ sub spine_conf {
     my $size = $opt{buf_size} // '64m';
     my $policy = $opt{policy} ? "sparkngin_overflow $opt{policy};" : '';
     my $port = $opt{listen} ? $self->port($opt{listen}) : '%%PORT%%';
+    my $listening = $opt{listening} ? " $opt{listening}" : '';
     my %where = (http => $opt{http} // '', server => $opt{server} // '', location => $opt{location} // '');
     $self->conf(
         workers => $opt{workers} // 2,
@@ -61,7 +63,7 @@ http {
     $policy
     $where{http}
     server {
-        listen 127.0.0.1:$port;
+        listen 127.0.0.1:$port$listening;
         $where{server}
         location /sn/ { sparkngin_root_loc; $where{location} }
     }
