@@ -23,7 +23,7 @@ my $address = 'invalid value "%s" in "sparkngin_listen" directive, it must be "p
 my $topic = 'invalid value "%s" in "sparkngin_topic" directive, it must be 1 to 249 of a-z A-Z 0-9 . _ -, '
     . 'not "." or "..", and not start with "__"';
 my $alone = '"sparkngin_root_loc" must be the only directive of its location that answers requests, without "proxy_pass" or one like it';
-my $level = '"%s" is not built yet: the only level is "ring"';
+my $nobody = '"%s" needs a "sparkngin_subscriber": without one nobody ever acknowledges an event';
 
 my @rows = (
     [http => 'sparkngin_listen;', sprintf($number, 'sparkngin_listen'), 'sparkngin_listen 7001;'],
@@ -101,10 +101,12 @@ my @rows = (
     [server => $sub, sprintf($context, 'sparkngin_subscriber'), ''],
 
     (map { my $place = $_; (
-        [$place => 'sparkngin_ack disk;', sprintf($level, 'sparkngin_ack disk'), 'sparkngin_ack ring;'],
-        [$place => 'sparkngin_ack kafka timeout=1s;', sprintf($level, 'sparkngin_ack kafka timeout=1s'), 'sparkngin_ack ring timeout=1s;'],
-        [$place => 'sparkngin_ack ring max=kafka;', sprintf($level, 'sparkngin_ack ring max=kafka'), 'sparkngin_ack ring timeout=5s max=ring;'],
-        [$place => 'sparkngin_ack ring max=tape;', 'invalid value "tape" in "sparkngin_ack" directive, it must be "max=ring", "max=disk" or "max=kafka"', 'sparkngin_ack ring max=ring;'],
+        [$place => 'sparkngin_ack disk;', '"sparkngin_ack disk" is not built yet', 'sparkngin_ack ring;'],
+        [$place => 'sparkngin_ack kafka timeout=1s;', sprintf($nobody, 'sparkngin_ack kafka timeout=1s'), 'sparkngin_ack ring timeout=1s;'],
+        [$place => 'sparkngin_ack kafka max=disk;', 'invalid value "disk" in "sparkngin_ack" directive, it must be "max=kafka"', 'sparkngin_ack ring max=disk;'],
+        [$place => 'sparkngin_ack ring max=tape;', 'invalid value "tape" in "sparkngin_ack" directive, it must be "max=ring", "max=disk" or "max=kafka"', 'sparkngin_ack ring timeout=5s max=ring;'],
+        [$place => 'sparkngin_ack ring max=ring max=ring;', 'duplicate parameter "max=" in "sparkngin_ack" directive', 'sparkngin_ack ring max=ring;'],
+        [$place => 'sparkngin_ack ring timeout=1s timeout=2s;', 'duplicate parameter "timeout=" in "sparkngin_ack" directive', 'sparkngin_ack ring timeout=2s;'],
         [$place => 'sparkngin_ack tape;', 'invalid value "tape" in "sparkngin_ack" directive, it must be "ring", "disk" or "kafka"', 'sparkngin_ack ring;'],
         [$place => 'sparkngin_ack ring timeout=soon;', 'invalid value "soon" in "sparkngin_ack" directive, it must be a time like "100ms" or "5s"', 'sparkngin_ack ring timeout=100ms;'],
         [$place => 'sparkngin_ack ring after=5s;', 'invalid parameter "after=5s" in "sparkngin_ack" directive, it must be "timeout=" or "max="', 'sparkngin_ack ring timeout=5s;'],
@@ -127,6 +129,7 @@ my @rows = (
         [$place => 'sparkngin_max_event 1k; sparkngin_max_event 1k;', sprintf($duplicate, 'sparkngin_max_event'), 'sparkngin_max_event 1k;'],
     ) } qw(http server location)),
 
+    [http => 'sparkngin_ack kafka;', sprintf($nobody, 'sparkngin_ack kafka'), "sparkngin_ack kafka; $sub"],
     [http => 'sparkngin_max_pending 0;', 'invalid value "0" in "sparkngin_max_pending" directive, it must be a number, 1 or more', 'sparkngin_max_pending 1;'],
     [http => 'sparkngin_max_pending +5;', 'invalid value "+5" in "sparkngin_max_pending" directive, it must be a number, 1 or more', 'sparkngin_max_pending 5;'],
     [http => 'sparkngin_max_pending 1; sparkngin_max_pending 1;', sprintf($duplicate, 'sparkngin_max_pending'), 'sparkngin_max_pending 1;'],

@@ -9,10 +9,33 @@ use ngx::ffi::{
     ngx_http_output_filter, ngx_http_request_t, ngx_http_send_header, ngx_http_send_special,
     ngx_int_t, ngx_list_push, ngx_pnalloc, ngx_str_t, ngx_table_elt_t, ngx_uint_t,
 };
-use sparkngin_core::ring::Committed;
+use sparkngin_core::id::EventId;
 
 use crate::bytes;
+use crate::level::Level;
 use crate::request::Incoming;
+
+/// Why a request waited in vain. Its event is stored all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// The time is over, and somebody has not acknowledged it.
+    Unacknowledged,
+    /// Events were overwritten before they were delivered, perhaps this one.
+    Lost,
+}
+
+impl Late {
+    fn sentence(self) -> &'static str {
+        match self {
+            Late::Unacknowledged => {
+                "not every subscriber has acknowledged the event in time; it is kept and will arrive, do not send it again"
+            }
+            Late::Lost => {
+                "events were lost before every subscriber had them, perhaps this one; it may have arrived"
+            }
+        }
+    }
+}
 
 /// An answer of ours. All of them say `Cache-Control: no-store`: even a 204 may be cached, and then nginx would not see
 /// the next event.
@@ -24,12 +47,21 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// 204: the event is stored. The receipt tells a client how many events there are, so it is asked for.
-    pub fn stored(committed: Committed, receipt: bool) -> Answer {
+    /// 204: the event is stored, and as safe as this level says. The receipt tells a client how many events there are, so
+    /// it is asked for.
+    pub fn stored(id: EventId, level: Level, receipt: bool) -> Answer {
         let mut answer = Answer { status: 204, ..Answer::default() };
         if receipt {
-            answer.headers.push(("Sparkngin-Receipt", format!("{}; ack=ring", committed.id())));
+            answer.headers.push(receipt_of(id, level));
         }
+        answer
+    }
+
+    /// 504: the event is stored, but not yet as safe as it was to be. The receipt is there in any case: who sends the event
+    /// again needs to know which one it may be twice.
+    pub fn late(id: EventId, late: Late) -> Answer {
+        let mut answer = Answer::error(504, late.sentence(), None);
+        answer.headers.push(receipt_of(id, Level::Ring));
         answer
     }
 
@@ -101,6 +133,10 @@ impl Answer {
             None => Some(end(incoming)),
         }
     }
+}
+
+fn receipt_of(id: EventId, level: Level) -> (&'static str, String) {
+    ("Sparkngin-Receipt", format!("{id}; ack={level}"))
 }
 
 /// Ends an answer without a body. After an error that led here nginx puts that one's status in place of a 204, which would

@@ -16,6 +16,7 @@ use sparkngin_core::ring::{Configuration, Name, Overflow, SLOTS, Wanted};
 
 use crate::args::Place;
 use crate::bytes::kept;
+use crate::level::{Ack, Level};
 use crate::listen::{LONGEST_SOCKET, Listen, endpoint};
 
 /// The largest `sparkngin_max_event`.
@@ -27,6 +28,7 @@ const SMALLEST_BLOCK: u32 = 64 << 10;
 const MOST_WORKERS: u64 = SLOTS as u64;
 const DEFAULT_EVENT: usize = 32 << 10;
 const DEFAULT_BUFFER: u64 = 4 << 20;
+const DEFAULT_PENDING: usize = 4096;
 /// Old workers and new ones overlap over a reload, and each may hold a block while it fills another.
 const BLOCKS_PER_WORKER: u64 = 4;
 
@@ -76,8 +78,8 @@ pub struct MainConf {
     pub overflow: Option<Given<Overflow>>,
     /// sparkngin_subscriber
     pub subscribers: Vec<Name>,
-    /// sparkngin_max_pending: nothing waits yet.
-    pub max_pending: Option<()>,
+    /// sparkngin_max_pending
+    pub max_pending: Option<usize>,
     /// sparkngin_sync_interval, ms
     pub sync_interval: Option<u64>,
     /// sparkngin_gzip
@@ -118,8 +120,8 @@ pub struct LocationConf {
     pub receipt: Option<bool>,
     /// sparkngin_max_event
     pub max_event: Option<usize>,
-    /// sparkngin_ack: the only level is `ring`.
-    pub ack: Option<()>,
+    /// sparkngin_ack
+    pub ack: Option<Given<Ack>>,
 }
 
 impl MainConf {
@@ -249,6 +251,20 @@ impl MainConf {
         }
     }
 
+    /// How many requests of a worker may wait.
+    pub fn max_pending(&self) -> usize {
+        self.max_pending.unwrap_or(DEFAULT_PENDING)
+    }
+
+    /// Policy and names.
+    pub fn configuration(&self) -> Configuration {
+        Configuration {
+            policy: self.policy(),
+            subscribers: self.subscribers.clone(),
+            configured_at: self.configured_at,
+        }
+    }
+
     /// What the publisher needs to know.
     pub fn publisher(&self) -> sparkngin_publisher::Settings {
         let Listen { live, feed } = self.listen.clone().unwrap_or_default();
@@ -261,11 +277,7 @@ impl MainConf {
             feed: feed.unwrap_or_else(beside),
             rendering: Rendering { format, delimiter, fields: Fields::Listed(self.field_list()) },
             gzip: self.gzip.unwrap_or(false),
-            configuration: Configuration {
-                policy: self.policy(),
-                subscribers: self.subscribers.clone(),
-                configured_at: self.configured_at,
-            },
+            configuration: self.configuration(),
         }
     }
 }
@@ -276,12 +288,34 @@ impl LocationConf {
         self.topic = self.topic.or(outer.topic);
         self.receipt = self.receipt.or(outer.receipt);
         self.max_event = self.max_event.or(outer.max_event);
-        self.ack = self.ack.or(outer.ack);
+        self.ack = self.ack.take().or_else(|| outer.ack.clone());
     }
 
     /// The most bytes that an event may have as it lies in the ring.
     pub fn max_event(&self) -> usize {
         self.max_event.unwrap_or(DEFAULT_EVENT)
+    }
+
+    /// What a success means, and what a client may ask for.
+    pub fn ack(&self) -> Ack {
+        self.ack.as_ref().map_or_else(Ack::default, |given| given.value)
+    }
+
+    /// Checks that somebody can acknowledge what is to be acknowledged.
+    ///
+    /// # Errors
+    /// As [`MainConf::complete`].
+    pub fn fits(&self, main: &MainConf) -> Result<(), (String, Place)> {
+        match &self.ack {
+            Some(given) if given.value.level == Level::Kafka && main.subscribers.is_empty() => {
+                let text = format!(
+                    "\"{}\" needs a \"sparkngin_subscriber\": without one nobody ever acknowledges an event",
+                    given.text
+                );
+                Err((text, given.place.clone()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether a success carries the receipt.

@@ -10,7 +10,7 @@ use ngx::ffi::{
 use crate::answer::Answer;
 use crate::guard::guard;
 use crate::request::{Incoming, Method};
-use crate::{body, worker};
+use crate::{body, waiting, worker};
 
 const FAILED: ngx_int_t = NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
 
@@ -42,7 +42,13 @@ fn enter(incoming: Incoming<'_>) -> ngx_int_t {
         b"log" if method == Method::Get && incoming.body_to_come() => {
             body::read(incoming, Some(body_is_there))
         }
-        b"log" if method == Method::Get => without_body(incoming, worker::log),
+        b"log" if method == Method::Get => match body::discard(incoming) {
+            Ok(()) => match worker::log(incoming) {
+                Some(answer) => answer.send(incoming),
+                None => waiting::hold(incoming),
+            },
+            Err(rc) => rc,
+        },
         b"log" => without_body(incoming, |_| Answer::not_allowed("GET or POST")),
         b"status" | b"stat" | b"imok" if method != Method::Get => {
             without_body(incoming, |_| Answer::not_allowed("GET"))
@@ -72,12 +78,15 @@ fn without_body(incoming: Incoming<'_>, answer: impl FnOnce(Incoming<'_>) -> Ans
 
 /// All of the body is read; this may be long after the handler has returned.
 unsafe extern "C" fn body_is_there(request: *mut ngx_http_request_t) {
-    let rc = guard("a request with a body", FAILED, || {
-        let Some(request) = NonNull::new(request) else { return FAILED };
+    let rc = guard("a request with a body", Some(FAILED), || {
+        let Some(request) = NonNull::new(request) else { return Some(FAILED) };
         // SAFETY: nginx holds the request until it is finalized.
         let incoming = unsafe { Incoming::new(request) };
-        worker::log(incoming).send(incoming)
+        Some(worker::log(incoming)?.send(incoming))
     });
-    // SAFETY: the handler that asked for the body returned NGX_DONE, so the request is still ours to end, once.
-    unsafe { ngx_http_finalize_request(request, rc) };
+    if let Some(rc) = rc {
+        // SAFETY: the handler that asked for the body returned NGX_DONE, so the request is still ours to end, once. While
+        // it waits it stays so.
+        unsafe { ngx_http_finalize_request(request, rc) };
+    }
 }

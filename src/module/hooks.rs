@@ -91,6 +91,10 @@ fn merge(cf: &mut ngx_conf_t, outer: &LocationConf, inner: &mut LocationConf) ->
         }
         // SAFETY: nobody else uses them during a merge.
         let main = unsafe { main_of(cf.ctx) }?;
+        if let Err((text, place)) = inner.fits(main) {
+            emerg(cf.log, &text, &place);
+            return None;
+        }
         main.used = true;
         main.largest_event = main.largest_event.max(inner.max_event());
     }

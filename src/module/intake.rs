@@ -8,15 +8,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sparkngin_core::event::{self, Event, Invalid, Request, Spare};
 use sparkngin_core::field::HeaderFields;
 use sparkngin_core::format::binary;
-use sparkngin_core::ring::{Committed, Refused};
+use sparkngin_core::id::EventId;
+use sparkngin_core::ring::Refused;
 
 use crate::answer::Answer;
 use crate::body::{self, Missing};
 use crate::conf::MainConf;
-use crate::log::{Level, Throttle, now};
+use crate::level::{Denied, Level};
+use crate::log::{self, Throttle, now};
 use crate::request::{Incoming, Method, NoMemory};
 use crate::store::Store;
 use crate::variables::Outcome;
+use crate::waiting::{NoPlace, Waiting};
 
 /// What is kept from event to event.
 pub struct Intake {
@@ -30,8 +33,18 @@ pub struct Intake {
     away: Throttle,
 }
 
+/// An event that is stored.
+enum Stored {
+    /// That is all its request wants.
+    Done(EventId),
+    /// Its request waits for more.
+    Waits,
+}
+
 /// Why an event is not stored.
 enum Refusal {
+    Denied(Denied),
+    Busy(usize),
     Invalid(Invalid),
     Body(Missing, usize),
     Ring(Refused),
@@ -57,13 +70,17 @@ impl Intake {
         }
     }
 
-    /// Stores what a request says, or says why not.
-    pub fn take(&mut self, incoming: Incoming<'_>, store: &mut Store) -> Answer {
-        match self.store(incoming, store) {
-            Ok(committed) => {
-                let id = committed.id();
-                Outcome::Stored(id).keep(incoming);
-                Answer::stored(committed, incoming.settings().receipt())
+    /// Stores what a request says, or says why not. The answer, unless the request is to wait.
+    pub fn take(
+        &mut self,
+        incoming: Incoming<'_>,
+        store: &mut Store,
+        waiting: &mut Waiting,
+    ) -> Option<Answer> {
+        match self.store(incoming, store, waiting) {
+            Ok(Stored::Waits) => None,
+            Ok(Stored::Done(id)) => {
+                Some(Answer::stored(id, Level::Ring, incoming.settings().receipt()))
             }
             Err(refusal) => {
                 if matches!(refusal, Refusal::Ring(Refused::Poisoned)) {
@@ -71,14 +88,24 @@ impl Intake {
                 }
                 refusal.outcome().keep(incoming);
                 self.count(&refusal);
-                refusal.answer()
+                Some(refusal.answer())
             }
         }
     }
 }
 
 impl Intake {
-    fn store(&mut self, incoming: Incoming<'_>, store: &mut Store) -> Result<Committed, Refusal> {
+    fn store(
+        &mut self,
+        incoming: Incoming<'_>,
+        store: &mut Store,
+        waiting: &mut Waiting,
+    ) -> Result<Stored, Refusal> {
+        let level = incoming.settings().ack().wanted(incoming.ack(), waiting.named());
+        let level = level.map_err(Refusal::Denied)?;
+        if level == Level::Disk {
+            return Err(Refusal::Away("the level \"disk\" is not built yet"));
+        }
         let writer = store.writer().map_err(Refusal::Away)?;
         let received =
             SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
@@ -110,30 +137,51 @@ impl Intake {
         self.encoded.clear();
         binary::encode(&event, &mut self.encoded);
         self.spare = event.into_spare();
-        writer.append(received, &self.encoded).map_err(Refusal::Ring)
+        let place = match level {
+            Level::Ring => None,
+            _ => Some(waiting.reserve(incoming, writer).map_err(Refusal::from)?),
+        };
+        let id = writer.append(received, &self.encoded).map_err(Refusal::Ring)?.id();
+        Outcome::Stored(id).keep(incoming);
+        Ok(match place {
+            None => Stored::Done(id),
+            Some(place) => {
+                waiting.add(place, incoming, (id, level), writer, now());
+                Stored::Waits
+            }
+        })
     }
 
     /// Tells error.log, at most once a second for each kind.
     fn count(&mut self, refusal: &Refusal) {
         let now = now();
         match refusal {
-            Refusal::Ring(Refused::Full { .. }) => {
-                self.full.count(Level::Warn, now, FULL, || refusal.sentence());
+            Refusal::Ring(Refused::Full { .. }) | Refusal::Busy(_) => {
+                self.full.count(log::Level::Warn, now, FULL, || refusal.sentence());
             }
             Refusal::Away(_)
             | Refusal::Ring(Refused::Poisoned)
             | Refusal::Body(Missing::File(_), _) => {
-                self.away.count(Level::Warn, now, AWAY, || refusal.sentence());
+                self.away.count(log::Level::Warn, now, AWAY, || refusal.sentence());
             }
-            _ => self.invalid.count(Level::Info, now, INVALID, || refusal.sentence()),
+            _ => self.invalid.count(log::Level::Info, now, INVALID, || refusal.sentence()),
         }
     }
 
     /// Tells what was counted and not yet told.
     pub fn flush(&mut self, now: u64) {
-        self.invalid.flush(Level::Info, now, INVALID);
-        self.full.flush(Level::Warn, now, FULL);
-        self.away.flush(Level::Warn, now, AWAY);
+        self.invalid.flush(log::Level::Info, now, INVALID);
+        self.full.flush(log::Level::Warn, now, FULL);
+        self.away.flush(log::Level::Warn, now, AWAY);
+    }
+}
+
+impl From<NoPlace> for Refusal {
+    fn from(none: NoPlace) -> Refusal {
+        match none {
+            NoPlace::Taken(limit) => Refusal::Busy(limit),
+            NoPlace::Memory(NoMemory) => Refusal::Away("there is no memory"),
+        }
     }
 }
 
@@ -146,6 +194,9 @@ impl Refusal {
                 Outcome::Large
             }
             Refusal::Ring(Refused::Full { .. }) => Outcome::Full,
+            Refusal::Denied(Denied::Unknown) => Outcome::Invalid,
+            Refusal::Denied(_) => Outcome::Denied,
+            Refusal::Busy(_) => Outcome::Busy,
             Refusal::Ring(Refused::Poisoned)
             | Refusal::Away(_)
             | Refusal::Body(Missing::File(_), _) => Outcome::Away,
@@ -157,17 +208,20 @@ impl Refusal {
         let field = match self {
             Refusal::Invalid(invalid) => invalid.field(),
             Refusal::Body(Missing::TooLarge(_), _) => Some("data"),
+            Refusal::Denied(_) => Some("Sparkngin-Ack"),
             _ => None,
         };
         let status = match self.outcome() {
             Outcome::Large => 413,
-            Outcome::Full | Outcome::Away => 503,
-            Outcome::Invalid | Outcome::Stored(_) => 400,
+            Outcome::Full | Outcome::Busy | Outcome::Away => 503,
+            Outcome::Denied => 403,
+            Outcome::Invalid | Outcome::Stored(_) | Outcome::Late(_) => 400,
         };
         let text = match self {
             // Who holds the ring is none of a client's business.
             Refusal::Ring(Refused::Full { .. }) => "the ring is full".into(),
             Refusal::Ring(Refused::Poisoned) => "the ring can not be written to".into(),
+            Refusal::Busy(_) => "too many requests wait already".into(),
             Refusal::Body(Missing::File(_), _) => "the body could not be read".into(),
             _ => self.sentence(),
         };
@@ -187,6 +241,10 @@ impl Refusal {
                 format!("the body's temporary file cannot be read: {error}")
             }
             Refusal::Ring(refused) => refused.to_string(),
+            Refusal::Denied(denied) => denied.to_string(),
+            Refusal::Busy(limit) => {
+                format!("{limit} requests of this worker wait already, \"sparkngin_max_pending\"")
+            }
             Refusal::Away(why) => (*why).into(),
         }
     }

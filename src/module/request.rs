@@ -135,6 +135,12 @@ impl<'r> Incoming<'r> {
         unsafe { header.as_ref() }.map(|header| self.bytes(&header.value))
     }
 
+    /// What each Sparkngin-Ack header says.
+    pub fn ack(&self) -> impl Iterator<Item = &[u8]> {
+        let headers = Headers::of(&self.get().headers_in.headers);
+        headers.filter(|header| is_ack(header)).map(|header| bytes::of(&header.value))
+    }
+
     /// The Cookie header; several of them, as HTTP/1 clients may send, joined in `joined`.
     pub fn cookie<'a>(self, joined: &'a mut Vec<u8>) -> Option<&'a [u8]>
     where
@@ -248,6 +254,10 @@ fn peer_of(fd: i32) -> Option<Peer> {
         }
         _ => None,
     }
+}
+
+fn is_ack(header: &ngx_table_elt_t) -> bool {
+    bytes::of(&header.key).eq_ignore_ascii_case(b"sparkngin-ack")
 }
 
 fn is_cookie(header: &ngx_table_elt_t) -> bool {

@@ -10,6 +10,7 @@ use sparkngin_core::ring::{Name, Overflow};
 
 use crate::args::{Args, ConfError};
 use crate::conf::{Directory, Given, Kind, LARGEST_EVENT, LocationConf, MainConf, location_of};
+use crate::level::{Ack, LEVELS, Level};
 use crate::listen::Listen;
 
 /// The most subscribers that can be named: a ring has so many cursors in each stream.
@@ -81,35 +82,54 @@ pub fn subscriber(conf: &mut MainConf, args: &mut Args<'_>) -> Done {
     Ok(())
 }
 
-/// Reads all of it, keeps nothing but that it was there: `ring` is the only level yet, and waits for nobody.
 pub fn ack(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
-    level(args, args.first(), "\"ring\", \"disk\" or \"kafka\"")?;
+    let word = args.first();
+    let level = Level::of(word).ok_or_else(|| args.invalid(word, among(Level::Ring, "")))?;
+    if level == Level::Disk {
+        return Err(ConfError::Told(format!("\"{}\" is not built yet", args.text())));
+    }
+    let (mut timeout, mut max) = (None, None);
     for word in args.words().skip(1) {
         if let Some(time) = word.strip_prefix(b"timeout=") {
-            args.time(time)?;
+            single(args, &mut timeout, args.time(time)?, "timeout=")?;
         } else if let Some(most) = word.strip_prefix(b"max=") {
-            level(args, most, "\"max=ring\", \"max=disk\" or \"max=kafka\"")?;
+            let given = Level::of(most).filter(|most| *most >= level);
+            let strongest = given.ok_or_else(|| args.invalid(most, among(level, "max=")))?;
+            single(args, &mut max, strongest, "max=")?;
         } else {
             return Err(args.parameter(word, "\"timeout=\" or \"max=\""));
         }
     }
-    once(&mut conf.ack, ())
+    let default = Ack::default();
+    let (timeout, max) = (timeout.unwrap_or(default.timeout), max.unwrap_or(default.max));
+    let value = Ack { level, timeout, max };
+    once(&mut conf.ack, Given { value, text: args.text(), place: args.place() })
 }
 
-fn level(args: &Args<'_>, word: &[u8], must: &str) -> Done {
-    match word {
-        b"ring" => Ok(()),
-        b"disk" | b"kafka" => Err(ConfError::Told(format!(
-            "\"{}\" is not built yet: the only level is \"ring\"",
-            args.text()
+/// `"ring", "disk" or "kafka"`, from the weakest that may be.
+fn among(least: Level, before: &str) -> String {
+    let words = LEVELS.iter().filter(|level| **level >= least);
+    let words: Vec<String> = words.map(|level| format!("\"{before}{level}\"")).collect();
+    match words.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// A parameter that stands there once.
+fn single<T>(args: &Args<'_>, place: &mut Option<T>, value: T, name: &str) -> Done {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(ConfError::Told(format!(
+            "duplicate parameter \"{name}\" in \"{}\" directive",
+            args.name()
         ))),
-        _ => Err(args.invalid(word, must)),
     }
 }
 
 pub fn max_pending(conf: &mut MainConf, args: &mut Args<'_>) -> Done {
-    args.number()?;
-    once(&mut conf.max_pending, ())
+    once(&mut conf.max_pending, usize::try_from(args.number()?).unwrap_or(usize::MAX))
 }
 
 pub fn sync_interval(conf: &mut MainConf, args: &mut Args<'_>) -> Done {

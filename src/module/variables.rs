@@ -20,24 +20,33 @@ use crate::request::Incoming;
 pub enum Outcome {
     /// Committed under this id.
     Stored(EventId),
+    /// 504: committed under this id, and not yet as safe as it was to be.
+    Late(EventId),
     /// 400
     Invalid,
     /// 413
     Large,
     /// 503: every block of the ring is held.
     Full,
+    /// 503: too many requests wait already.
+    Busy,
     /// 503: there is no ring to write to.
     Away,
+    /// 403: more is asked for than is given.
+    Denied,
 }
 
 impl Outcome {
     fn word(self) -> &'static str {
         match self {
             Outcome::Stored(_) => "stored",
+            Outcome::Late(_) => "late",
             Outcome::Invalid => "invalid",
             Outcome::Large => "large",
             Outcome::Full => "full",
+            Outcome::Busy => "busy",
             Outcome::Away => "away",
+            Outcome::Denied => "denied",
         }
     }
 
@@ -108,7 +117,9 @@ fn fill(
     which: usize,
 ) -> Option<ngx_int_t> {
     let text = match (which, Outcome::of(incoming)) {
-        (ID, Some(Outcome::Stored(id))) => Some(copy(incoming, &id.to_string())?),
+        (ID, Some(Outcome::Stored(id) | Outcome::Late(id))) => {
+            Some(copy(incoming, &id.to_string())?)
+        }
         (STATUS, Some(outcome)) => Some(bytes::constant(outcome.word())),
         _ => None,
     };

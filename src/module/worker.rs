@@ -2,10 +2,9 @@
 //!
 //! nginx runs one thread, so there is one `Worker`, and it is lent to one callback at a time.
 
-use std::cell::{RefCell, UnsafeCell};
-use std::mem::zeroed;
+use std::cell::RefCell;
 
-use ngx::ffi::{ngx_add_timer, ngx_connection_t, ngx_event_t, ngx_exiting, ngx_msec_t, ngx_worker};
+use ngx::ffi::{ngx_event_t, ngx_exiting, ngx_worker};
 
 use crate::answer::Answer;
 use crate::conf::MainConf;
@@ -17,6 +16,8 @@ use crate::leave;
 use crate::log;
 use crate::request::Incoming;
 use crate::store::Store;
+use crate::timer::Timer;
+use crate::waiting::Waiting;
 
 /// How often a worker looks while its ring is being opened, while it is one of those who would publish at once, and
 /// otherwise. Milliseconds.
@@ -32,6 +33,8 @@ pub struct Worker {
     pub lead: Lead,
     /// The way in.
     pub intake: Intake,
+    /// Whose answers come later.
+    pub waiting: Waiting,
 }
 
 thread_local! {
@@ -53,10 +56,12 @@ pub fn start(conf: &MainConf) {
         // with those that leave.
         lead: Lead::new(conf.directory(), conf.publisher(), number < 2),
         intake: Intake::new(conf),
+        waiting: Waiting::new(conf.max_pending(), conf.configuration()),
     };
     WORKER.with(|place| place.replace(Some(worker)));
+    with(attend);
     leave::notice();
-    TIMER.arm(OPENING);
+    TURNS.arm(OPENING);
 }
 
 /// nginx has asked the worker to leave when its requests are done, which may take hours.
@@ -74,9 +79,21 @@ pub fn stop() {
     }
 }
 
-/// The log door.
-pub fn log(incoming: Incoming<'_>) -> Answer {
-    with(|worker| worker.intake.take(incoming, &mut worker.store)).unwrap_or_else(not_there)
+/// The log door. None while the request waits: then its answer comes by itself.
+pub fn log(incoming: Incoming<'_>) -> Option<Answer> {
+    let answer = with(|worker| {
+        let answer = worker.intake.take(incoming, &mut worker.store, &mut worker.waiting);
+        if answer.is_none() {
+            plan(&mut worker.waiting);
+        }
+        answer
+    });
+    answer.unwrap_or_else(|| Some(not_there()))
+}
+
+/// Lends those who wait.
+pub fn waiting<T>(run: impl FnOnce(&mut Waiting) -> T) -> Option<T> {
+    with(|worker| run(&mut worker.waiting))
 }
 
 /// The status door.
@@ -94,6 +111,12 @@ fn not_there() -> Answer {
     Answer::error(503, "this process was started without a location for events", None)
 }
 
+fn attend(worker: &mut Worker) {
+    if let Ok(writer) = worker.store.writer() {
+        worker.waiting.attend(writer, rung);
+    }
+}
+
 /// One turn: what is ready is taken, what is due is tried. The value is when to look again, in ms.
 fn turn(worker: &mut Worker) -> u64 {
     let now = log::now();
@@ -102,6 +125,7 @@ fn turn(worker: &mut Worker) -> u64 {
         worker.lead.leave(now);
     }
     worker.store.turn(now);
+    attend(worker);
     worker.intake.flush(now);
     let ring = worker.store.ring();
     worker.lead.turn(ring, now);
@@ -112,37 +136,38 @@ fn turn(worker: &mut Worker) -> u64 {
     }
 }
 
-/// nginx's timer and the connection that it believes to serve. A debugging nginx reads the connection's descriptor.
-struct Timer(UnsafeCell<Option<(ngx_event_t, ngx_connection_t)>>);
+static TURNS: Timer = Timer::new(turn_is_due, true);
+/// While somebody waits the worker must not end.
+static WAITS: Timer = Timer::new(look_is_due, false);
 
-// SAFETY: only nginx's own thread touches it.
-unsafe impl Sync for Timer {}
-
-static TIMER: Timer = Timer(UnsafeCell::new(None));
-
-impl Timer {
-    /// Asks nginx to call once, after so many ms, unless it has nothing else to wait for: then it may end.
-    fn arm(&self, after: u64) {
-        // SAFETY: one thread, and nobody holds a reference over a call of this function.
-        let (event, connection) = unsafe { &mut *self.0.get() }.get_or_insert_with(|| {
-            // SAFETY: zeros are a value of it.
-            let event = unsafe { zeroed() };
-            // SAFETY: as above.
-            (event, unsafe { zeroed() })
-        });
-        connection.fd = -1;
-        event.data = (&raw mut *connection).cast();
-        event.handler = Some(expired);
-        event.log = ngx::log::ngx_cycle_log().as_ptr();
-        event.set_cancelable(1);
-        // SAFETY: the event is in a static, so it lives as long as nginx's tree of timers.
-        unsafe { ngx_add_timer(event, after as ngx_msec_t) };
+unsafe extern "C" fn turn_is_due(_: *mut ngx_event_t) {
+    let again = guard("the timer", Some(SELDOM), || with(turn));
+    if let Some(again) = again {
+        TURNS.arm(again);
     }
 }
 
-unsafe extern "C" fn expired(_: *mut ngx_event_t) {
-    let again = guard("the timer", Some(SELDOM), || with(turn));
-    if let Some(again) = again {
-        TIMER.arm(again);
+unsafe extern "C" fn look_is_due(_: *mut ngx_event_t) {
+    guard("the timer of those who wait", (), look);
+}
+
+unsafe extern "C" fn rung(_: *mut ngx_event_t) {
+    guard("the bell", (), look);
+}
+
+/// Answers those whose wait is over: one by one, since nginx may end others with each of them.
+fn look() {
+    with(|worker| worker.waiting.look(worker.store.writer().ok().as_deref(), log::now()));
+    while let Some((wait, end)) = waiting(Waiting::next).flatten() {
+        wait.answer(end);
+    }
+    waiting(plan);
+}
+
+/// When to look again.
+fn plan(waiting: &mut Waiting) {
+    match waiting.due(log::now()) {
+        Some(after) => WAITS.arm(after),
+        None => WAITS.disarm(),
     }
 }

@@ -11,7 +11,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
@@ -64,10 +64,22 @@ impl Fifo {
     }
 }
 
+impl From<Fifo> for OwnedFd {
+    fn from(fifo: Fifo) -> OwnedFd {
+        fifo.0.into()
+    }
+}
+
 impl AsFd for Fifo {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// The writer's half, after its commit: whether it has to ring, since it was the one to take the flag.
+pub(super) fn rouse<M: Memory>(view: &View<M>, flag: At) -> bool {
+    view.memory.fence();
+    view.load(flag) == 1 && view.memory.swap(flag, 1, 0)
 }
 
 impl<'a, M: Memory> Bell<'a, M> {

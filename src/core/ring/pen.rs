@@ -1,5 +1,6 @@
 //! The hand of a stream's only writer: events in, a commit or a refusal out. It takes no lock and waits for nobody.
 
+use super::bell::rouse;
 use super::block::{self, Look};
 use super::configuration::Name;
 use super::hours::Hours;
@@ -164,8 +165,7 @@ impl Pen {
         self.open = Some(Open { used: fill.used, ..open });
         self.last = last;
         view.store(view.layout.slot(self.stream).last(), last.0); // W5
-        view.memory.fence(); // W6
-        let wake = view.load(SLEEPING) == 1 && view.memory.swap(SLEEPING, 1, 0);
+        let wake = rouse(view, SLEEPING); // W6
         let committed = Committed { region: view.region, stream: self.stream, first, last };
         Ok(Wrote { committed, wake })
     }

@@ -1,6 +1,5 @@
 //! The publisher's hands: a ring, the lease's right to store cursors and to free blocks, and the bell.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -16,7 +15,8 @@ use super::lock::{Hold, try_lock, unlock};
 use super::mapping::Mapping;
 use super::memory::Memory;
 use super::scan::Scan;
-use super::writer::{PUBLISHER, slot_bell};
+use super::slot_bell::SlotBells;
+use super::writer::PUBLISHER;
 use crate::id::{Region, Seq, Stream};
 
 /// What only the holder of the lease has. It must be dropped before the lease is.
@@ -24,7 +24,7 @@ pub struct Reader<M = Mapping> {
     hand: Hand,
     eye: Eye,
     bell: Fifo,
-    bells: BTreeMap<Stream, Fifo>,
+    bells: SlotBells,
     ring: Ring<M>,
 }
 
@@ -60,7 +60,7 @@ impl<M: Memory> Reader<M> {
         let hand = Hand::new(ring.view(), configuration, now).ok_or_else(|| {
             io::Error::other("a newer configuration left no place for this one's subscribers")
         })?;
-        Ok(Reader { hand, eye: Eye::default(), bell, bells: BTreeMap::new(), ring })
+        Ok(Reader { hand, eye: Eye::default(), bell, bells: SlotBells::default(), ring })
     }
 
     /// Samples every stream's last, then looks at every block.
@@ -130,15 +130,7 @@ impl<M: Memory> Reader<M> {
 
     /// Wakes the worker of a slot, if it waits; after its cursors were stored.
     pub fn wake(&mut self, stream: Stream) {
-        let view = self.ring.view();
-        view.memory.fence();
-        let flag = view.layout.slot(stream).waiting();
-        if view.load(flag) != 1 || !view.memory.swap(flag, 1, 0) {
-            return;
-        }
-        if let Ok(fifo) = Fifo::open(self.ring.dir(), &slot_bell(stream)) {
-            self.bells.entry(stream).or_insert(fifo).ring();
-        }
+        self.bells.wake(&self.ring, stream);
     }
 
     /// Notes that the publisher is at work; `now` in ns since 1970.

@@ -6,4 +6,5 @@ mod drawing;
 mod meddling;
 mod model;
 mod rules;
+mod waiting;
 mod world;

@@ -3,11 +3,14 @@
 use std::io;
 
 use super::bell::{Bell, Fifo};
+use super::configuration::Configuration;
 use super::file::Ring;
 use super::lock::{Hold, try_lock};
 use super::mapping::Mapping;
 use super::memory::Memory;
 use super::pen::{Broken, Committed, Pen, Refused};
+use super::reach::Reach;
+use super::slot_bell;
 use crate::id::{Seq, Stream};
 
 /// The publisher's bell in a ring's directory.
@@ -19,7 +22,7 @@ pub struct Writer<M = Mapping> {
     // Before the ring: it is dropped first, the slot's byte last.
     pen: Pen,
     bell: Fifo,
-    own: Option<Fifo>,
+    own: Fifo,
     ring: Ring<M>,
 }
 
@@ -62,8 +65,12 @@ impl<M: Memory> Writer<M> {
             let byte = ring.view().layout.slot_byte(stream);
             if try_lock(ring.file(), byte, Hold::Alone)? {
                 ring.view().count_stream(stream);
+                let own = slot_bell::open(ring.dir(), stream)?;
                 let pen = Pen::take_over(ring.view(), stream).map_err(|Broken| NoSlot::Poisoned)?;
-                return Ok(Writer { pen, bell, own: None, ring });
+                let writer = Writer { pen, bell, own, ring };
+                // What was rung for the slot's last owner.
+                writer.bell().clear();
+                return Ok(writer);
             }
         }
         Err(NoSlot::Taken { slots })
@@ -113,22 +120,24 @@ impl<M: Memory> Writer<M> {
         &self.ring
     }
 
-    /// The slot's own bell, made on first use: for a worker that waits until its events are synced or acknowledged. The
-    /// publisher and the sync ring it by [`Reader::wake`](super::Reader::wake).
+    /// How far the slot's events are with those who are named; see [`Reach::of`].
+    pub fn reach(&self, own: &Configuration) -> Option<Reach> {
+        Reach::of(self.ring.view(), self.pen.stream(), own)
+    }
+
+    /// The slot's own bell, for a worker that waits until its events are synced or acknowledged: [`Bell::arm`], look once
+    /// more, poll; [`Bell::clear`] when awake, before the next look. The publisher rings it by
+    /// [`Reader::wake`](super::Reader::wake).
+    pub fn bell(&self) -> Bell<'_, M> {
+        let flag = self.ring.view().layout.slot(self.pen.stream()).waiting();
+        Bell::new(&self.own, self.ring.view(), flag)
+    }
+
+    /// The slot's own bell once more, for an event loop to wait for.
     ///
     /// # Errors
-    /// When the directory refuses the FIFO.
-    pub fn bell(&mut self) -> io::Result<Bell<'_, M>> {
-        if self.own.is_none() {
-            self.own = Some(Fifo::open(self.ring.dir(), &slot_bell(self.pen.stream()))?);
-        }
-        let flag = self.ring.view().layout.slot(self.pen.stream()).waiting();
-        let fifo = self.own.as_ref().ok_or(io::ErrorKind::NotFound)?;
-        Ok(Bell::new(fifo, self.ring.view(), flag))
+    /// When the directory refuses it.
+    pub fn bell_again(&self) -> io::Result<Fifo> {
+        slot_bell::open(self.ring.dir(), self.pen.stream())
     }
-}
-
-/// The name of a slot's own bell.
-pub(super) fn slot_bell(stream: Stream) -> String {
-    format!("bell.{stream}")
 }

@@ -36,7 +36,8 @@ sub audit {
     my @missing = missing(\%sent, $found);
     my $lost = ($opt{lost} // '') eq 'counted' ? $self->lost_told - ($self->{totals}{missing} // 0) : 0;
     my $obligations = grep { $_->[0] == 204 } values %sent;
-    my $unanswered = grep { $_->[0] == 0 } values %sent;
+    # 504: stored, but too late for an answer that says where it is.
+    my $unanswered = grep { $_->[0] == 0 || $_->[0] == 504 } values %sent;
     is(scalar @missing, $lost, "${what}of $obligations events answered with success " . ($lost ? "$lost are" : 'none is') . ' missing in Kafka')
         or diag('the first: ', few(@missing));
     is(few(@{ $found->{different} }), '', "${what}each has the bytes that were sent");
@@ -111,7 +112,7 @@ sub sift {
         my $at = "$record->{partition}/$record->{offset}";
         if (!defined $id || !defined $sg) { push @{ $found{strange} }, "record $at without id or sg: " . substr $record->{value}, 0, 100; next }
         my $sent = $sent->{$id};
-        if (!$sent || ($sent->[0] && $sent->[0] != 204)) { push @{ $found{strange} }, "$id, answered " . ($sent ? $sent->[0] : 'never'); next }
+        if (!$sent || ($sent->[0] && $sent->[0] != 204 && $sent->[0] != 504)) { push @{ $found{strange} }, "$id, answered " . ($sent ? $sent->[0] : 'never'); next }
         if (my $first = $found{sgs}{$sg}) {
             $found{surplus}++;
             push @{ $found{torn} }, "$sg: $first->[0] and $id" if $first->[0] ne $id;
