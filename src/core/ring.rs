@@ -61,8 +61,9 @@
 //! - I5: when all writers are dead or idle, every block becomes FREE or stays readable.
 //! - I6: no step waits for another process.
 //!
-//! The tests kill real processes (`tests/ring_kills.rs`), die before every single step (`tests/crash.rs`) and compare
-//! any order of operations with a list (`tests/model.rs`).
+//! The tests kill real processes (`tests/ring_kills.rs`), die before every single step (`tests/crash.rs`), compare any
+//! order of operations with a list (`tests/model.rs`), and run this code under every schedule and every value that weak
+//! memory lets a load see (`tests/loom.rs`).
 
 mod bell;
 mod block;

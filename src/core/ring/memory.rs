@@ -99,26 +99,36 @@ impl Memory for Heap {
     }
 }
 
-pub(super) use orders::{fence, load, store, swap};
+pub(super) use words::{fence, load, store, swap};
 
-/// The four operations as atomics: the only place where a memory order is named.
-mod orders {
-    use super::At;
-    use std::sync::atomic::{self, AtomicU64, Ordering};
+/// The only place where memory orders are named: those of the four operations, for the models, too.
+pub(super) mod orders {
+    use std::sync::atomic::Ordering;
+
+    pub const LOAD: Ordering = Ordering::Acquire;
+    pub const STORE: Ordering = Ordering::Release;
+    pub const SWAP: Ordering = Ordering::AcqRel;
+    pub const FENCE: Ordering = Ordering::SeqCst;
+}
+
+/// The four operations on atomics.
+mod words {
+    use super::{At, orders};
+    use std::sync::atomic::{self, AtomicU64};
 
     pub(crate) fn load(words: &[AtomicU64], at: At) -> u64 {
-        words[at.0].load(Ordering::Acquire)
+        words[at.0].load(orders::LOAD)
     }
 
     pub(crate) fn store(words: &[AtomicU64], at: At, value: u64) {
-        words[at.0].store(value, Ordering::Release);
+        words[at.0].store(value, orders::STORE);
     }
 
     pub(crate) fn swap(words: &[AtomicU64], at: At, seen: u64, new: u64) -> bool {
-        words[at.0].compare_exchange(seen, new, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        words[at.0].compare_exchange(seen, new, orders::SWAP, orders::LOAD).is_ok()
     }
 
     pub(crate) fn fence() {
-        atomic::fence(Ordering::SeqCst);
+        atomic::fence(orders::FENCE);
     }
 }

@@ -3,8 +3,10 @@
 mod crash;
 mod disk;
 mod drawing;
+mod loom;
 mod meddling;
 mod model;
 mod rules;
+mod stage;
 mod waiting;
 mod world;
