@@ -15,7 +15,7 @@ MODULE := build/ngx_http_sparkngin_module.so
 PROGRAM := build/sparkngin
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build module program issuer check test run bench campaign clean
+.PHONY: help deps build module program issuer copier check test run bench campaign clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -47,6 +47,12 @@ issuer:
 	@mkdir -p build
 	install -m 0755 $(TARGET)/release/issuer build/issuer.new && mv build/issuer.new build/issuer
 
+copier:
+	@tools/deps.sh build
+	$(CARGO) build --locked --release --package sparkngin-copier
+	@mkdir -p build
+	install -m 0755 $(TARGET)/release/copier build/copier.new && mv build/copier.new build/copier
+
 check: ## Look at the sources alone: format, clippy, the arrows between files, sleeps, README against code; 3 min cold
 	@tools/deps.sh build
 	$(CARGO) fmt --all --check
@@ -55,7 +61,7 @@ check: ## Look at the sources alone: format, clippy, the arrows between files, s
 	$(CARGO) clippy --locked --package sparkngin -- -D warnings
 	tools/check
 
-test: deps build issuer ## Test everything, with a real nginx, ZeroMQ and Kafka; 8 min. SEED=n repeats a run, T=files chooses
+test: deps build issuer copier ## Test everything, with a real nginx, ZeroMQ and Kafka; 8 min. SEED=n repeats a run, T=files chooses
 	tools/test $(T)
 
 run: ## Collect events at 127.0.0.1:8080 and see them in Kafka: an embedded one, or KAFKA=host:port. PORT=n LIVE_PORT=n
@@ -66,7 +72,7 @@ run: ## Collect events at 127.0.0.1:8080 and see them in Kafka: an embedded one,
 bench: deps build issuer ## Measure requests a second and CPU an event beside nginx's own empty reply; 3 min
 	tools/bench
 
-campaign: deps build issuer ## Strike every fault at its full count, write docs/proof.md; hours, resumes. ROW=n COUNT=m repeats one
+campaign: deps build issuer copier ## Strike every fault at its full count, write docs/proof.md; hours, resumes. ROW=n COUNT=m repeats one
 	tools/campaign
 
 clean: ## Remove what was built, and nothing else
