@@ -92,6 +92,7 @@ mod slot_bell;
 mod superblock;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod view;
 mod word;
 mod writer;
@@ -114,6 +115,7 @@ pub use pen::{Committed, Refused};
 pub use reach::Reach;
 pub use reader::Reader;
 pub use scan::{Blocks, Scan};
+pub use verify::{Flaw, Verified, verify};
 pub use view::View;
 pub use word::{BlockState, Generation, MAX_BLOCK_BYTES, Phase, Ticket};
 pub use writer::{NoSlot, Writer};

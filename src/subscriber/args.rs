@@ -199,6 +199,14 @@ pub enum Ring {
         #[arg(long)]
         json: bool,
     },
+    /// Say whether a ring's file is whole, and what is wrong where; exit 1 when something is
+    Verify {
+        /// The directory in `sparkngin_buf_path`, or one file of it
+        path: PathBuf,
+        /// One JSON object a file
+        #[arg(long)]
+        json: bool,
+    },
     /// Print each record still there as a JSON line: id, received, event
     Dump {
         /// The directory in `sparkngin_buf_path`

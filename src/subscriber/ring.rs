@@ -1,4 +1,6 @@
-//! `sparkngin ring status|dump DIR`: what a ring holds, in use or left behind. Reads only, and takes no lock.
+//! `sparkngin ring status|dump|verify DIR`: what a ring holds, in use or left behind. Reads only, and takes no lock.
+
+mod verify;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -23,6 +25,7 @@ const ROOM: usize = 1024 * 1024;
 /// A sentence: no directory, no ring in it, or stdout is gone.
 pub fn run(args: &args::Ring) -> Result<(), String> {
     let done = match args {
+        args::Ring::Verify { path, json } => return verify::run(path, *json),
         args::Ring::Status { dir, json } => status(dir, *json),
         args::Ring::Dump { dir, raw, unacked } => {
             let name = unacked.as_ref().map(|name| name.parse::<Name>());
@@ -38,11 +41,18 @@ pub fn run(args: &args::Ring) -> Result<(), String> {
 }
 
 fn open(dir: &Path) -> io::Result<Vec<Ring>> {
+    readable(dir)?;
     let rings = Ring::open_all(dir).map_err(|error| io::Error::other(error.to_string()))?;
     if rings.is_empty() {
         return Err(io::Error::other(format!("no ring in {}", dir.display())));
     }
     Ok(rings)
+}
+
+/// Whoever only looks needs no more than this of a directory, and is told no more.
+fn readable(dir: &Path) -> io::Result<()> {
+    let failed = |error| io::Error::other(format!("cannot read \"{}\": {error}", dir.display()));
+    std::fs::read_dir(dir).map(drop).map_err(failed)
 }
 
 #[derive(Serialize)]

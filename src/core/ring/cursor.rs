@@ -60,7 +60,7 @@ impl Cursor {
         [self.start.0, self.acked.0, self.lost, self.dead, self.uncertain, open, self.unheld.0, 0]
     }
 
-    fn from_words(words: [u64; CURSOR_WORDS]) -> Cursor {
+    pub(super) fn from_words(words: [u64; CURSOR_WORDS]) -> Cursor {
         let [start, acked, lost, dead, uncertain, open, unheld, _] = words;
         let (start, acked, unheld) = (Seq(start), Seq(acked), Seq(unheld));
         Cursor { start, acked, lost, dead, uncertain, uncertain_open: open != 0, unheld }

@@ -105,7 +105,6 @@ pub const STREAMS: At = control(4);
 /// 1 when nothing more may be written to this file.
 pub const POISONED: At = control(5);
 /// 1 when the last process left it in order; for a later opening after another boot.
-#[cfg_attr(not(test), expect(dead_code, reason = "its place is kept for files of an earlier boot"))]
 pub const CLEAN: At = control(6);
 /// When the publisher last looked, ns since 1970.
 pub const LAST_TURN: At = control(7);

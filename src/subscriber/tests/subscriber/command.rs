@@ -117,6 +117,41 @@ fn a_ring_is_shown_and_dumped_in_use_and_left_behind() {
     }
     let nowhere = run(&["ring", "status", "/nowhere"]);
     assert_eq!(nowhere.status.code(), Some(1));
+    let said = text(&nowhere.stderr);
+    assert!(said.starts_with("sparkngin: cannot read \"/nowhere\": No such file"), "{said}");
+}
+
+#[test]
+fn a_ring_is_verified_in_use_and_a_broken_copy_is_told_with_place_and_exit_1() {
+    let mut source = Source::new();
+    source.events("clicks", 300);
+    let dir = source.dir.path().display().to_string();
+    let whole = run(&["ring", "verify", &dir]);
+    assert_eq!(whole.status.code(), Some(0), "{}", text(&whole.stdout));
+    let said = text(&whole.stdout);
+    assert!(said.contains("300 records in 1 blocks: whole\n"), "{said}");
+    let mut bytes = std::fs::read(format!("{dir}/ring.1")).unwrap();
+    let record = bytes.len() - 256 * 65536 + 10;
+    bytes[record] ^= 1;
+    let copy = format!("{dir}/copy");
+    std::fs::write(&copy, bytes).unwrap();
+    let broken = run(&["ring", "verify", &copy]);
+    assert_eq!(
+        (broken.status.code(), text(&broken.stderr)),
+        (Some(1), "sparkngin: 2 flaws\n".to_owned()),
+        "{}",
+        text(&broken.stdout)
+    );
+    let said = text(&broken.stdout);
+    assert!(said.contains("NOT WHOLE\n  note: a copy: it was made as another file\n"), "{said}");
+    assert!(
+        said.contains(&format!("  block 0, at byte {}: 0 bytes in, where ", record - 10)),
+        "{said}"
+    );
+    let json = run(&["ring", "verify", "--json", &copy]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&json["whole"], &json["records"]), (&false.into(), &0.into()), "{json}");
+    assert_eq!(run(&["ring", "verify", "/nowhere"]).status.code(), Some(1));
 }
 
 #[test]
