@@ -65,6 +65,7 @@
 //! order of operations with a list (`tests/model.rs`), and run this code under every schedule and every value that weak
 //! memory lets a load see (`tests/loom.rs`).
 
+mod attached;
 mod bell;
 mod block;
 mod configuration;
@@ -72,6 +73,8 @@ mod cursor;
 mod disk;
 mod eye;
 mod file;
+mod filesystem;
+mod folder;
 mod hand;
 mod hours;
 mod layout;
@@ -79,6 +82,7 @@ mod lease;
 mod ledger;
 mod lock;
 mod looker;
+mod making;
 mod mapping;
 mod memory;
 mod open_error;
@@ -86,6 +90,7 @@ mod pen;
 mod places;
 mod reach;
 mod reader;
+mod repair;
 mod scan;
 mod search;
 mod slot_bell;
@@ -102,7 +107,8 @@ pub use block::Filled;
 pub use configuration::{Configuration, Name, NotAName, Overflow, PublisherState, SubscriberState};
 pub use cursor::{Cursor, Who};
 pub use eye::Next;
-pub use file::{Ring, Wanted};
+pub use file::{Found, Ring, Wanted};
+pub use folder::{LeftAlone, Origin};
 pub use hours::hour;
 pub use layout::{At, Geometry, Layout, NAMES, SLOTS, VERSION};
 pub use lease::{Bid, Candidate, Lease, Vacancy};

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ngx::ffi::NGINX_VER;
-use sparkngin_core::ring::{Lease, PublisherState, Refused, Ring};
+use sparkngin_core::ring::{Found, Lease, PublisherState, Refused, Ring};
 use sparkngin_publisher::status::{self, Host};
 
 use crate::answer::Answer;
@@ -31,11 +31,34 @@ pub fn imok(worker: &mut Worker) -> Answer {
     }
     let mut text = String::from("imok\n");
     let away = away(writer.ring());
+    // Writing to a String does not fail.
     if !away.is_empty() {
-        // Writing to a String does not fail.
         let _ = writeln!(text, "away: {}", away.join(", "));
     }
+    let found = others(worker);
+    if !found.rings.is_empty() {
+        let names: Vec<String> = found.rings.iter().map(draining).collect();
+        let _ = writeln!(text, "draining: {}", names.join(", "));
+    }
+    for left in &found.left_alone {
+        let _ = writeln!(text, "left alone: ring.{}, {}", left.number, left.why);
+    }
     Answer::text(200, text)
+}
+
+/// A file that is drained, in words.
+fn draining(ring: &Ring) -> String {
+    let poisoned = if ring.state().poisoned { " (poisoned)" } else { "" };
+    format!("ring.{}{poisoned}", ring.number())
+}
+
+/// The files beside the worker's own.
+fn others(worker: &Worker) -> Found {
+    let own = worker.store.ring().map(Ring::number);
+    // A directory that cannot be read has its line in error.log.
+    let mut found = Ring::look_at_all(worker.store.dir()).unwrap_or_default();
+    found.rings.retain(|ring| Some(ring.number()) != own);
+    found
 }
 
 /// The publisher, and subscribers by name, that are not there.
@@ -67,8 +90,8 @@ fn now() -> u64 {
 /// All the numbers, of the ring as it is now.
 pub fn status(worker: &mut Worker) -> Answer {
     let server = NGINX_VER.to_str().unwrap_or("nginx").into();
-    let rings: Vec<&Ring> = worker.store.ring().into_iter().collect();
-    let mut body = status::json(&rings, &Host { server, more: Vec::new() }, now());
+    let (ring, others) = (worker.store.ring(), others(worker));
+    let mut body = status::json(ring, &others, &Host { server, more: Vec::new() }, now());
     body.push('\n');
     Answer::json(body)
 }

@@ -84,7 +84,7 @@ impl Intake {
             }
             Err(refusal) => {
                 if matches!(refusal, Refusal::Ring(Refused::Poisoned)) {
-                    store.abandon();
+                    store.abandon(now());
                 }
                 refusal.outcome().keep(incoming);
                 self.count(&refusal);

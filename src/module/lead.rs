@@ -7,7 +7,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use sparkngin_core::ring::{Bid, Candidate, Ring, Vacancy};
+use sparkngin_core::ring::{Bid, Candidate, OpenError, Ring, Vacancy};
 use sparkngin_publisher::{Handle, Settings};
 
 use crate::log::{Level, Throttle, line};
@@ -150,9 +150,20 @@ impl Lead {
             Ok(lease) => {
                 self.bid = None;
                 self.seen = Seen::Held;
-                let own = ring.again().map_err(io::Error::other)?;
-                self.publisher =
-                    Some(sparkngin_publisher::start(lease, own, self.settings.clone())?);
+                let settings = self.settings.clone();
+                self.publisher = match ring.writable() {
+                    true => {
+                        let own = ring.again().map_err(io::Error::other)?;
+                        Some(sparkngin_publisher::start(lease, own, settings)?)
+                    }
+                    // One that this worker has no use for.
+                    false => match to_drain(ring).map_err(io::Error::other)? {
+                        Some(own) => {
+                            Some(sparkngin_publisher::start_draining(lease, own, settings)?)
+                        }
+                        None => None,
+                    },
+                };
             }
             Err(candidate) => self.candidate = Some(candidate),
         }
@@ -174,6 +185,12 @@ impl Lead {
             publisher.join();
         }
     }
+}
+
+/// A ring that was opened for looking, as its publisher needs it. None if it is gone.
+fn to_drain(ring: &Ring) -> Result<Option<Ring>, OpenError> {
+    let found = Ring::find_all(ring.dir(), |number| number != ring.number())?;
+    Ok(found.rings.into_iter().find(|own| own.region() == ring.region()))
 }
 
 /// Writes what the publisher has to say: its thread must not touch nginx's log.

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use sparkngin_core::ring::{Ring, Wanted, Writer};
+use sparkngin_core::ring::{OpenError, Ring, Wanted, Writer};
 
 use crate::guard::reason;
 use crate::log::{Level, line};
@@ -19,7 +20,13 @@ const FIRST: Duration = Duration::from_millis(250);
 /// How long the same failure is not told again, ms.
 const SILENT: u64 = 60_000;
 
-type Opened = Result<(Ring, Writer), String>;
+type Opened = Result<(Ring, Writer), Absent>;
+
+/// Why there is no ring, and one that was left: draining it may make room.
+struct Absent {
+    why: String,
+    left: Option<Ring>,
+}
 
 enum State {
     Opening(JoinHandle<()>, Receiver<Opened>),
@@ -33,13 +40,17 @@ pub struct Store {
     state: State,
     /// The last failure, and when it was told.
     failure: Option<(String, u64)>,
+    /// While there is none: one to drain, opened for looking.
+    left: Option<Ring>,
+    /// Another one is being opened since the last turn.
+    hurry: bool,
 }
 
 impl Store {
     /// Begins to open the ring, and waits a moment for it: nothing is served yet that it could delay.
     pub fn start(wanted: Wanted, now: u64) -> Store {
         let state = State::Away { again: 0 };
-        let mut store = Store { wanted, state, failure: None };
+        let mut store = Store { wanted, state, failure: None, left: None, hurry: false };
         store.turn(now);
         store.take(now, FIRST);
         store
@@ -47,11 +58,16 @@ impl Store {
 
     /// Takes what the thread has opened, or starts another when it is time.
     pub fn turn(&mut self, now: u64) {
+        if self.ring().is_some_and(|ring| ring.view().poisoned()) {
+            self.abandon(now);
+        }
         match self.state {
             State::Opening(..) => self.take(now, Duration::ZERO),
             State::Away { again } if again <= now => match self.begin() {
                 Ok(opening) => self.state = opening,
-                Err(error) => self.away(now, format!("no thread to open the ring: {error}")),
+                Err(error) => {
+                    self.away(now, Absent::new(format!("no thread to open the ring: {error}")));
+                }
             },
             _ => {}
         }
@@ -74,7 +90,7 @@ impl Store {
             Err(RecvTimeoutError::Timeout) => return,
             Ok(opened) => opened,
             Err(RecvTimeoutError::Disconnected) => {
-                Err("the thread that opens the ring has failed".into())
+                Err(Absent::new("the thread that opens the ring has failed".into()))
             }
         };
         self.stop();
@@ -83,14 +99,33 @@ impl Store {
                 if self.failure.take().is_some() {
                     line(Level::Notice, format_args!("the ring is open"));
                 }
+                self.tell_of_size(&open.0);
+                self.left = None;
                 self.state = State::Open(Box::new(open));
             }
-            Err(why) => self.away(now, why),
+            Err(absent) => self.away(now, absent),
         }
     }
 
-    fn away(&mut self, now: u64, why: String) {
+    /// The ring is the one that was there, if there was no room for another.
+    fn tell_of_size(&self, ring: &Ring) {
+        let (has, wanted) = (ring.geometry(), self.wanted.geometry().ok());
+        if wanted.is_some_and(|wanted| wanted != has) {
+            let bytes = u64::from(has.blocks) * u64::from(has.block_bytes);
+            line(
+                Level::Warn,
+                format_args!(
+                    "there is no room for a ring of {} bytes beside the one that is there: the one of {bytes} bytes is used on, \
+                     until a worker starts with room for both",
+                    self.wanted.bytes
+                ),
+            );
+        }
+    }
+
+    fn away(&mut self, now: u64, Absent { why, left }: Absent) {
         self.state = State::Away { again: now + AGAIN };
+        self.left = left;
         if let Some((last, told)) = &self.failure
             && *last == why
             && now.saturating_sub(*told) < SILENT
@@ -101,9 +136,26 @@ impl Store {
         self.failure = Some((why, now));
     }
 
-    /// The ring must not be written to any more: another is made.
-    pub fn abandon(&mut self) {
+    /// The ring must not be written to any more: another is made at once.
+    pub fn abandon(&mut self, now: u64) {
         self.state = State::Away { again: 0 };
+        self.hurry = true;
+        self.turn(now);
+    }
+
+    /// Whether a turn should come sooner than was planned; asked once.
+    pub fn hurry(&mut self) -> bool {
+        std::mem::take(&mut self.hurry)
+    }
+
+    /// What there is to publish: the ring, or one that was left and has to be drained.
+    pub fn to_publish(&self) -> Option<&Ring> {
+        self.ring().or(self.left.as_ref())
+    }
+
+    /// The ring's directory.
+    pub fn dir(&self) -> &Path {
+        &self.wanted.dir
     }
 
     /// How long it is until something can have changed, ms.
@@ -146,10 +198,28 @@ impl Store {
     }
 }
 
+impl Absent {
+    fn new(why: String) -> Absent {
+        Absent { why, left: None }
+    }
+}
+
+impl From<OpenError> for Absent {
+    fn from(error: OpenError) -> Absent {
+        Absent::new(error.to_string())
+    }
+}
+
 fn open(wanted: &Wanted) -> Opened {
-    let ring = Ring::open_or_make(wanted).map_err(|error| error.to_string())?;
-    let own = ring.again().map_err(|error| error.to_string())?;
-    let writer = Writer::take(own).map_err(|error| error.to_string())?;
+    let ring = match Ring::open_or_make(wanted) {
+        Ok(ring) => ring,
+        Err(error) => {
+            // That there is nothing to drain either need not be told.
+            let mut found = Ring::look_at_all(&wanted.dir).unwrap_or_default();
+            return Err(Absent { left: found.rings.pop(), ..error.into() });
+        }
+    };
+    let writer = Writer::take(ring.again()?).map_err(|error| Absent::new(error.to_string()))?;
     Ok((ring, writer))
 }
 

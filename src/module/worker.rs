@@ -86,6 +86,9 @@ pub fn log(incoming: Incoming<'_>) -> Option<Answer> {
         if answer.is_none() {
             plan(&mut worker.waiting);
         }
+        if worker.store.hurry() {
+            TURNS.arm(OPENING);
+        }
         answer
     });
     answer.unwrap_or_else(|| Some(not_there()))
@@ -127,9 +130,8 @@ fn turn(worker: &mut Worker) -> u64 {
     worker.store.turn(now);
     attend(worker);
     worker.intake.flush(now);
-    let ring = worker.store.ring();
-    worker.lead.turn(ring, now);
-    match ring {
+    worker.lead.turn(worker.store.to_publish(), now);
+    match worker.store.ring() {
         None => OPENING.max(worker.store.due(now)),
         Some(_) if worker.lead.eager() => EAGER,
         Some(_) => SELDOM,

@@ -186,28 +186,54 @@ impl Feed {
         }
     }
 
-    /// Sends each subscriber what its window has room for: one message per stream at most.
+    /// Sends each subscriber what its window has room for: one message per stream at most. What nobody adds to comes
+    /// first, the oldest before the others: the sooner it is drained the better.
     pub fn hand_out(&mut self, sources: &mut [Source], lines: &Lines) -> Given {
         let mut given = Given::default();
-        let all: Vec<(usize, Stream)> = (sources.iter().enumerate())
-            .flat_map(|(n, source)| source.scan.streams().map(move |stream| (n, stream)))
-            .collect();
+        let (ending, open): (Vec<usize>, Vec<usize>) =
+            (0..sources.len()).partition(|n| sources[*n].ends());
+        let places = |of: &[usize]| -> Vec<(usize, Stream)> {
+            let streams = |n: &usize| {
+                sources[*n].scan.streams().map(|stream| (*n, stream)).collect::<Vec<_>>()
+            };
+            of.iter().flat_map(streams).collect()
+        };
+        let ending = ending.iter().map(|n| places(&[*n]));
+        let groups: Vec<Vec<(usize, Stream)>> = ending.chain([places(&open)]).collect();
         for who in 0..self.sessions.names().len() {
-            // A small window must not be the first streams' alone.
-            let served = self.served[who];
-            let start = all.partition_point(|place| Some(*place) <= served);
-            for &(n, stream) in all[start..].iter().chain(&all[..start]) {
-                let Some(next) = self.next_packet(who, &sources[n], stream) else { continue };
-                given.more = true;
-                // If not, it was overwritten under the copy: the next look finds what became of it.
-                if let Ok(packet) = next {
-                    given.bytes += packet.body.len().max(1);
-                    self.served[who] = Some((n, stream));
-                    self.send(packet, lines);
+            for group in &groups {
+                if self.serve(who, group, sources, &mut given, lines) {
+                    break;
                 }
             }
         }
         given
+    }
+
+    /// One message per stream to one subscriber; whether there was anything for it.
+    fn serve(
+        &mut self,
+        who: usize,
+        all: &[(usize, Stream)],
+        sources: &[Source],
+        given: &mut Given,
+        lines: &Lines,
+    ) -> bool {
+        // A small window must not be the first streams' alone.
+        let served = self.served[who];
+        let start = all.partition_point(|place| Some(*place) <= served);
+        let mut any = false;
+        for &(n, stream) in all[start..].iter().chain(&all[..start]) {
+            let Some(next) = self.next_packet(who, &sources[n], stream) else { continue };
+            (given.more, any) = (true, true);
+            // If not, it was overwritten under the copy: the next look finds what became of it.
+            if let Ok(packet) = next {
+                given.bytes += packet.body.len().max(1);
+                self.served[who] = Some((n, stream));
+                self.send(packet, lines);
+            }
+        }
+        any
     }
 
     /// The next message of a stream to a subscriber, if it has a session with room and there is something.

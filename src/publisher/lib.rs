@@ -11,6 +11,7 @@
 //! then the lease is dropped, in this order, so the next publisher finds the addresses free.
 
 mod feed;
+mod files;
 mod lines;
 mod live;
 mod run;
@@ -63,18 +64,32 @@ struct Shared {
     lines: Lines,
 }
 
-/// Starts the thread. It owns the lease from here on; `ring` is its own, see [`Ring::again`].
+/// Starts the thread. It owns the lease from here on; `ring` is its own, see [`Ring::again`]. The other rings of the
+/// directory are drained, too, and removed.
 ///
 /// # Errors
 /// When the system has no thread or socket pair to give; the lease is free again then.
 pub fn start(lease: Lease, ring: Ring, settings: Settings) -> io::Result<Handle> {
+    spawn(lease, ring, settings, false)
+}
+
+/// The same with a ring that the host cannot use, as there is no room for one that it could: it is removed when it is
+/// drained.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_draining(lease: Lease, ring: Ring, settings: Settings) -> io::Result<Handle> {
+    spawn(lease, ring, settings, true)
+}
+
+fn spawn(lease: Lease, ring: Ring, settings: Settings, unwanted: bool) -> io::Result<Handle> {
     let shared = Arc::new(Shared::default());
     let (waker, wakened) = UnixStream::pair()?;
     waker.set_nonblocking(true)?;
     wakened.set_nonblocking(true)?;
     let theirs = Arc::clone(&shared);
     let thread = signals::spawn_deaf("sparkngin", move || {
-        guard(&theirs.lines, || run::run(&lease, ring, &settings, &theirs, &wakened));
+        guard(&theirs.lines, || run::run(&lease, (ring, unwanted), &settings, &theirs, &wakened));
         drop(lease);
     })?;
     Ok(Handle { shared, waker, thread: Some(thread) })

@@ -19,7 +19,7 @@ use sparkngin_core::format::{Rendering, binary};
 use sparkngin_core::gzip;
 use sparkngin_core::id::{EventId, Region, Seq, Stream};
 use sparkngin_core::record::{self, Seed};
-use sparkngin_core::ring::{Next, Who};
+use sparkngin_core::ring::{Cursor, Next, Who};
 use zmq::{DONTWAIT, SNDMORE, Socket};
 
 use crate::feed::Given;
@@ -315,7 +315,14 @@ fn read_on(source: &mut Source, stream: Stream) -> Option<Row> {
                 cursor.uncertain += to.0 - cursor.acked.0;
                 to
             }
-            Next::Uncertain { to: None, .. } | Next::Nothing | Next::Void => return None,
+            Next::Uncertain { to: None, .. } => {
+                if !cursor.uncertain_open {
+                    let told = Cursor { uncertain_open: true, ..cursor };
+                    source.reader.store(Who::Live, stream, told);
+                }
+                return None;
+            }
+            Next::Nothing | Next::Void => return None,
         };
         cursor.acked = to;
         source.reader.store(Who::Live, stream, cursor);

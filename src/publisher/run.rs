@@ -17,6 +17,7 @@ use sparkngin_core::ring::{Lease, Ring};
 use zmq::{Context, POLLIN, PollItem, Socket};
 
 use crate::feed::{Feed, Given};
+use crate::files::Files;
 use crate::lines::{Level, Lines, Throttle};
 use crate::live::Live;
 use crate::socket::{self, BindError, Place};
@@ -37,22 +38,26 @@ const BIND: (Duration, Duration) = (Duration::from_millis(10), TICK);
 /// How long "at first" is.
 const BIND_SOON: Duration = Duration::from_secs(5);
 
-/// Runs until it is asked to stop or outbid.
+/// Runs until it is asked to stop or outbid. `unwanted` says that the host has no use for the ring but to drain it.
 ///
 /// # Errors
 /// When the ring or ZeroMQ refuses what nobody can do without.
 pub fn run(
     lease: &Lease,
-    ring: Ring,
+    (ring, unwanted): (Ring, bool),
     settings: &Settings,
     shared: &Shared,
     wakened: &UnixStream,
 ) -> io::Result<()> {
     let source = Source::new(ring, lease, &settings.configuration)?;
+    let mut files = Files::new(&source, &settings.configuration, unwanted);
     // Made in this thread, so after every fork of the host.
     let context = Context::new();
     let mut publisher = Publisher::new(&context, settings, vec![source])?;
     while !shared.stop.load(Ordering::Acquire) && !lease.outbid() {
+        if files.turn(&mut publisher.sources, lease, Instant::now(), &shared.lines) {
+            publisher.changed();
+        }
         let wait = publisher.turn(&shared.lines);
         publisher.rest(wait, wakened)?;
     }
@@ -158,6 +163,13 @@ impl Publisher {
             self.idle = true;
             self.next_look = now + TICK;
         }
+    }
+
+    /// There are other sources now: nothing is known of them.
+    fn changed(&mut self) {
+        self.disarm();
+        self.idle = false;
+        self.next_look = Instant::now();
     }
 
     fn disarm(&mut self) {

@@ -14,6 +14,8 @@ pub struct Source {
     pub scan: Scan,
     /// Whether events are still written to it.
     pub state: State,
+    /// Whether it was said why not.
+    pub said: bool,
 }
 
 impl Source {
@@ -24,7 +26,17 @@ impl Source {
     pub fn new(ring: Ring, lease: &Lease, configuration: &Configuration) -> io::Result<Source> {
         let mut reader = Reader::new(ring, lease, configuration)?;
         let scan = reader.scan();
-        Ok(Source { reader, scan, state: State::Open })
+        Ok(Source { reader, scan, state: State::Open, said: false })
+    }
+
+    /// Of its name, `ring.<n>`.
+    pub fn number(&self) -> u64 {
+        self.reader.ring().number()
+    }
+
+    /// Whether nothing is added to it any more.
+    pub fn ends(&self) -> bool {
+        !self.reader.ring().alive()
     }
 
     /// Looks again, and acts for writers that died.

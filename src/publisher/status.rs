@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 use sparkngin_core::ring::{
-    Books, Lease, Ledger, Overflow, PublisherState, Ring, SubscriberBooks, SubscriberState,
+    Books, Difference, Found, Lease, Ledger, LeftAlone, Origin, Overflow, PublisherState, Ring,
+    SubscriberBooks, SubscriberState,
 };
 
 /// What the host knows of itself.
@@ -15,8 +16,10 @@ pub struct Host {
     pub more: Vec<(String, Value)>,
 }
 
-/// The object, as text; `now` in ns since 1970. Without a ring it says so.
-pub fn json(rings: &[&Ring], host: &Host, now: u64) -> String {
+/// The object, as text; `now` in ns since 1970. `ring` is the one that takes events, if there is one; `others` is what
+/// lies beside it. The books are those of all of them together.
+pub fn json(ring: Option<&Ring>, others: &Found, host: &Host, now: u64) -> String {
+    let older: Vec<Ledger> = others.rings.iter().map(Ledger::read).collect();
     let mut object = json!({
         "sparkngin": env!("CARGO_PKG_VERSION"),
         "server": host.server,
@@ -24,11 +27,20 @@ pub fn json(rings: &[&Ring], host: &Host, now: u64) -> String {
         "publisher": null,
         "subscribers": [],
         "live": null,
+        "older": others.rings.iter().zip(&older).map(|(ring, ledger)| older_object(ring, ledger)).collect::<Value>(),
+        "left_alone": others.left_alone.iter().map(left_alone).collect::<Value>(),
     });
-    if let Some(ring) = rings.last() {
-        let (ledger, state) = (Ledger::read(ring), ring.state());
-        object["ring"] = ring_object(ring, &ledger);
-        object["publisher"] = publisher(ring, &state, now);
+    if let Some(ring) = ring {
+        object["ring"] = ring_object(ring, &Ledger::read(ring));
+    }
+    // While there is none to write to, the newest of those that are drained knows who publishes.
+    if let Some(known) = ring.or(others.rings.last()) {
+        let (mut ledger, state) = (Ledger::read(known), known.state());
+        let region = ledger.region;
+        for other in older.iter().filter(|other| other.region != region) {
+            add(&mut ledger, other);
+        }
+        object["publisher"] = publisher(known, &state, now);
         object["subscribers"] = subscribers(&ledger, &state, now);
         object["live"] = live(&ledger);
     }
@@ -36,6 +48,54 @@ pub fn json(rings: &[&Ring], host: &Host, now: u64) -> String {
         object[key] = value.clone();
     }
     object.to_string()
+}
+
+/// The books of an older ring to those of the newest.
+fn add(ledger: &mut Ledger, older: &Ledger) {
+    ledger.live = ledger.live.and(older.live);
+    for held in &mut ledger.subscribers {
+        if let Some(same) = older.subscribers.iter().find(|other| other.name == held.name) {
+            held.books = held.books.and(same.books);
+        }
+    }
+}
+
+/// A ring that takes no events any more.
+fn older_object(ring: &Ring, ledger: &Ledger) -> Value {
+    let why = match ring.origin() {
+        _ if ledger.poisoned => "poisoned",
+        Origin::Earlier { clean: true } => "boot",
+        Origin::Earlier { clean: false } => "power",
+        Origin::Here => "newer",
+    };
+    let held = ledger.subscribers.iter().filter(|held| held.active).map(|held| {
+        json!({
+            "name": held.name.as_str(),
+            "in_kafka": held.books.delivered,
+            "in_ring": held.books.in_ring,
+            "lost": held.books.lost,
+            "dead_lettered": held.books.dead,
+            "uncertain": held.books.uncertain,
+            "uncertain_open": held.books.uncertain_open,
+        })
+    });
+    json!({
+        "number": ring.number(),
+        "region": ledger.region.to_string(),
+        "why": why,
+        "committed": ledger.committed,
+        "subscribers": held.collect::<Value>(),
+    })
+}
+
+fn left_alone(left: &LeftAlone) -> Value {
+    let why = match left.why {
+        Difference::NotARing => "not_a_ring",
+        Difference::Layout(_) => "layout",
+        Difference::Copy => "copy",
+        Difference::Unreadable(_) => "unreadable",
+    };
+    json!({ "number": left.number, "why": why })
 }
 
 fn ring_object(ring: &Ring, ledger: &Ledger) -> Value {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sparkngin_core::feed::SessionId;
+use sparkngin_core::feed::{SessionId, State};
 use sparkngin_core::ring::{Configuration, Overflow, PublisherState, Reader, SubscriberState, Who};
 
 use crate::feed::Feed;
@@ -123,7 +123,7 @@ impl Watch {
     /// Under `reject` a ring without a free block is held by whoever acknowledged least.
     fn fullness(&mut self, sources: &mut [Source], feed: &Feed, now: Now, lines: &Lines) {
         let full = self.policy == Overflow::Reject
-            && sources.iter().any(|source| source.scan.blocks().free == 0);
+            && sources.iter().any(|s| s.state == State::Open && s.scan.blocks().free == 0);
         let holder = full.then(|| self.slowest(sources)).flatten();
         let before = self.holder;
         self.holder = match (holder, before) {
@@ -165,7 +165,8 @@ impl Watch {
     }
 
     fn sentence(&self, sources: &[Source], name: &str, who: usize, since: u64, now: u64) -> String {
-        let blocks = sources.iter().map(|s| s.scan.blocks());
+        let open = sources.iter().filter(|s| s.state == State::Open);
+        let blocks = open.map(|s| s.scan.blocks());
         let (open, sealed) =
             blocks.fold((0, 0), |(open, sealed), b| (open + b.open, sealed + b.sealed));
         let acked = match self.seen[who].acked {

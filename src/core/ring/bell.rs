@@ -70,6 +70,16 @@ impl From<Fifo> for OwnedFd {
     }
 }
 
+/// Removes the bells of a ring that is gone; what is left of them does no harm.
+pub(super) fn remove_all(dir: &Path, ring: u64) {
+    let prefix = format!("bell.{ring}.");
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 impl AsFd for Fifo {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

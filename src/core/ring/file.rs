@@ -1,23 +1,29 @@
 //! A ring's file: found or made by whoever needs it first, and opened once by every role that uses it.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs::File;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use super::attached::Attached;
+use super::bell;
 use super::configuration::{PublisherState, state};
 use super::cursor::{self, Cursor};
 use super::disk::{self, Disk, Linux};
 use super::eye::{Eye, Next};
-use super::layout::{Geometry, Layout, SLOTS, attach_byte};
+use super::filesystem;
+use super::folder::{Judged, LeftAlone, Origin, files, judge, number};
+use super::layout::{CLEAN, Geometry, Layout, SLOTS, TICKET, WAS_CLEAN, attach_byte};
 use super::lease::{MAKING, hold};
-use super::lock::{Hold, held_by_another, try_lock};
+use super::lock::held_by_another;
+use super::making::make;
 use super::mapping::Mapping;
 use super::memory::Memory;
-use super::open_error::{Difference, OpenError};
+use super::open_error::{Difference, OpenError, system};
+use super::repair::Remains;
 use super::scan::{Sampled, Scan};
-use super::superblock::{Boot, Strange, Superblock};
+use super::superblock::Superblock;
 use super::view::View;
 use crate::id::{Region, Seq, Stream};
 
@@ -40,35 +46,114 @@ pub struct Wanted {
 /// Each role (a writer, the publisher, a sync) needs one of its own, see [`Ring::again`]: through one description its
 /// own locks look free. `M` is another memory only in tests.
 pub struct Ring<M = Mapping> {
+    // Before the file: the last one to leave finds no mapping of its own.
     view: View<M>,
-    file: File,
+    file: Attached,
     path: PathBuf,
+    origin: Origin,
+    made: u64,
     writable: bool,
 }
 
+/// The rings of a directory, oldest first, each for who hands it out and removes it; and what is left alone.
+#[derive(Default)]
+pub struct Found {
+    /// Those of this boot and of earlier ones.
+    pub rings: Vec<Ring>,
+    /// The strangers.
+    pub left_alone: Vec<LeftAlone>,
+}
+
+/// What came of opening a file to use it.
+enum Opened {
+    Ring(Box<Ring>),
+    Stranger(LeftAlone),
+    Gone,
+}
+
 impl Ring {
-    /// Opens the ring, or makes it if there is none. Reserves room on the disk and syncs: never on an event loop.
+    /// Opens the ring that takes events now: the newest file of this boot, if it has the wanted size and may be written
+    /// to. Else a new one is made beside those that are there, which the publisher drains and removes. Where there is no
+    /// room for that and only the number of blocks differs, the one that is there is used on: see [`Ring::geometry`].
+    ///
+    /// Reserves room on the disk, syncs, and waits for who does that just now: never on an event loop.
     ///
     /// # Errors
     /// [`OpenError`], a sentence for the operator.
     pub fn open_or_make(wanted: &Wanted) -> Result<Ring, OpenError> {
         let geometry = wanted.geometry()?;
-        if let Some(ring) = Ring::find(wanted, geometry)? {
+        let dir = &wanted.dir;
+        let fits = |ring: &Ring| ring.geometry() == geometry;
+        filesystem::check(dir)?;
+        if let Some(ring) = Ring::newest(dir)?.filter(fits) {
             return Ok(ring);
         }
-        let dir = &wanted.dir;
         let unusable = |error| OpenError::Directory { dir: dir.clone(), error };
         let making = disk::poll(PATIENCE, || hold(dir, MAKING)).map_err(unusable)?;
         let Some(_making) = making else { return Err(OpenError::Busy { dir: dir.clone() }) };
         // Another process may have made it while we came here.
-        if let Some(ring) = Ring::find(wanted, geometry)? {
-            return Ok(ring);
+        let newest = Ring::newest(dir)?;
+        if let Some(ring) = newest {
+            let same_blocks = ring.geometry().block_bytes == geometry.block_bytes;
+            if fits(&ring) {
+                return Ok(ring);
+            }
+            match make(&Linux, dir, geometry) {
+                Err(OpenError::NoRoom { .. }) if same_blocks => return Ok(ring),
+                made => made?,
+            }
+        } else {
+            make(&Linux, dir, geometry)?;
         }
-        make(&Linux, dir, geometry)?;
-        match Ring::find(wanted, geometry)? {
+        match Ring::newest(dir)?.filter(fits) {
             Some(ring) => Ok(ring),
             None => Err(unusable(io::Error::other("the file is gone that was just made"))),
         }
+    }
+
+    /// Opens the rings of a directory for who publishes them: for storing cursors, and for removing them. Those whose
+    /// numbers are `known` are left out; so is one that somebody is just leaving or removing: ask again later.
+    ///
+    /// # Errors
+    /// [`OpenError`], when the directory cannot be read, or the system lacks something.
+    pub fn find_all(dir: &Path, known: impl Fn(u64) -> bool) -> Result<Found, OpenError> {
+        let mut found = Found::default();
+        for (number, path) in files(dir)? {
+            if known(number) {
+                continue;
+            }
+            match Ring::attach(&path)? {
+                Some(Opened::Ring(ring)) => found.rings.push(*ring),
+                Some(Opened::Stranger(left)) => found.left_alone.push(left),
+                Some(Opened::Gone) | None => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// The same for looking only: nothing is held, and files that are removed meanwhile are still there for us.
+    ///
+    /// # Errors
+    /// [`OpenError`], when the directory cannot be read, or the system lacks something.
+    pub fn look_at_all(dir: &Path) -> Result<Found, OpenError> {
+        let mut found = Found::default();
+        for (number, path) in files(dir)? {
+            match judge(&path, false)? {
+                Judged::Ours(file, superblock, origin) => {
+                    let meta = file.metadata().map_err(|error| system("look at", &path, error))?;
+                    if superblock.inode != meta.ino() {
+                        let why = Difference::Copy;
+                        found.left_alone.push(LeftAlone { number, path, why });
+                        continue;
+                    }
+                    let file = Attached::for_looking(file);
+                    found.rings.push(Ring::of(file, path, &superblock, origin, false)?);
+                }
+                Judged::Stranger(why) => found.left_alone.push(LeftAlone { number, path, why }),
+                Judged::Gone => {}
+            }
+        }
+        Ok(found)
     }
 
     /// Opens every ring's file of a directory, in use or left behind, for looking only. Makes nothing.
@@ -77,9 +162,15 @@ impl Ring {
     /// [`OpenError`], when the directory or a ring's file in it cannot be read.
     pub fn open_all(dir: &Path) -> Result<Vec<Ring>, OpenError> {
         let mut rings = Vec::new();
-        for path in files(dir)? {
-            let (file, superblock) = read(&path, false)?;
-            rings.push(Ring::of(file, path, &superblock, false)?);
+        for (_, path) in files(dir)? {
+            match judge(&path, false)? {
+                Judged::Ours(file, superblock, origin) => {
+                    let file = Attached::for_looking(file);
+                    rings.push(Ring::of(file, path, &superblock, origin, false)?);
+                }
+                Judged::Stranger(why) => return Err(OpenError::Other { path, why }),
+                Judged::Gone => {}
+            }
         }
         Ok(rings)
     }
@@ -91,71 +182,104 @@ impl Ring {
     pub fn again(&self) -> Result<Ring, OpenError> {
         let failed = |error| system("open", &self.path, error);
         let inode = |file: &File| file.metadata().map(|m| (m.dev(), m.ino()));
-        let mine = inode(&self.file).map_err(failed)?;
+        let mine = inode(self.file.file()).map_err(failed)?;
         let file = disk::open(&self.path, self.writable).map_err(failed)?;
         if inode(&file).map_err(failed)? != mine {
             return Err(failed(io::Error::other("another file has its name now")));
         }
-        if !try_lock(&file, attach_byte(), Hold::Shared).map_err(failed)? {
+        let file = match self.writable {
+            true => Attached::take(file, self.alive()).map_err(failed)?,
+            false => Some(Attached::for_looking(file)),
+        };
+        let Some(file) = file else {
             return Err(failed(io::Error::other("it is just being removed")));
-        }
-        let mapping = map(&file, &self.path, self.view.layout, self.writable)?;
-        let view = View { memory: mapping, layout: self.view.layout, region: self.view.region };
-        Ok(Ring { view, file, path: self.path.clone(), writable: self.writable })
+        };
+        let memory = map(file.file(), &self.path, self.view.layout, self.writable)?;
+        let view = View { memory, layout: self.view.layout, region: self.view.region };
+        let (path, origin, made, writable) =
+            (self.path.clone(), self.origin, self.made, self.writable);
+        Ok(Ring { view, file, path, origin, made, writable })
     }
 
     /// The same ring through a memory of another kind; for tests of what a bad one does.
     pub fn through<M: Memory>(self, memory: impl FnOnce(Mapping) -> M) -> Ring<M> {
-        let View { memory: mapping, layout, region } = self.view;
+        let Ring { view: View { memory: mapping, layout, region }, file, .. } = self;
         let view = View { memory: memory(mapping), layout, region };
-        Ring { view, file: self.file, path: self.path, writable: self.writable }
+        let Ring { path, origin, made, writable, .. } = self;
+        Ring { view, file, path, origin, made, writable }
     }
 
-    /// The newest file, if there is one and it is the ring that is wanted.
-    fn find(wanted: &Wanted, geometry: Geometry) -> Result<Option<Ring>, OpenError> {
-        // Twice: the file may have been removed between its listing and its opening.
-        for _ in 0..2 {
-            let Some(path) = files(&wanted.dir)?.pop() else { return Ok(None) };
-            let (file, superblock) = match read(&path, true) {
-                Err(OpenError::System { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
-                    continue;
+    /// The newest file of this boot, if it may be written to.
+    fn newest(dir: &Path) -> Result<Option<Ring>, OpenError> {
+        for (_, path) in files(dir)?.into_iter().rev() {
+            // Who holds it alone is just leaving it, or removing it.
+            let opened = disk::poll(PATIENCE, || Ring::attach(&path))?;
+            match opened.unwrap_or(Opened::Gone) {
+                Opened::Ring(ring) if ring.origin == Origin::Here => {
+                    let second = disk::open(&path, true).map_err(|e| system("open", &path, e))?;
+                    let held = held_by_another(&second, attach_byte());
+                    if !held.map_err(|error| system("lock", &path, error))? {
+                        return Err(OpenError::NoLocks { path });
+                    }
+                    return Ok(Some(*ring).filter(|ring| !ring.view.poisoned()));
                 }
-                other => other?,
-            };
-            let failed = |error| system("lock", &path, error);
-            if !try_lock(&file, attach_byte(), Hold::Shared).map_err(failed)? {
-                continue;
+                _ => {}
             }
-            let inode = file.metadata().map_err(failed)?.ino();
-            if fs::symlink_metadata(&path).map(|m| m.ino()).ok() != Some(inode) {
-                continue;
-            }
-            if let Some(why) = superblock.difference(geometry, inode).map_err(failed)? {
-                return Err(OpenError::Other { path, why });
-            }
-            let second = disk::open(&path, true).map_err(failed)?;
-            if !held_by_another(&second, attach_byte()).map_err(failed)? {
-                return Err(OpenError::NoLocks { path });
-            }
-            let ring = Ring::of(file, path, &superblock, true)?;
-            if ring.view.poisoned() {
-                return Err(OpenError::Other { path: ring.path, why: Difference::Poisoned });
-            }
-            return Ok(Some(ring));
         }
         Ok(None)
     }
 
+    /// Opens a file to use it; None while somebody holds it alone.
+    fn attach(path: &Path) -> Result<Option<Opened>, OpenError> {
+        let (file, superblock, origin) = match judge(path, true)? {
+            Judged::Ours(file, superblock, origin) => (file, superblock, origin),
+            Judged::Stranger(why) => {
+                let (number, path) = (number(path).unwrap_or(0), path.to_owned());
+                return Ok(Some(Opened::Stranger(LeftAlone { number, path, why })));
+            }
+            Judged::Gone => return Ok(Some(Opened::Gone)),
+        };
+        let failed = |error| system("lock", path, error);
+        let alive = origin == Origin::Here;
+        let Some(file) = Attached::take(file, alive).map_err(failed)? else { return Ok(None) };
+        // Only now nobody removes it any more: it may have been, before.
+        let named = std::fs::symlink_metadata(path).map(|meta| meta.ino()).ok();
+        if named != Some(superblock.inode) {
+            return Ok(Some(Opened::Gone));
+        }
+        let ring = Ring::of(file, path.to_owned(), &superblock, origin, true)?;
+        Ok(Some(Opened::Ring(Box::new(ring))))
+    }
+
     fn of(
-        file: File,
+        file: Attached,
         path: PathBuf,
         superblock: &Superblock,
+        origin: Origin,
         writable: bool,
     ) -> Result<Ring, OpenError> {
         let layout = Layout::new(superblock.geometry);
-        let memory = map(&file, &path, layout, writable)?;
+        let memory = map(file.file(), &path, layout, writable)?;
         let view = View { memory, layout, region: superblock.region };
-        Ok(Ring { view, file, path, writable })
+        Ok(Ring { view, file, path, origin, made: superblock.made, writable })
+    }
+
+    /// Removes the file, if nobody else uses it and `empty` says so while that is certain. Whether it did.
+    ///
+    /// # Errors
+    /// When the system refuses it.
+    pub fn remove_if(&mut self, empty: impl FnOnce(&View<Mapping>) -> bool) -> io::Result<bool> {
+        let (view, path, number) = (&self.view, &self.path, self.number());
+        let dir = path.parent().unwrap_or(Path::new("."));
+        self.file.alone(|| {
+            if !empty(view) {
+                return Ok(false);
+            }
+            Linux.remove(path)?;
+            bell::remove_all(dir, number);
+            Linux.sync(&File::open(dir)?)?;
+            Ok(true)
+        })
     }
 }
 
@@ -213,13 +337,57 @@ impl<M: Memory> Ring<M> {
         cursor::read(&self.view, stream, place.map_or(0, |place| place + 1))
     }
 
+    /// What a power loss left, if one ended this ring.
+    pub(super) fn remains(&self) -> Option<Remains> {
+        let torn = self.origin == Origin::Earlier { clean: false };
+        torn.then(|| Remains::of(&self.view, self.made))
+    }
+
     /// Whether it may be written to: false after [`Ring::open_all`].
     pub fn writable(&self) -> bool {
         self.writable
     }
 
+    /// When it was made.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Of its name, `ring.<n>`.
+    pub fn number(&self) -> u64 {
+        number(&self.path).unwrap_or(0)
+    }
+
+    /// Whether events may be stored in it: it is of this boot, and not poisoned.
+    pub fn alive(&self) -> bool {
+        self.origin == Origin::Here && !self.view.poisoned()
+    }
+
+    /// Whether each block was used, and one of them once more.
+    pub fn has_wrapped(&self) -> bool {
+        self.view.load(TICKET) > self.geometry().blocks.into()
+    }
+
+    /// Takes back on the disk that the file is clean, and brings there that this stream is used, before anything is
+    /// stored that a power loss could take away.
+    pub(super) fn begin(&self, stream: Stream) -> io::Result<()> {
+        let view = &self.view;
+        let clean = view.load(CLEAN) != 0;
+        if !clean && view.last(stream) > Seq(0) {
+            return Ok(());
+        }
+        if clean {
+            view.store(CLEAN, WAS_CLEAN);
+        }
+        Linux.sync(self.file())?;
+        if clean {
+            view.store(CLEAN, 0);
+        }
+        Ok(())
+    }
+
     pub(super) fn file(&self) -> &File {
-        &self.file
+        self.file.file()
     }
 }
 
@@ -243,110 +411,6 @@ impl Wanted {
     }
 }
 
-impl Superblock {
-    fn difference(&self, wanted: Geometry, inode: u64) -> io::Result<Option<Difference>> {
-        let has = self.geometry;
-        let bytes = |g: Geometry| u64::from(g.blocks) * u64::from(g.block_bytes);
-        Ok(if self.inode != inode {
-            Some(Difference::Copy)
-        } else if self.boot != Boot::current()? {
-            Some(Difference::Boot)
-        } else if has.block_bytes != wanted.block_bytes {
-            Some(Difference::BlockSize { has: has.block_bytes, wanted: wanted.block_bytes })
-        } else if has != wanted {
-            Some(Difference::Size { has: bytes(has), wanted: bytes(wanted) })
-        } else {
-            None
-        })
-    }
-}
-
-/// Makes `ring.<n>`, whole and on the disk before it has its name. Only for who holds the byte for it.
-pub(super) fn make(disk: &impl Disk, dir: &Path, geometry: Geometry) -> Result<(), OpenError> {
-    let unusable = |error| OpenError::Directory { dir: dir.to_owned(), error };
-    let number = files(dir)?.last().and_then(|path| number(path)).map_or(1, |n| n + 1);
-    let (name, temporary) = (format!("ring.{number}"), format!("ring.{number}.new"));
-    let (name, temporary) = (dir.join(name), dir.join(temporary));
-    // What a process left that died while it made one.
-    disk.remove(&temporary).map_err(unusable)?;
-    let file = disk.create(&temporary).map_err(unusable)?;
-    let made = fill(disk, &file, dir, geometry)
-        .and_then(|()| disk.rename(&temporary, &name).map_err(|e| system("name", &name, e)))
-        .and_then(|()| {
-            File::open(dir).and_then(|d| disk.sync(&d)).map_err(|e| system("sync", dir, e))
-        });
-    if made.is_err() {
-        // That it cannot be removed either is not what the operator should read about.
-        let _ = disk.remove(&temporary);
-    }
-    made
-}
-
-fn fill(disk: &impl Disk, file: &File, dir: &Path, geometry: Geometry) -> Result<(), OpenError> {
-    let bytes = Layout::new(geometry).bytes();
-    let failed = |what| move |error| system(what, dir, error);
-    disk.allocate(file, bytes).map_err(|error| match error.kind() {
-        io::ErrorKind::Unsupported => {
-            system("reserve room for a file (ext4, xfs and tmpfs can) in", dir, error)
-        }
-        _ => OpenError::NoRoom { dir: dir.to_owned(), bytes, error },
-    })?;
-    let superblock = Superblock {
-        geometry,
-        region: Region(random().map_err(failed("draw an id for a ring in"))?),
-        boot: Boot::current().map_err(failed("read the boot id for a ring in"))?,
-        inode: file.metadata().map_err(failed("look at a new file in"))?.ino(),
-        made: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64),
-    };
-    superblock.write(file).map_err(failed("write a new file in"))?;
-    disk.sync(file).map_err(failed("sync a new file in"))
-}
-
-/// The paths of all ring files of a directory, oldest first.
-fn files(dir: &Path) -> Result<Vec<PathBuf>, OpenError> {
-    let unusable = |error| OpenError::Directory { dir: dir.to_owned(), error };
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).map_err(unusable)? {
-        let path = entry.map_err(unusable)?.path();
-        if let Some(number) = number(&path) {
-            found.push((number, path));
-        }
-    }
-    found.sort();
-    Ok(found.into_iter().map(|(_, path)| path).collect())
-}
-
-/// The number of a path `ring.<n>`.
-fn number(path: &Path) -> Option<u64> {
-    let digits = path.file_name()?.to_str()?.strip_prefix("ring.")?;
-    let plain = digits.bytes().all(|b| b.is_ascii_digit());
-    if plain { digits.parse().ok() } else { None }
-}
-
-fn read(path: &Path, writable: bool) -> Result<(File, Superblock), OpenError> {
-    let failed = |error| system("read", path, error);
-    let file = disk::open(path, writable).map_err(failed)?;
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(OpenError::Other { path: path.to_owned(), why: Difference::NotARing });
-    }
-    let why = match Superblock::read(&file).map_err(failed)? {
-        Ok(superblock) => return Ok((file, superblock)),
-        Err(Strange::NotARing) => Difference::NotARing,
-        Err(Strange::Layout(version)) => Difference::Layout(version),
-    };
-    Err(OpenError::Other { path: path.to_owned(), why })
-}
-
 fn map(file: &File, path: &Path, layout: Layout, writable: bool) -> Result<Mapping, OpenError> {
     Mapping::new(file, layout.words(), writable).map_err(|error| system("map", path, error))
-}
-
-fn random() -> io::Result<u128> {
-    let mut bytes = [0; 16];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(u128::from_le_bytes(bytes))
-}
-
-fn system(what: &'static str, path: &Path, error: io::Error) -> OpenError {
-    OpenError::System { what, path: path.to_owned(), error }
 }

@@ -30,9 +30,20 @@ impl Hand {
     /// `freed`, since the one before may have died between FREE and that. `now` is in ns since 1970. None when a newer
     /// configuration left no place for a name of this one.
     pub fn new<M: Memory>(view: &View<M>, configuration: &Configuration, now: u64) -> Option<Hand> {
+        let look = || Scan::look(view, Sampled::take(view), &mut Vec::new());
+        Hand::with(view, configuration, now, look)
+    }
+
+    /// The same for a ring that is looked at in another way.
+    pub fn with<M: Memory>(
+        view: &View<M>,
+        configuration: &Configuration,
+        now: u64,
+        look: impl FnOnce() -> Scan,
+    ) -> Option<Hand> {
         view.memory.raise(EPOCH);
         view.store(HOLDER, configuration.configured_at);
-        let places = settle(view, configuration, now)?;
+        let places = settle(view, configuration, now, look)?;
         view.memory.raise(FREED);
         // Nobody else writes them as long as this one lives.
         let written = Written::read(view);
@@ -51,6 +62,19 @@ impl Hand {
             Who::Live => 0,
             Who::Named(n) => self.places[n] + 1,
         }
+    }
+
+    /// The places of the cursors that must pass everything before the file goes: those of each name that is served or
+    /// holds something back; without any live's, unless that is `enough` already.
+    pub fn holders(&self, enough: bool) -> Vec<usize> {
+        let mut holders: Vec<usize> =
+            self.active.iter().chain(&self.places).map(|place| place + 1).collect();
+        holders.sort_unstable();
+        holders.dedup();
+        if holders.is_empty() && !enough {
+            holders.push(self.index(Who::Live));
+        }
+        holders
     }
 
     pub fn place(&self, named: usize) -> usize {

@@ -104,8 +104,13 @@ pub const FREED: At = control(3);
 pub const STREAMS: At = control(4);
 /// 1 when nothing more may be written to this file.
 pub const POISONED: At = control(5);
-/// 1 when the last process left it in order; for a later opening after another boot.
+/// [`IS_CLEAN`] when the last process left it in order, with everything on the disk; [`WAS_CLEAN`] until that was taken
+/// back on the disk, too; 0 while it is written to.
 pub const CLEAN: At = control(6);
+/// See [`CLEAN`].
+pub const IS_CLEAN: u64 = 1;
+/// See [`CLEAN`].
+pub const WAS_CLEAN: u64 = 2;
 /// When the publisher last looked, ns since 1970.
 pub const LAST_TURN: At = control(7);
 /// Live messages dropped at full pipes.

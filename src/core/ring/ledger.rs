@@ -4,6 +4,7 @@ use super::block;
 use super::configuration::{Name, Overflow, Written};
 use super::cursor::{self, Cursor};
 use super::file::Ring;
+use super::folder::Origin;
 use super::layout::{LAST_TURN, LIVE_DROPPED};
 use super::memory::Memory;
 use super::scan::{Blocks, Sampled, Scan};
@@ -75,7 +76,7 @@ pub struct Books {
     pub in_ring: u64,
     /// Overwritten before they were acknowledged; `ahead` of them the reader has not been told of yet.
     pub lost: u64,
-    /// Of `lost`: overwritten, and still ahead of the cursor.
+    /// Of `lost` (of `uncertain` in a ring that a power loss ended): still ahead of the cursor.
     pub ahead: u64,
     /// In the dead letter.
     pub dead: u64,
@@ -86,9 +87,15 @@ pub struct Books {
 }
 
 impl Ledger {
-    /// Reads the books. When nothing moves they close; otherwise they do as of a moment ago.
+    /// Reads the books. When nothing moves they close; otherwise they do as of a moment ago. Of a ring that a power loss
+    /// ended, what is missing is uncertain; what its blocks say they hold, only reading them shows.
     pub fn read<M: Memory>(ring: &Ring<M>) -> Ledger {
-        Ledger::of(ring.view())
+        let mut ledger = Ledger::of(ring.view());
+        if ring.origin() == (Origin::Earlier { clean: false }) {
+            let named = ledger.subscribers.iter_mut().map(|held| &mut held.books);
+            named.chain([&mut ledger.live]).for_each(Books::doubt);
+        }
+        ledger
     }
 
     pub(super) fn of<M: Memory>(view: &View<M>) -> Ledger {
@@ -194,7 +201,14 @@ fn end<M: Memory>(view: &View<M>, seen: &block::Filled) -> Seq {
 }
 
 impl Books {
-    fn and(self, other: Books) -> Books {
+    /// What is missing may never have been.
+    fn doubt(&mut self) {
+        self.lost -= self.ahead;
+        self.uncertain += self.ahead;
+    }
+
+    /// The books of two rings together.
+    pub fn and(self, other: Books) -> Books {
         Books {
             committed: self.committed + other.committed,
             delivered: self.delivered + other.delivered,

@@ -7,6 +7,7 @@ use super::eye::{Eye, Next};
 use super::file::Ring;
 use super::mapping::Mapping;
 use super::memory::Memory;
+use super::repair::Remains;
 use super::scan::{Sampled, Scan};
 use crate::id::{Seq, Stream};
 
@@ -14,18 +15,23 @@ use crate::id::{Seq, Stream};
 pub struct Looker<M = Mapping> {
     eye: Eye,
     known: Vec<Look>,
+    remains: Option<Remains>,
     ring: Ring<M>,
 }
 
 impl<M: Memory> Looker<M> {
     /// Looks into this ring; [`Ring::open_all`] is enough for it.
     pub fn new(ring: Ring<M>) -> Looker<M> {
-        Looker { eye: Eye::default(), known: Vec::new(), ring }
+        let remains = ring.remains();
+        Looker { eye: Eye::default(), known: Vec::new(), remains, ring }
     }
 
     /// Samples every stream's last, then looks at every block.
     pub fn scan(&mut self) -> Scan {
-        Scan::look(self.ring.view(), Sampled::take(self.ring.view()), &mut self.known)
+        match &self.remains {
+            Some(remains) => remains.scan().clone(),
+            None => Scan::look(self.ring.view(), Sampled::take(self.ring.view()), &mut self.known),
+        }
     }
 
     /// What comes after `after` in a stream; see [`Reader::next`](super::Reader::next).
@@ -37,7 +43,11 @@ impl<M: Memory> Looker<M> {
         room: usize,
         out: &mut Vec<u8>,
     ) -> Next {
-        self.eye.next(self.ring.view(), scan, stream, after, room, out)
+        let view = self.ring.view();
+        match &self.remains {
+            Some(remains) => remains.next(&self.eye, view, (stream, after), room, out),
+            None => self.eye.next(view, scan, stream, after, room, out),
+        }
     }
 
     /// A subscriber's cursor, also of one that left the configuration; nothing for a name that never had a place.

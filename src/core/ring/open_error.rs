@@ -1,7 +1,7 @@
 //! Why a ring cannot be opened, said to the operator: what is different, and what would do.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::layout::VERSION;
 
@@ -36,7 +36,7 @@ pub enum OpenError {
         /// What is wrong.
         why: &'static str,
     },
-    /// The file that is there must not be written to by this process.
+    /// The file that is there is none that could be read.
     #[error("\"{}\" is left alone: {}", .path.display(), .why)]
     Other {
         /// Which.
@@ -56,6 +56,16 @@ pub enum OpenError {
         /// Which file.
         path: PathBuf,
     },
+    /// The file system is of a kind that keeps no promise.
+    #[error("\"{}\" is on {kind}, {why}; it must be on a local file system such as ext4, xfs or tmpfs", .dir.display())]
+    FileSystem {
+        /// Where.
+        dir: PathBuf,
+        /// What it is called.
+        kind: &'static str,
+        /// What it does not do.
+        why: &'static str,
+    },
     /// The system refused something else.
     #[error("cannot {what} \"{}\": {error}", .path.display())]
     System {
@@ -68,7 +78,7 @@ pub enum OpenError {
     },
 }
 
-/// How a file differs from the ring that is wanted.
+/// Why a file with a ring's name is left alone: nobody reads it, writes to it or removes it, and another one is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Difference {
     /// Its first bytes are not a ring's.
@@ -76,40 +86,17 @@ pub enum Difference {
     NotARing,
     /// Another version made it.
     #[error(
-        "its layout is version {0}, this program writes version {VERSION}; drain it with the version that made it, or move it away"
+        "its layout is version {0}, this program reads version {VERSION}; drain it with the version that made it, or move it away"
     )]
     Layout(u64),
-    /// The machine was booted since.
-    #[error(
-        "it was made before the machine was last booted; move it away, \"sparkngin ring dump\" reads it"
-    )]
-    Boot,
     /// It is not where it was made.
-    #[error("it is a copy of another file; move it away")]
+    #[error("it is a copy of another file; move it away, \"sparkngin ring dump\" reads it there")]
     Copy,
-    /// Its blocks have another size.
-    #[error(
-        "its blocks have {has} bytes, {wanted} are wanted; set the block size back, or move it away"
-    )]
-    BlockSize {
-        /// Bytes of a block.
-        has: u32,
-        /// Bytes wanted.
-        wanted: u32,
-    },
-    /// It has another number of blocks.
-    #[error(
-        "it has {has} bytes of blocks, {wanted} are wanted; set the size back, or move it away"
-    )]
-    Size {
-        /// Bytes of all blocks.
-        has: u64,
-        /// Bytes wanted.
-        wanted: u64,
-    },
-    /// A sync of it failed, or a record in it is broken.
-    #[error(
-        "it is poisoned: a sync of it failed, or a record in it is broken; look at the disk, then move it away"
-    )]
-    Poisoned,
+    /// The system does not let us read it; its error number.
+    #[error("it cannot be read: {}", io::Error::from_raw_os_error(*.0))]
+    Unreadable(i32),
+}
+
+pub(super) fn system(what: &'static str, path: &Path, error: io::Error) -> OpenError {
+    OpenError::System { what, path: path.to_owned(), error }
 }

@@ -4,7 +4,7 @@ use super::configuration::{Configuration, Held, Name, Written};
 use super::cursor::{self, Cursor};
 use super::layout::{NAMES, presence, progress};
 use super::memory::Memory;
-use super::scan::{Sampled, Scan};
+use super::scan::Scan;
 use super::view::View;
 use super::word::Phase;
 use crate::id::{Seq, Stream};
@@ -17,10 +17,13 @@ use crate::id::{Seq, Stream};
 ///
 /// A kill at any step leaves no name with another's cursors: a place loses its old name, then its cursors are set, then
 /// it gets the new name, and each is one switch.
+///
+/// `look` is how to look at the ring, if that is needed.
 pub(super) fn settle<M: Memory>(
     view: &View<M>,
     configuration: &Configuration,
     now: u64,
+    look: impl FnOnce() -> Scan,
 ) -> Option<Vec<usize>> {
     let Configuration { policy, subscribers, configured_at } = configuration;
     debug_assert!(subscribers.len() <= NAMES);
@@ -39,7 +42,7 @@ pub(super) fn settle<M: Memory>(
     let places = vacate(&mut written, fresh.len(), subscribers)?;
     if !fresh.is_empty() {
         written.store(view);
-        start(view, &places);
+        start(view, &look(), &places);
     }
     for (name, place) in fresh.into_iter().zip(places) {
         written.places[place] = Some(Held { name, active: !older });
@@ -69,8 +72,7 @@ fn vacate(written: &mut Written, count: usize, keep: &[Name]) -> Option<Vec<usiz
 }
 
 /// The cursors of new names, at the oldest event still there.
-fn start<M: Memory>(view: &View<M>, places: &[usize]) {
-    let scan = Scan::look(view, Sampled::take(view), &mut Vec::new());
+fn start<M: Memory>(view: &View<M>, scan: &Scan, places: &[usize]) {
     for place in places {
         let (connected, beat) = presence(*place);
         view.store(connected, 0);
@@ -78,7 +80,7 @@ fn start<M: Memory>(view: &View<M>, places: &[usize]) {
         let (ack, holds) = progress(*place);
         view.store(ack, 0);
         view.store(holds, 0);
-        for stream in view.streams() {
+        for stream in scan.streams() {
             let oldest = scan.of(stream).first().map_or(scan.last(stream), |b| b.before());
             let unheld = unheld(&scan, stream);
             let cursor = Cursor { start: oldest, acked: oldest, unheld, ..Cursor::default() };

@@ -14,8 +14,10 @@ use super::lease::Lease;
 use super::lock::{Hold, try_lock, unlock};
 use super::mapping::Mapping;
 use super::memory::Memory;
+use super::repair::Remains;
 use super::scan::Scan;
 use super::slot_bell::SlotBells;
+use super::view::View;
 use super::writer::PUBLISHER;
 use crate::id::{Region, Seq, Stream};
 
@@ -25,6 +27,8 @@ pub struct Reader<M = Mapping> {
     eye: Eye,
     bell: Fifo,
     bells: SlotBells,
+    /// Of a file that a power loss left: then nothing but this is read.
+    remains: Option<Remains>,
     ring: Ring<M>,
 }
 
@@ -32,6 +36,45 @@ pub struct Reader<M = Mapping> {
 struct HeldSlot<'a, M: Memory> {
     ring: &'a Ring<M>,
     byte: u64,
+}
+
+/// What reads on: with a power loss's remains nothing but these.
+#[derive(Clone, Copy)]
+struct Eyes<'a> {
+    eye: &'a Eye,
+    remains: Option<&'a Remains>,
+}
+
+impl Eyes<'_> {
+    fn next<M: Memory>(
+        self,
+        view: &View<M>,
+        scan: &Scan,
+        (stream, after): (Stream, Seq),
+        room: usize,
+        out: &mut Vec<u8>,
+    ) -> Next {
+        match self.remains {
+            Some(remains) => remains.next(self.eye, view, (stream, after), room, out),
+            None => self.eye.next(view, scan, stream, after, room, out),
+        }
+    }
+
+    /// Costs a look behind each stream's last record, if the cursors are there.
+    fn passed<M: Memory>(self, view: &View<M>, scan: &Scan, indices: &[usize]) -> bool {
+        let mut bytes = Vec::new();
+        let mut at_end = |stream: Stream, index: usize| {
+            let cursor = cursor::read(view, stream, index);
+            bytes.clear();
+            cursor.acked >= scan.last(stream)
+                && match self.next(view, scan, (stream, cursor.acked), 0, &mut bytes) {
+                    Next::Nothing => true,
+                    Next::Uncertain { to: None, .. } => cursor.uncertain_open,
+                    _ => false,
+                }
+        };
+        scan.streams().all(|stream| indices.iter().all(|index| at_end(stream, *index)))
+    }
 }
 
 impl<M: Memory> Drop for HeldSlot<'_, M> {
@@ -57,20 +100,33 @@ impl<M: Memory> Reader<M> {
         }
         let bell = Fifo::open(ring.dir(), PUBLISHER)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
-        let hand = Hand::new(ring.view(), configuration, now).ok_or_else(|| {
+        let remains = ring.remains();
+        let hand = match &remains {
+            Some(remains) => Hand::with(ring.view(), configuration, now, || remains.scan().clone()),
+            None => Hand::new(ring.view(), configuration, now),
+        };
+        let hand = hand.ok_or_else(|| {
             io::Error::other("a newer configuration left no place for this one's subscribers")
         })?;
-        Ok(Reader { hand, eye: Eye::default(), bell, bells: SlotBells::default(), ring })
+        let (eye, bells) = (Eye::default(), SlotBells::default());
+        Ok(Reader { hand, eye, bell, bells, remains, ring })
     }
 
     /// Samples every stream's last, then looks at every block.
     pub fn scan(&mut self) -> Scan {
-        self.hand.scan(self.ring.view())
+        match &self.remains {
+            Some(remains) => remains.scan().clone(),
+            None => self.hand.scan(self.ring.view()),
+        }
     }
 
     /// Acts for dead slots: returns claims that were never begun, seals a block by the rule of the design. Once a turn.
-    /// Whether it sealed one: then another look finds it, and can free it.
+    /// Whether it sealed one: then another look finds it, and can free it. In a file that takes no events any more it does
+    /// nothing.
     pub fn tend(&mut self, scan: &Scan) -> bool {
+        if !self.ring.alive() {
+            return false;
+        }
         let ring = &self.ring;
         let hold = |stream| {
             let byte = ring.view().layout.slot_byte(stream);
@@ -90,7 +146,7 @@ impl<M: Memory> Reader<M> {
         room: usize,
         out: &mut Vec<u8>,
     ) -> Next {
-        self.eye.next(self.ring.view(), scan, stream, after, room, out)
+        self.eyes().next(self.ring.view(), scan, (stream, after), room, out)
     }
 
     /// Somebody's cursor.
@@ -98,13 +154,26 @@ impl<M: Memory> Reader<M> {
         cursor::read(self.ring.view(), stream, self.hand.index(who))
     }
 
+    /// Whether everybody who holds it has passed everything that is here, and was told how it ends: each name, or live
+    /// (`enough` says otherwise) when there is none.
+    pub fn drained(&self, scan: &Scan, enough: bool) -> bool {
+        self.eyes().passed(self.ring.view(), scan, &self.hand.holders(enough))
+    }
+
+    fn eyes(&self) -> Eyes<'_> {
+        Eyes { eye: &self.eye, remains: self.remains.as_ref() }
+    }
+
     /// Stores it: a kill leaves the old one or this one.
     pub fn store(&mut self, who: Who, stream: Stream, cursor: Cursor) {
         cursor::store(self.ring.view(), stream, self.hand.index(who), cursor);
     }
 
-    /// Frees the blocks that every named subscriber has acknowledged; how many.
+    /// Frees the blocks that every named subscriber has acknowledged; how many. None in a file that takes no events any more.
     pub fn free(&mut self, scan: &Scan) -> usize {
+        if !self.ring.alive() {
+            return 0;
+        }
         self.hand.free(self.ring.view(), scan)
     }
 
@@ -161,5 +230,24 @@ impl<M: Memory> Reader<M> {
     /// Notes how many live messages were dropped at full pipes, since the ring was made.
     pub fn note_live_dropped(&mut self, dropped: u64) {
         self.ring.view().store(LIVE_DROPPED, dropped);
+    }
+}
+
+impl Reader {
+    /// Removes the file, if nobody else uses it and it is [drained](Reader::drained). Whether it did.
+    ///
+    /// # Errors
+    /// When the system refuses it.
+    pub fn remove_if_drained(&mut self, enough: bool) -> io::Result<bool> {
+        let Reader { hand, eye, remains, ring, .. } = self;
+        let eyes = Eyes { eye, remains: remains.as_ref() };
+        ring.remove_if(|view| {
+            // Only now nobody can have stored anything after the look.
+            let scan = match eyes.remains {
+                Some(remains) => remains.scan().clone(),
+                None => hand.scan(view),
+            };
+            eyes.passed(view, &scan, &hand.holders(enough))
+        })
     }
 }

@@ -61,6 +61,13 @@ impl Scan {
         scan
     }
 
+    /// What a look at the remains of a ring found: runs by stream and first seq.
+    pub(super) fn found(lasts: Vec<Seq>, filled: Vec<Filled>, phases: Vec<Option<Phase>>) -> Scan {
+        let mut scan = Scan { lasts, filled, ..Scan::default() };
+        phases.into_iter().for_each(|phase| scan.count(phase));
+        scan
+    }
+
     fn count(&mut self, phase: Option<Phase>) {
         match phase {
             Some(Phase::Free) => self.blocks.free += 1,
@@ -99,7 +106,7 @@ impl Scan {
 }
 
 impl Look {
-    fn phase(&self) -> Option<Phase> {
+    pub(super) fn phase(&self) -> Option<Phase> {
         match self {
             Look::Filled(Filled { state, .. }) | Look::Unbegun(state) | Look::Empty(state) => {
                 Some(state.phase)

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io;
-use std::path::Path;
 
 use super::bell::{Fifo, rouse};
 use super::file::Ring;
@@ -14,9 +13,9 @@ use crate::id::Stream;
 #[derive(Default)]
 pub(super) struct SlotBells(BTreeMap<Stream, Fifo>);
 
-/// The FIFO of a slot, `bell.<slot>`.
-pub(super) fn open(dir: &Path, stream: Stream) -> io::Result<Fifo> {
-    Fifo::open(dir, &format!("bell.{stream}"))
+/// The FIFO of a slot, `bell.<n>.<slot>`: while two rings of a directory are in use, both have a slot of that number.
+pub(super) fn open<M: Memory>(ring: &Ring<M>, stream: Stream) -> io::Result<Fifo> {
+    Fifo::open(ring.dir(), &format!("bell.{}.{stream}", ring.number()))
 }
 
 impl SlotBells {
@@ -30,7 +29,7 @@ impl SlotBells {
             Entry::Occupied(fifo) => fifo.get().ring(),
             // Without its bell the worker looks 200 ms later.
             Entry::Vacant(place) => {
-                if let Ok(fifo) = open(ring.dir(), stream) {
+                if let Ok(fifo) = open(ring, stream) {
                     place.insert(fifo).ring();
                 }
             }

@@ -38,7 +38,7 @@ pub enum NoSlot {
     /// Nothing more is written to this file.
     #[error("the ring's file is poisoned: a sync of it failed, or a record in it is broken")]
     Poisoned,
-    /// It was opened for looking only.
+    /// It was opened for looking only, or is of an earlier boot.
     #[error("the ring was opened for looking only")]
     ReadOnly,
     /// The system refused a lock or the bell.
@@ -53,11 +53,11 @@ impl<M: Memory> Writer<M> {
     /// # Errors
     /// [`NoSlot`].
     pub fn take(ring: Ring<M>) -> Result<Writer<M>, NoSlot> {
-        if !ring.writable() {
-            return Err(NoSlot::ReadOnly);
-        }
         if ring.view().poisoned() {
             return Err(NoSlot::Poisoned);
+        }
+        if !ring.writable() || !ring.alive() {
+            return Err(NoSlot::ReadOnly);
         }
         let bell = Fifo::open(ring.dir(), PUBLISHER)?;
         let slots = ring.geometry().slots;
@@ -65,7 +65,12 @@ impl<M: Memory> Writer<M> {
             let byte = ring.view().layout.slot_byte(stream);
             if try_lock(ring.file(), byte, Hold::Alone)? {
                 ring.view().count_stream(stream);
-                let own = slot_bell::open(ring.dir(), stream)?;
+                let own = slot_bell::open(&ring, stream)?;
+                if let Err(error) = ring.begin(stream) {
+                    // After a sync that failed nobody knows what the disk has.
+                    ring.view().poison();
+                    return Err(error.into());
+                }
                 let pen = Pen::take_over(ring.view(), stream).map_err(|Broken| NoSlot::Poisoned)?;
                 let writer = Writer { pen, bell, own, ring };
                 // What was rung for the slot's last owner.
@@ -138,6 +143,6 @@ impl<M: Memory> Writer<M> {
     /// # Errors
     /// When the directory refuses it.
     pub fn bell_again(&self) -> io::Result<Fifo> {
-        slot_bell::open(self.ring.dir(), self.pen.stream())
+        slot_bell::open(&self.ring, self.pen.stream())
     }
 }

@@ -1,12 +1,15 @@
 //! The ring in a real file: found, made, locked, written, read, freed.
 
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
-use sparkngin_core::id::Seq;
+use sparkngin_core::id::{Seq, Stream};
 use sparkngin_core::record::Slice;
 use sparkngin_core::ring::*;
+
+#[path = "ring_file/others.rs"]
+mod others;
 
 /// A directory of the test's own, gone when it ends.
 struct Dir(PathBuf);
@@ -165,61 +168,6 @@ fn a_directory_that_is_missing_or_full_is_told_of_in_a_sentence() {
     assert!(!dir.0.join("ring.1").exists() && !dir.0.join("ring.1.new").exists());
     let small = Wanted { bytes: 4096, ..dir.wanted(8) };
     assert!(refusal(&small).contains("2 blocks at least"));
-}
-
-#[test]
-fn a_file_that_is_not_the_wanted_ring_is_left_alone_and_said_how_it_differs() {
-    let dir = Dir::new("differs");
-    let path = left(&dir);
-    let before = fs::read(&path).unwrap();
-    let expect = |wanted: &Wanted, why: &str| {
-        let sentence = refusal(wanted);
-        let left_alone = format!("\"{}\" is left alone: ", path.display());
-        assert!(sentence.starts_with(&left_alone) && sentence.contains(why), "{sentence}");
-        assert!(!dir.0.join("ring.2").exists());
-    };
-    expect(&dir.wanted(16), "it has 32768 bytes of blocks, 65536 are wanted");
-    let blocks = Wanted { block_bytes: 8192, ..dir.wanted(8) };
-    expect(&blocks, "its blocks have 4096 bytes, 8192 are wanted");
-    forge(&path, 8, 1);
-    expect(&dir.wanted(8), "before the machine was last booted");
-    fs::write(&path, &before).unwrap();
-    forge(&path, 10, 1);
-    expect(&dir.wanted(8), "a copy");
-    fs::write(&path, &before).unwrap();
-    forge(&path, 1, VERSION + 1);
-    expect(&dir.wanted(8), "its layout is version 2");
-    for damage in [0, 16, 24, 32, 40] {
-        fs::write(&path, &before).unwrap();
-        let file = OpenOptions::new().write(true).open(&path).unwrap();
-        file.write_all_at(&[0xEE; 4], damage).unwrap();
-        expect(&dir.wanted(8), "not a ring's file");
-    }
-    fs::write(&path, &before[..100]).unwrap();
-    expect(&dir.wanted(8), "not a ring's file");
-    fs::write(&path, &before).unwrap();
-    File::options().write(true).open(&path).unwrap().set_len(8192).unwrap();
-    expect(&dir.wanted(8), "not a ring's file");
-    fs::write(&path, &before).unwrap();
-    let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
-    ring.view().poison();
-    drop(ring);
-    expect(&dir.wanted(8), "it is poisoned");
-}
-
-#[test]
-fn no_link_is_followed_and_no_other_kind_of_file_opened() {
-    let dir = Dir::new("links");
-    let elsewhere = Dir::new("elsewhere");
-    let path = left(&elsewhere);
-    symlink(&path, dir.0.join("ring.1")).unwrap();
-    assert!(refusal(&dir.wanted(8)).contains("cannot read"));
-    fs::remove_file(dir.0.join("ring.1")).unwrap();
-    Fifo::open(&dir.0, "ring.1").unwrap();
-    assert!(refusal(&dir.wanted(8)).contains("not a ring's file"));
-    fs::write(dir.0.join("bell"), b"").unwrap();
-    let sentence = Fifo::open(&dir.0, "bell").err().unwrap().to_string();
-    assert!(sentence.contains("is not a FIFO"), "{sentence}");
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::io;
 use std::path::Path;
 
 use crate::ring::disk::{Disk, Linux};
-use crate::ring::file::make;
 use crate::ring::layout::Geometry;
+use crate::ring::making::make;
 use crate::ring::open_error::OpenError;
 
 /// The disk, but for its call number `fails`.

@@ -2,6 +2,7 @@
 
 mod examples;
 mod feed;
+mod files;
 mod handover;
 mod idle;
 mod live;

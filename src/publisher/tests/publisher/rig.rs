@@ -215,6 +215,9 @@ pub struct Subscriber {
     /// Each record in the order in which it came.
     pub taken: Vec<(Region, Stream, Seq, Vec<u8>)>,
     pub lost: u64,
+    /// Each hole that may be none, and each end that may be none.
+    pub uncertain: Vec<(Region, Stream, Seq, Option<Seq>)>,
+    pub expects_uncertain: bool,
     pub welcomes: usize,
     pub refused: Vec<Refused>,
     pub faults: Vec<String>,
@@ -237,6 +240,8 @@ impl Subscriber {
             client,
             taken: Vec::new(),
             lost: 0,
+            uncertain: Vec::new(),
+            expects_uncertain: false,
             welcomes: 0,
             refused: Vec::new(),
             faults: Vec::new(),
@@ -282,7 +287,13 @@ impl Subscriber {
                 self.lost += to.0 - from.0 + 1;
                 self.done(region, stream, to);
             }
-            Incoming::Uncertain { .. } => panic!("nothing is uncertain here"),
+            Incoming::Uncertain { region, stream, from, to, .. } => {
+                assert!(self.expects_uncertain, "nothing is uncertain here");
+                self.uncertain.push((region, stream, from, to));
+                if let Some(to) = to {
+                    self.done(region, stream, to);
+                }
+            }
             Incoming::Welcome(_) => self.welcomes += 1,
             Incoming::Refused(refused) => self.refused.push(refused),
             Incoming::Nothing => {}

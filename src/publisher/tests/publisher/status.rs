@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use sparkngin_core::ring::Overflow;
+use sparkngin_core::ring::{Found, Overflow};
 use sparkngin_publisher::status::{Host, json};
 
 use crate::rig::{Rig, Subscriber, event, fill, until};
@@ -12,7 +12,7 @@ const NOW: u64 = 2_000_000_000_000_000_000;
 
 fn status(rig: &Rig) -> (String, Value) {
     let host = Host { server: "nginx/1.2.3".into(), more: vec![] };
-    let text = json(&[&rig.ring], &host, NOW);
+    let text = json(Some(&rig.ring), &Found::default(), &host, NOW);
     let value = serde_json::from_str(&text).expect("JSON");
     (text, value)
 }
@@ -77,7 +77,8 @@ fn its_keys_are_the_documented_ones_and_its_books_close() {
 #[test]
 fn without_a_ring_it_says_so() {
     let host = Host { server: "nginx/1.2.3".into(), more: vec![("workers".into(), 2.into())] };
-    let value: Value = serde_json::from_str(&json(&[], &host, NOW)).expect("JSON");
+    let value: Value =
+        serde_json::from_str(&json(None, &Found::default(), &host, NOW)).expect("JSON");
     assert_eq!(
         (&value["ring"], &value["publisher"], &value["workers"]),
         (&Value::Null, &Value::Null, &2.into())

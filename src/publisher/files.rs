@@ -1,0 +1,202 @@
+//! The files of a ring's directory, as sources: those that appear are handed out, too, and those that take no events any
+//! more are removed when everything in them has passed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use sparkngin_core::feed::State;
+use sparkngin_core::ring::{
+    Configuration, Difference, Lease, Ledger, Origin, Ring, SubscriberBooks,
+};
+
+use crate::lines::{Level, Lines, Throttle};
+use crate::source::Source;
+
+/// Between two looks into the directory.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Between two lines about the same failure.
+const REMIND: Duration = Duration::from_secs(60);
+
+/// What is known of the directory.
+pub struct Files {
+    dir: PathBuf,
+    configuration: Configuration,
+    /// A file that its host cannot use: it goes when it is drained, though no newer one is there.
+    unwanted: Option<u64>,
+    next: Instant,
+    /// What is left alone and was told of, by number.
+    told: BTreeMap<u64, Difference>,
+    /// What could not be taken over.
+    refused: BTreeSet<u64>,
+    failed: Throttle,
+    stuck: Throttle,
+}
+
+impl Files {
+    /// The files of the directory in which this source lies.
+    pub fn new(own: &Source, configuration: &Configuration, unwanted: bool) -> Files {
+        let ring = own.reader.ring();
+        Files {
+            dir: ring.dir().to_owned(),
+            configuration: configuration.clone(),
+            unwanted: unwanted.then(|| ring.number()),
+            next: Instant::now(),
+            told: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            failed: Throttle::new(REMIND),
+            stuck: Throttle::new(REMIND),
+        }
+    }
+
+    /// Looks into the directory, if it is time; whether there are other sources now.
+    pub fn turn(
+        &mut self,
+        sources: &mut Vec<Source>,
+        lease: &Lease,
+        now: Instant,
+        lines: &Lines,
+    ) -> bool {
+        if now < self.next {
+            return false;
+        }
+        self.next = now + PAUSE;
+        let found = self.find(sources, lease, now, lines);
+        judge(sources, lines);
+        let removed = self.remove(sources, now, lines);
+        found || removed
+    }
+
+    fn find(
+        &mut self,
+        sources: &mut Vec<Source>,
+        lease: &Lease,
+        now: Instant,
+        lines: &Lines,
+    ) -> bool {
+        let has = |number| sources.iter().any(|source| source.number() == number);
+        let found = Ring::find_all(&self.dir, |n| has(n) || self.refused.contains(&n));
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                if self.failed.pass(now).is_some() {
+                    lines.say(Level::Error, format!("cannot look for ring files: {error}"));
+                }
+                return false;
+            }
+        };
+        let left = found.left_alone.iter().map(|left| (left.number, left.why)).collect();
+        for (number, why) in &left {
+            if self.told.get(number) != Some(why) {
+                lines.say(Level::Warn, format!("ring.{number} is left alone: {why}"));
+            }
+        }
+        self.told = left;
+        let before = sources.len();
+        for ring in found.rings {
+            let number = ring.number();
+            match Source::new(ring, lease, &self.configuration) {
+                Ok(source) => sources.push(source),
+                Err(error) => {
+                    self.refused.insert(number);
+                    lines.say(Level::Error, format!("ring.{number} cannot be drained: {error}"));
+                }
+            }
+        }
+        sources.sort_by_key(Source::number);
+        sources.len() != before
+    }
+
+    /// Removes what is drained.
+    fn remove(&mut self, sources: &mut Vec<Source>, now: Instant, lines: &Lines) -> bool {
+        let newest = newest(sources);
+        let enough = newest.is_some_and(|n| sources[n].reader.ring().has_wrapped());
+        let newest = newest.map(|n| sources[n].number());
+        let before = sources.len();
+        sources.retain_mut(|source| {
+            let number = source.number();
+            if Some(number) == newest && self.unwanted != newest {
+                return true;
+            }
+            if !source.reader.drained(&source.scan, enough) {
+                return true;
+            }
+            let said = farewell(source);
+            match source.reader.remove_if_drained(enough) {
+                Ok(false) => true,
+                Ok(true) => {
+                    lines.say(Level::Info, said);
+                    false
+                }
+                Err(error) => {
+                    if self.stuck.pass(now).is_some() {
+                        let text =
+                            format!("ring.{number} is drained and cannot be removed: {error}");
+                        lines.say(Level::Error, text);
+                    }
+                    true
+                }
+            }
+        });
+        sources.len() != before
+    }
+}
+
+/// The newest file that takes events.
+fn newest(sources: &[Source]) -> Option<usize> {
+    sources.iter().rposition(|source| source.reader.ring().alive())
+}
+
+/// Notes which source takes new events, and says why the others do not.
+fn judge(sources: &mut [Source], lines: &Lines) {
+    let newest = newest(sources);
+    let newer = newest.map(|n| sources[n].number());
+    for (n, source) in sources.iter_mut().enumerate() {
+        let state = if Some(n) == newest { State::Open } else { State::Draining };
+        if state == State::Draining && !source.said {
+            source.said = true;
+            let (level, why) = reason(source.reader.ring(), newer);
+            lines.say(level, format!("ring.{} is drained: {why}", source.number()));
+        }
+        source.state = state;
+    }
+}
+
+fn reason(ring: &Ring, newer: Option<u64>) -> (Level, String) {
+    let newer =
+        newer.map_or("no other is there yet".to_owned(), |n| format!("ring.{n} takes the events"));
+    match ring.origin() {
+        Origin::Earlier { clean: true } => {
+            let why = "the machine was booted since, in order: nothing is missing";
+            (Level::Info, format!("{why}; {newer}"))
+        }
+        Origin::Earlier { clean: false } => {
+            let why = "the machine stopped without notice, and what may be missing is reported as uncertain";
+            (Level::Warn, format!("{why}; {newer}"))
+        }
+        Origin::Here if ring.state().poisoned => {
+            let why =
+                "it is poisoned, a sync of it failed or a record in it is broken: look at the disk";
+            (Level::Error, format!("{why}; {newer}"))
+        }
+        Origin::Here => (Level::Info, newer),
+    }
+}
+
+/// What is said of a file that goes: its books.
+fn farewell(source: &Source) -> String {
+    let ring = source.reader.ring();
+    let ledger = Ledger::read(ring);
+    let books = |held: &SubscriberBooks| {
+        let (name, books) = (&held.name, &held.books);
+        let open =
+            if books.uncertain_open { ", and perhaps more at the end of a stream" } else { "" };
+        format!(
+            ", of which \"{name}\" has {}, {} lost, {} dead-lettered, {} uncertain{open}",
+            books.delivered, books.lost, books.dead, books.uncertain
+        )
+    };
+    let named: String = ledger.subscribers.iter().filter(|s| s.active).map(books).collect();
+    let (number, region, committed) = (source.number(), ring.region(), ledger.committed);
+    format!("ring.{number} is drained and removed: region {region}, {committed} events{named}")
+}
