@@ -20,7 +20,7 @@ const FIRST: Duration = Duration::from_millis(250);
 /// How long the same failure is not told again, ms.
 const SILENT: u64 = 60_000;
 
-type Opened = Result<(Ring, Writer), Absent>;
+type Opened = Result<(Ring, Writer), Box<Absent>>;
 
 /// Why there is no ring, and one that was left: draining it may make room.
 struct Absent {
@@ -66,7 +66,7 @@ impl Store {
             State::Away { again } if again <= now => match self.begin() {
                 Ok(opening) => self.state = opening,
                 Err(error) => {
-                    self.away(now, Absent::new(format!("no thread to open the ring: {error}")));
+                    self.away(now, *Absent::new(format!("no thread to open the ring: {error}")));
                 }
             },
             _ => {}
@@ -103,7 +103,7 @@ impl Store {
                 self.left = None;
                 self.state = State::Open(Box::new(open));
             }
-            Err(absent) => self.away(now, absent),
+            Err(absent) => self.away(now, *absent),
         }
     }
 
@@ -199,13 +199,13 @@ impl Store {
 }
 
 impl Absent {
-    fn new(why: String) -> Absent {
-        Absent { why, left: None }
+    fn new(why: String) -> Box<Absent> {
+        Box::new(Absent { why, left: None })
     }
 }
 
-impl From<OpenError> for Absent {
-    fn from(error: OpenError) -> Absent {
+impl From<OpenError> for Box<Absent> {
+    fn from(error: OpenError) -> Box<Absent> {
         Absent::new(error.to_string())
     }
 }
@@ -216,7 +216,8 @@ fn open(wanted: &Wanted) -> Opened {
         Err(error) => {
             // That there is nothing to drain either need not be told.
             let mut found = Ring::look_at_all(&wanted.dir).unwrap_or_default();
-            return Err(Absent { left: found.rings.pop(), ..error.into() });
+            let (why, left) = (error.to_string(), found.rings.pop());
+            return Err(Box::new(Absent { why, left }));
         }
     };
     let writer = Writer::take(ring.again()?).map_err(|error| Absent::new(error.to_string()))?;

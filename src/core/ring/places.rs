@@ -82,7 +82,7 @@ fn start<M: Memory>(view: &View<M>, scan: &Scan, places: &[usize]) {
         view.store(holds, 0);
         for stream in scan.streams() {
             let oldest = scan.of(stream).first().map_or(scan.last(stream), |b| b.before());
-            let unheld = unheld(&scan, stream);
+            let unheld = unheld(scan, stream);
             let cursor = Cursor { start: oldest, acked: oldest, unheld, ..Cursor::default() };
             cursor::store(view, stream, place + 1, cursor);
         }
