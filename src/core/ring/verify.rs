@@ -15,7 +15,7 @@ use super::configuration::Written;
 use super::cursor::{Cursor, read_twice};
 use super::disk;
 use super::layout::{
-    At, CLEAN, CURSOR_WORDS, Layout, NAMES, POISONED, STREAMS, TICKET, configuration,
+    At, CLEAN, CURSOR_WORDS, Layout, NAMES, POISONED, STREAMS, TICKET, WAS_CLEAN, configuration,
 };
 use super::mapping::Mapping;
 use super::memory::Memory;
@@ -142,8 +142,8 @@ impl Verified {
             ),
             _ => self.flaw("control words", POISONED, "the word \"poisoned\" is neither 0 nor 1"),
         }
-        if view.load(CLEAN) > 1 {
-            self.flaw("control words", CLEAN, "the word \"clean\" is neither 0 nor 1");
+        if view.load(CLEAN) > WAS_CLEAN {
+            self.flaw("control words", CLEAN, "the word \"clean\" is none of 0 to 2");
         }
     }
 
