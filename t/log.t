@@ -88,6 +88,11 @@ is($t->get('/vars/log?id=f10&kind=%2F')->{status}, 400, 'but its value has to be
 taken($t->get('/sn/log?topic=t&id=f11&timestamp=2024-02-29T12:00:00.5Z&%C3%A9t%C3%A9=oui'), 'RFC 3339; a custom name in UTF-8');
 taken($t->post('/sn/log?topic=t&id=f12', '{"a": [1, 2.50, "x"]}', headers => ['Content-Type' => 'application/json; charset=utf-8']), 'a JSON body');
 taken($t->post('/sn/log?topic=t&id=f13', '{"a": 1}', headers => ['Content-Type' => 'text/plain']), 'the same as text');
+taken($t->post('/sn/log?topic=t&level=query', '{"topic":"u","id":"f16","level":"body","type":"a\\u0062","n":[1]}', headers => ['Content-Type' => 'application/json']),
+    'a JSON object with fields');
+taken($t->post('/sn/log?level=query', 'topic=u&id=f17&level=body&data=a+b', headers => ['Content-Type' => 'application/x-www-form-urlencoded']),
+    'a form');
+taken($t->post('/sn/log?topic=t&id=f18', '{"a": 1}', headers => ['Content-Type' => 'application/x-www-form-urlencoded']), 'JSON, as curl -d sends it');
 taken($t->get('/small/log?topic=t&id=f14&data=' . 'x' x 150), 'an event that just fits');
 is($t->get('/small/log?topic=t&id=f15&data=' . 'x' x 250)->{status}, 413, 'one that does not');
 
@@ -116,7 +121,11 @@ is($e{f8}{topic}, 'outer', 'the default topic of http');
 is($e{f9}{topic}, 'web-x', 'variables in the topic');
 is($e{f11}{submitted_timestamp}, 1709208000500, 'RFC 3339 as ms');
 is_deeply($e{f12}{data}, { a => [1, 2.5, 'x'] }, 'JSON as it is');
-is($e{f13}{data}, '{"a": 1}', 'text as a string');
+is_deeply($e{f13}{data}, { a => 1 }, 'an object as text');
+is_deeply([@{ $e{f16} }{qw(topic level type data)}], ['t', 'query', 'ab', { topic => 'u', id => 'f16', level => 'body', type => 'ab', n => [1] }],
+    'keys are fields where no parameter is, and the payload is whole');
+is_deeply([@{ $e{f17} }{qw(topic level data)}], ['u', 'query', 'a b'], 'a form\'s parameters, those of the query first');
+is_deeply($e{f18}{data}, { a => 1 }, 'JSON that is called a form');
 
 # Many requests over few connections, to both workers: every receipt is another.
 {

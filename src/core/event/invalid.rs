@@ -9,13 +9,15 @@ use super::{DEEPEST_JSON, MOST_FIELDS};
 pub enum Invalid {
     /// A parameter's name or value has a `%` that two hex digits do not follow.
     #[error(
-        "parameter \"{field}\" has a bad percent-encoding at byte {at} of the query, it must be \"%\" and two hex digits"
+        "parameter \"{field}\" has a bad percent-encoding at byte {at} of the {part}, it must be \"%\" and two hex digits"
     )]
     Percent {
         /// The parameter, as it was sent.
         field: String,
-        /// The place of the `%`, from 0.
+        /// The place of the `%`, from 0 ...
         at: usize,
+        /// ... in the query or the body.
+        part: &'static str,
     },
     /// A parameter has a name that no field may have.
     #[error(

@@ -2,24 +2,47 @@
 
 use super::{DEEPEST_JSON, Invalid};
 use crate::escape::find;
+use crate::query::Span;
 
 // One bit of a u128 for each that is open.
 const _: () = assert!(DEEPEST_JSON <= 128);
 
 /// Whether a content type says JSON: `application/json` or `anything/anything+json`, with parameters or without.
 pub fn says_json(content_type: &[u8]) -> bool {
-    let kind = content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    let kind = media_type(content_type);
     let ends = |with: &[u8]| {
         kind.len().checked_sub(with.len()).is_some_and(|at| kind[at..].eq_ignore_ascii_case(with))
     };
     kind.eq_ignore_ascii_case(b"application/json") || (kind.contains(&b'/') && ends(b"+json"))
 }
 
-/// Checks that a body is one JSON value (RFC 8259), of UTF-8, and not nested too deep for those who will read it.
+/// A content type without its parameters.
+pub fn media_type(content_type: &[u8]) -> &[u8] {
+    content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii()
+}
+
+/// What a scalar says, as text: a string's characters, anything else as it was sent. What must be decoded is appended to
+/// `text`. None for a string with half a surrogate pair, which is no text.
+pub fn text<'t>(value: &'t [u8], text: &mut Vec<u8>) -> Option<Span<'t>> {
+    let Some(inside) = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) else {
+        return Some(Span::Sent(value));
+    };
+    if find(inside, [b'\\']).is_none() {
+        return Some(Span::Sent(inside));
+    }
+    let decoded = serde_json::from_slice::<String>(value).ok()?;
+    let (start, len) = (text.len(), decoded.len());
+    text.extend_from_slice(decoded.as_bytes());
+    Some(Span::Decoded { start: u32::try_from(start).ok()?, len: u32::try_from(len).ok()? })
+}
+
+/// Checks that a body is one JSON value (RFC 8259), of UTF-8, and not nested too deep for those who will read it. Shows
+/// `see` each member of the outermost object whose value is a string, a number or a boolean, as they were sent: the name
+/// without its quotation marks, the value with them.
 ///
 /// # Errors
 /// [`Invalid::Json`] with the place of the first wrong byte, [`Invalid::Depth`].
-pub fn check(body: &[u8]) -> Result<(), Invalid> {
+pub fn check<'t>(body: &'t [u8], see: impl FnMut(&'t [u8], &'t [u8])) -> Result<(), Invalid> {
     let place = |wrong: Wrong| {
         let before = &body[..wrong.at.min(body.len())];
         let lines = before.split(|b| *b == b'\n');
@@ -32,7 +55,7 @@ pub fn check(body: &[u8]) -> Result<(), Invalid> {
     if let Err(bad) = std::str::from_utf8(body) {
         return Err(place(Wrong { at: bad.valid_up_to(), must: Must::Utf8 }));
     }
-    Text { body, at: 0 }.whole().map_err(place)
+    Text { body, at: 0 }.whole(see).map_err(place)
 }
 
 /// What is wrong at a place.
@@ -82,14 +105,17 @@ struct Text<'t> {
     at: usize,
 }
 
-impl Text<'_> {
+impl<'t> Text<'t> {
     /// One value and nothing else.
-    fn whole(&mut self) -> Result<(), Wrong> {
+    fn whole(&mut self, mut see: impl FnMut(&'t [u8], &'t [u8])) -> Result<(), Wrong> {
         // For each open array or object, the innermost at the lowest bit: whether it is an object.
         let (mut objects, mut depth) = (0_u128, 0);
+        let mut name: &[u8] = &[];
         loop {
             // Here a value begins; in an object, behind its name.
-            match self.after_spaces() {
+            let first = self.after_spaces();
+            let start = self.at;
+            match first {
                 Some(open @ (b'[' | b'{')) => {
                     if depth == DEEPEST_JSON {
                         return Err(self.must(Must::Rise));
@@ -103,7 +129,7 @@ impl Text<'_> {
                         depth += 1;
                         objects = objects << 1 | u128::from(object);
                         if object {
-                            self.name()?;
+                            name = self.name()?;
                         }
                         continue;
                     }
@@ -114,6 +140,9 @@ impl Text<'_> {
                 Some(b'f') => self.word(b"false")?,
                 Some(b'n') => self.word(b"null")?,
                 _ => return Err(self.must(Must::Value)),
+            }
+            if depth == 1 && objects == 1 && !matches!(first, Some(b'[' | b'{' | b'n')) {
+                see(name, &self.body[start..self.at]);
             }
             // Here one has ended; with it perhaps those around it.
             loop {
@@ -126,7 +155,7 @@ impl Text<'_> {
                     (Some(b','), _) => {
                         self.at += 1;
                         if object {
-                            self.name()?;
+                            name = self.name()?;
                         }
                         break;
                     }
@@ -158,17 +187,19 @@ impl Text<'_> {
         self.peek()
     }
 
-    /// A member's name and the colon.
-    fn name(&mut self) -> Result<(), Wrong> {
+    /// A member's name, which is the value, and the colon.
+    fn name(&mut self) -> Result<&'t [u8], Wrong> {
         if self.after_spaces() != Some(b'"') {
             return Err(self.must(Must::Name));
         }
+        let start = self.at + 1;
         self.string()?;
+        let name = &self.body[start..self.at - 1];
         if self.after_spaces() != Some(b':') {
             return Err(self.must(Must::Colon));
         }
         self.at += 1;
-        Ok(())
+        Ok(name)
     }
 
     /// A string, from its first quotation mark. That its bytes are UTF-8 is known.
@@ -248,7 +279,7 @@ mod tests {
     use super::*;
 
     fn wrong(body: &[u8]) -> String {
-        check(body).unwrap_err().to_string()
+        check(body, |_, _| {}).unwrap_err().to_string()
     }
 
     #[test]
@@ -270,8 +301,11 @@ mod tests {
     #[test]
     fn brackets_nest_outside_of_strings_alone() {
         let nested = |n: usize| "[".repeat(n) + &"]".repeat(n);
-        assert_eq!(check(nested(100).as_bytes()), Ok(()));
-        assert_eq!(check(nested(101).as_bytes()), Err(Invalid::Depth { line: 1, column: 101 }));
+        assert_eq!(check(nested(100).as_bytes(), |_, _| {}), Ok(()));
+        assert_eq!(
+            check(nested(101).as_bytes(), |_, _| {}),
+            Err(Invalid::Depth { line: 1, column: 101 })
+        );
         assert!(wrong(nested(50_000).as_bytes()).contains("line 1 column 101"));
         let flat = format!(
             r#"["{}","\"{}\\",{}]"#,
@@ -279,10 +313,10 @@ mod tests {
             "{".repeat(500),
             "[],".repeat(200) + "{}"
         );
-        assert_eq!(check(flat.as_bytes()), Ok(()));
+        assert_eq!(check(flat.as_bytes(), |_, _| {}), Ok(()));
         let mixed = r#"{"a":[{"b":["#.repeat(25) + "0" + &"]}]}".repeat(25);
-        assert_eq!(check(mixed.as_bytes()), Ok(()));
-        assert!(check(mixed.replacen("0]", "0}", 1).as_bytes()).is_err());
+        assert_eq!(check(mixed.as_bytes(), |_, _| {}), Ok(()));
+        assert!(check(mixed.replacen("0]", "0}", 1).as_bytes(), |_, _| {}).is_err());
     }
 
     #[test]
@@ -311,9 +345,25 @@ mod tests {
         assert!(wrong("\u{feff}1".as_bytes()).ends_with("column 1 there must be a value"));
     }
 
+    #[test]
+    fn the_outermost_object_shows_its_scalars_as_they_were_sent() {
+        let seen = |body: &str| {
+            let mut seen = Vec::new();
+            let text = |bytes| String::from_utf8(<[u8]>::to_vec(bytes)).unwrap();
+            check(body.as_bytes(), |name, value| seen.push(text(name) + "=" + &text(value)))
+                .unwrap();
+            seen.join(" ")
+        };
+        let body = r#" { "a" : "x\ny" , "b":-1.50e2, "c":{"d":1,"e":[{"f":2}]}, "g":null,"h":true,"":[],"a":0, "i\u0041":"" } "#;
+        assert_eq!(seen(body), r#"a="x\ny" b=-1.50e2 h=true a=0 i\u0041="""#);
+        for none in ["[{\"a\":1}]", "\"a\"", "1", "{}", "[[1,2],3]"] {
+            assert_eq!(seen(none), "", "{none}");
+        }
+    }
+
     fn agrees(text: &str) {
         let theirs = serde_json::from_str::<IgnoredAny>(text).is_ok();
-        assert_eq!(check(text.as_bytes()).is_ok(), theirs, "{text:?}");
+        assert_eq!(check(text.as_bytes(), |_, _| {}).is_ok(), theirs, "{text:?}");
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! From a request to an event: parameters first, then what the request itself says where no parameter did.
+//! From a request to an event: parameters first, then what the body says, then what the request's head says, each where
+//! nothing before did.
 
 use std::net::IpAddr;
 
 use super::names::Names;
-use super::{Event, Intake, Invalid, MOST_FIELDS, Named, Request, Spare, is_topic, json};
+use super::{Event, Intake, Invalid, MOST_FIELDS, Named, Request, Spare, TEXTS, is_topic, json};
 use crate::escape::Shown;
 use crate::field::{COOKIE, DataKind, Field, is_name};
 use crate::query::{self, BadPercent, Pair, Raw, Span};
@@ -19,30 +20,32 @@ pub fn event<'a>(
         return Err(Invalid::TooLarge { bytes: request.query.len(), limit: intake.max_event });
     }
     let mut event = Event::new(spare, Millis::of_nanos(request.received));
-    parameters(&mut event, request.query)?;
+    let mut names = Names::default();
+    parameters(&mut event, &mut names, request.query, "query")?;
+    body(&mut event, &mut names, request, intake)?;
     check_parameters(&mut event)?;
     headers(&mut event, request, intake);
     topic(&mut event, intake)?;
-    payload(&mut event, request)?;
 
     let bytes = event.encoded_len();
     if bytes > intake.max_event {
         return Err(Invalid::TooLarge { bytes, limit: intake.max_event });
     }
-    // Last, when its size is known to be bearable.
-    if event.kind == DataKind::Json {
-        json::check(event.text_of(Field::Data).unwrap_or_default())?;
-    }
     Ok(event)
 }
 
 /// Takes the first parameter of each name. A repeated one is not looked at.
-fn parameters<'a>(event: &mut Event<'a>, query: &'a [u8]) -> Result<(), Invalid> {
-    let mut names = Names::default();
+fn parameters<'a>(
+    event: &mut Event<'a>,
+    names: &mut Names,
+    query: &'a [u8],
+    part: &'static str,
+) -> Result<(), Invalid> {
     for Pair { name: sent, value } in query::pairs(query) {
         let percent = |bad: BadPercent| Invalid::Percent {
             field: Shown(sent.sent()).to_string(),
             at: bad.at,
+            part,
         };
         let name = sent.decode(&mut event.text).map_err(percent)?;
         match Field::of_parameter(name.of(&event.text)) {
@@ -55,7 +58,7 @@ fn parameters<'a>(event: &mut Event<'a>, query: &'a [u8]) -> Result<(), Invalid>
                     *place = Some(value.decode(&mut event.text).map_err(percent)?);
                 }
             }
-            None => custom(event, &mut names, name, value).map_err(|wrong| match wrong {
+            None => custom(event, names, name, value).map_err(|wrong| match wrong {
                 Wrong::Percent(bad) => percent(bad),
                 Wrong::Invalid(invalid) => invalid,
             })?,
@@ -158,21 +161,65 @@ fn topic<'a>(event: &mut Event<'a>, intake: &Intake<'a>) -> Result<(), Invalid> 
     }
 }
 
-/// Takes the body for the payload, or finds out of what kind the parameter's is.
-fn payload<'a>(event: &mut Event<'a>, request: &Request<'a>) -> Result<(), Invalid> {
-    let parameter = event.text_of(Field::Data);
-    match (request.body.filter(|body| !body.is_empty()), parameter) {
-        (Some(_), Some(_)) => return Err(Invalid::TwoPayloads),
-        (Some(body), None) => {
-            let kind = if request.content_type.is_some_and(json::says_json) {
-                DataKind::Json
-            } else {
-                DataKind::of(body)
-            };
-            event.set_data(kind, body);
-        }
-        (None, Some(text)) => event.kind = DataKind::of(text),
-        (None, None) => {}
+/// Takes what the body says: parameters of a form, or the payload, whose keys are fields where it is an object of JSON.
+fn body<'a>(
+    event: &mut Event<'a>,
+    names: &mut Names,
+    request: &Request<'a>,
+    intake: &Intake<'a>,
+) -> Result<(), Invalid> {
+    let body = request.body.unwrap_or_default();
+    if body.is_empty() {
+        event.kind = DataKind::of(event.text_of(Field::Data).unwrap_or_default());
+        return Ok(());
+    }
+    // Before anything looks at all of it.
+    if body.len() > intake.max_event {
+        return Err(Invalid::TooLarge { bytes: body.len(), limit: intake.max_event });
+    }
+    let kind = request.content_type.map(json::media_type);
+    let is = |name: &str| kind.is_some_and(|kind| kind.eq_ignore_ascii_case(name.as_bytes()));
+    let form = is("application/x-www-form-urlencoded");
+    let json = if request.content_type.is_some_and(json::says_json) {
+        keys(event, body)?;
+        true
+    } else {
+        // What scripts and `curl -d` call text or a form. A number or a word stays a text.
+        (kind.is_none() || form || is("text/plain")) && opens(body) && keys(event, body).is_ok()
+    };
+    if form && !json && body.contains(&b'=') {
+        parameters(event, names, body, "body")?;
+        event.kind = DataKind::of(event.text_of(Field::Data).unwrap_or_default());
+    } else if event.text_of(Field::Data).is_some() {
+        return Err(Invalid::TwoPayloads);
+    } else {
+        event.set_data(if json { DataKind::Json } else { DataKind::of(body) }, body);
     }
     Ok(())
+}
+
+/// Checks JSON, and takes the known keys of the outermost object, the first of each, where no parameter said it. The
+/// payload stays whole, so what cannot be a field's value is no error. Nothing is taken when it is not JSON.
+fn keys<'a>(event: &mut Event<'a>, body: &'a [u8]) -> Result<(), Invalid> {
+    let mut found: [Option<&'a [u8]>; TEXTS] = [None; TEXTS];
+    json::check(body, |name, value| {
+        let field = Field::of_parameter(name);
+        let place = field.and_then(|field| found.get_mut(usize::from(field.id())));
+        if let Some(place @ None) = place {
+            *place = Some(value);
+        }
+    })?;
+    let own = [Field::Data, Field::TimeStamp].map(|field| usize::from(field.id()));
+    for (at, value) in found.into_iter().enumerate() {
+        let (Some(value), None, false) = (value, event.texts[at], own.contains(&at)) else {
+            continue;
+        };
+        event.texts[at] = json::text(value, &mut event.text);
+    }
+    Ok(())
+}
+
+/// Whether it begins as an object or an array does.
+fn opens(body: &[u8]) -> bool {
+    matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
 }

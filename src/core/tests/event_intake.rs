@@ -308,3 +308,81 @@ fn a_list_of_fields_is_refused_by_the_word_that_is_wrong() {
     assert_eq!(Field::ALL.map(|f| Field::of_id(f.id())), Field::ALL.map(Some));
     assert_eq!(Field::ALL.map(|f| Field::of_parameter(f.name().as_bytes())), Field::ALL.map(Some));
 }
+
+#[test]
+fn the_known_keys_of_a_json_object_are_fields_and_the_payload_stays_whole() {
+    let body = br#" {"topic":"own","level":3,"type":"a\n\u00e9","env":null,"id":true,"level":4,"ip":["x"],
+        "data":{"topic":"no"},"log":"no","time_stamp":7,"sg":"x","other":"x","timestamp":1393671600} "#;
+    let event = read(&json("env=query", body)).unwrap();
+    let fields =
+        ["topic", "level", "type", "env", "id", "ip", "other"].map(|name| value(&event, name));
+    let is = |text: &str| Some(text.to_owned());
+    let peer = is("192.0.2.7");
+    assert_eq!(fields, [is("own"), is("3"), is("a\n\u{e9}"), is("query"), is("true"), peer, None]);
+    assert_eq!(event.data(), Some((DataKind::Json, &body[..])));
+    assert_eq!(event.submitted().map(|time| time.0), Some(1_393_671_600_000));
+    let winner = read(&json("topic=query&level=", br#"{"topic":"body","level":"body"}"#)).unwrap();
+    assert_eq!((value(&winner, "topic"), value(&winner, "level")), (is("query"), is("")));
+    for (good, bad, field) in [
+        (r#"{"topic":"a"}"#, r#"{"topic":"a b"}"#, "topic"),
+        (r#"{"topic":{}}"#, r#"{"topic":""}"#, "topic"),
+        (r#"{"ip":"::1"}"#, r#"{"ip":"here"}"#, "ip"),
+        (r#"{"timestamp":"2014-03-01T11:00:00Z"}"#, r#"{"timestamp":1.5}"#, "submitted_timestamp"),
+        (r#"[{"timestamp":"x"}]"#, r#"{"timestamp":"x"}"#, "submitted_timestamp"),
+    ] {
+        assert!(read(&json("", good.as_bytes())).is_ok(), "{good}");
+        let invalid = read(&json("", bad.as_bytes())).unwrap_err();
+        assert_eq!((invalid.status(), invalid.field()), (400, Some(field)), "{bad}");
+    }
+    let half = read(&json("", br#"{"level":"\ud800"}"#)).unwrap();
+    assert_eq!(value(&half, "level"), None, "half a surrogate pair is no text");
+}
+
+#[test]
+fn a_text_or_a_body_without_a_type_is_json_when_it_is_an_object_or_an_array() {
+    for content_type in [
+        None,
+        Some("text/plain"),
+        Some("Text/Plain;charset=UTF-8"),
+        Some("application/x-www-form-urlencoded"),
+    ] {
+        let send = |body: &'static [u8]| {
+            let request =
+                Request { content_type: content_type.map(str::as_bytes), ..post("", body) };
+            let event = read(&request).unwrap();
+            (event.data().map(|(kind, data)| (kind, data == body)), value(&event, "level"))
+        };
+        let (json, text) = (Some((DataKind::Json, true)), Some((DataKind::Text, true)));
+        assert_eq!(
+            send(br#" {"level":"a=b"}"#),
+            (json, Some("a=b".to_owned())),
+            "{content_type:?}"
+        );
+        assert_eq!(send(b"[1]"), (json, None), "{content_type:?}");
+        assert_eq!(send(b"{level"), (text, None), "{content_type:?}");
+        assert_eq!(send(b"7"), (text, None), "{content_type:?}");
+        assert_eq!(send(b"\"a\""), (text, None), "{content_type:?}");
+    }
+    let other = Request { content_type: Some(b"application/octet-stream"), ..post("", b"{}") };
+    assert_eq!(read(&other).unwrap().data(), Some((DataKind::Text, &b"{}"[..])));
+}
+
+#[test]
+fn a_forms_parameters_are_those_of_a_query_which_wins() {
+    let form = |query: &'static str, body: &'static [u8]| {
+        let content_type = Some(&b"application/x-www-form-urlencoded; charset=utf-8"[..]);
+        Request { content_type, ..post(query, body) }
+    };
+    let request = form("level=query&a=1", b"topic=own&level=body&a=2&b=%c3%a9+x&data=%7b%7d");
+    let event = read(&request).unwrap();
+    let fields = ["topic", "level", "a", "b"].map(|name| value(&event, name).unwrap());
+    assert_eq!(fields, ["own", "query", "1", "\u{e9} x"]);
+    assert_eq!(event.data(), Some((DataKind::Text, &b"{}"[..])));
+    assert_eq!(read(&form("data=query", b"data=body")).unwrap().data().unwrap().1, b"query");
+    let plain = form("", b"no form at all");
+    assert_eq!(read(&plain).unwrap().data().unwrap().1, b"no form at all");
+    let bad = read(&form("a=1", b"c=1&b=%4")).unwrap_err();
+    assert_eq!(bad.field(), Some("b"));
+    assert!(bad.to_string().contains("at byte 6 of the body"), "{bad}");
+    assert_eq!(read(&form("", b"time_stamp=1")).unwrap_err().field(), Some("time_stamp"));
+}
