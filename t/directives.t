@@ -18,7 +18,18 @@ my $sub = 'sparkngin_subscriber kafka;';
 my $number = 'invalid number of arguments in "%s" directive';
 my $context = '"%s" directive is not allowed here';
 my $duplicate = '"%s" directive is duplicate';
-my $open = '"%s" needs "insecure": who reaches the port can read every event, and "sparkngin_curve_key" is not built yet';
+my $open = '"%s" needs "sparkngin_curve_key" or "insecure": who reaches the port can read every event';
+my $unlocked = '"%s" needs "key=" in "sparkngin_subscriber %s", or "insecure": who reaches the port can acknowledge its events';
+my $no_key = '"%s" holds no key, it must be a line of 40 characters as "sparkngin keygen" writes it, in "%s" directive';
+my $dir = $t->dir;
+# Any 40 characters of Z85 are a key to who only reads it; libzmq has its own opinion when it is used.
+my ($one, $two) = ('HelloWorld' x 4, 'WorldHello' x 4);
+$t->write_file('server.key', "$one\n", 0600);
+$t->write_file('open.key', "$one\n", 0640);
+$t->write_file($_->[0], $_->[1], 0644) for ['a.pub', "$one\n"], ['a2.pub', $one], ['b.pub', "$two\n"], ['two.pub', "$one\n$two\n"], ['short.pub', substr("$one\n", 1)], ['empty.pub', ''];
+$t->write_file('short.key', substr("$one\n", 1), 0600);
+my $curve = 'sparkngin_curve_key server.key;';
+my $over_tcp = 'sparkngin_listen 7001 feed=127.0.0.1:7002';
 my $address = 'invalid value "%s" in "sparkngin_listen" directive, it must be "port", "address:port" or "unix:path"';
 my $topic = 'invalid value "%s" in "sparkngin_topic" directive, it must be 1 to 249 of a-z A-Z 0-9 . _ -, '
     . 'not "." or "..", and not start with "__"';
@@ -27,7 +38,7 @@ my $nobody = '"%s" needs a "sparkngin_subscriber": without one nobody ever ackno
 
 my @rows = (
     [http => 'sparkngin_listen;', sprintf($number, 'sparkngin_listen'), 'sparkngin_listen 7001;'],
-    [http => 'sparkngin_listen 1 2 3 4;', sprintf($number, 'sparkngin_listen'), 'sparkngin_listen 1 feed=unix:/tmp/f insecure;'],
+    [http => 'sparkngin_listen 1 2 3 4 5;', sprintf($number, 'sparkngin_listen'), "sparkngin_listen 1 feed=unix:/tmp/f insecure readers=a.pub; $curve"],
     [http => 'sparkngin_listen 7001; sparkngin_listen 7002;', sprintf($duplicate, 'sparkngin_listen'), 'sparkngin_listen 7002;'],
     [server => 'sparkngin_listen 7001;', sprintf($context, 'sparkngin_listen'), ''],
     [location => 'sparkngin_listen 7001;', sprintf($context, 'sparkngin_listen'), ''],
@@ -47,13 +58,26 @@ my @rows = (
     [http => 'sparkngin_listen 0.0.0.0:7001;', sprintf($open, 'sparkngin_listen 0.0.0.0:7001'), 'sparkngin_listen 0.0.0.0:7001 insecure;'],
     [http => 'sparkngin_listen [::]:7001;', sprintf($open, 'sparkngin_listen [::]:7001'), 'sparkngin_listen [::]:7001 insecure;'],
     [http => 'sparkngin_listen 192.0.2.1:7001;', sprintf($open, 'sparkngin_listen 192.0.2.1:7001'), 'sparkngin_listen 192.0.2.1:7001 insecure;'],
-    [http => 'sparkngin_listen 7001 secure;', 'invalid parameter "secure" in "sparkngin_listen" directive, it must be "feed=" or "insecure"',
+    [http => 'sparkngin_listen 7001 secure;', 'invalid parameter "secure" in "sparkngin_listen" directive, it must be "feed=", "readers=" or "insecure"',
         'sparkngin_listen 7001 insecure;'],
-    [http => 'sparkngin_listen 7001 feed=127.0.0.1:7002;',
-        'a feed over TCP is not built yet, "feed=" in "sparkngin_listen 7001 feed=127.0.0.1:7002" must be "feed=unix:path"',
-        'sparkngin_listen 7001 feed=unix:feed.sock;'],
-    [http => 'sparkngin_listen 7001 feed=x;', 'invalid value "x" in "sparkngin_listen" directive, it must be "feed=unix:path"',
+    (map { [http => "sparkngin_listen $_;", sprintf($open, "sparkngin_listen $_"), "$curve sparkngin_listen $_;"] } '*:7001', '0.0.0.0:7001', '[::]:7001', '192.0.2.1:7001'),
+    [http => 'sparkngin_listen 7001 feed=x;', 'invalid value "x" in "sparkngin_listen" directive, it must be "feed=address:port" or "feed=unix:path"',
         'sparkngin_listen 7001 feed=unix:x;'],
+    [http => 'sparkngin_listen 7001 feed=7002;', 'invalid value "7002" in "sparkngin_listen" directive, it must be "feed=address:port" or "feed=unix:path"',
+        'sparkngin_listen 7001 feed=127.0.0.1:7002;'],
+    [http => 'sparkngin_listen 7001 feed=unix:x feed=unix:y;', 'invalid parameter "feed=unix:y" in "sparkngin_listen" directive, it must be "feed=", "readers=" or "insecure"',
+        'sparkngin_listen 7001 feed=unix:y;'],
+    [http => 'sparkngin_listen 7001 feed=127.0.0.1:7001;', 'the feed must be elsewhere than live in "sparkngin_listen 7001 feed=127.0.0.1:7001"', "$over_tcp;"],
+    [http => "$over_tcp; $sub", sprintf($unlocked, $over_tcp, 'kafka'), "$over_tcp insecure; $sub"],
+    [http => "$sub $over_tcp;", sprintf($unlocked, $over_tcp, 'kafka'), "$curve sparkngin_subscriber kafka key=a.pub; $over_tcp;"],
+    [http => "$curve $over_tcp; sparkngin_subscriber a key=a.pub; sparkngin_subscriber b;", sprintf($unlocked, $over_tcp, 'b'),
+        "$curve $over_tcp; sparkngin_subscriber a key=a.pub; sparkngin_subscriber b key=b.pub;"],
+    [http => "$curve sparkngin_listen *:7001 feed=*:7002; $sub", sprintf($unlocked, 'sparkngin_listen *:7001 feed=*:7002', 'kafka'),
+        "$curve sparkngin_listen *:7001 feed=*:7002 insecure; $sub"],
+    [http => 'sparkngin_listen 7001 readers=a.pub;', '"readers=" in "sparkngin_listen 7001 readers=a.pub" needs "sparkngin_curve_key"', "$curve sparkngin_listen 7001 readers=a.pub;"],
+    [http => 'sparkngin_listen 7001 insecure readers=a.pub;', '"readers=" in "sparkngin_listen 7001 insecure readers=a.pub" needs "sparkngin_curve_key"', "$curve sparkngin_listen 7001 insecure readers=two.pub;"],
+    [http => "$curve sparkngin_listen 7001 readers=none.pub;", qq(open() "$dir/none.pub" failed (2: No such file or directory), in "sparkngin_listen" directive), "$curve sparkngin_listen 7001 readers=two.pub;"],
+    [http => "$curve sparkngin_listen 7001 readers=empty.pub;", sprintf($no_key, "$dir/empty.pub", 'sparkngin_listen'), "$curve sparkngin_listen 7001 readers=two.pub;"],
 
     [http => 'sparkngin_buf_size 4x;', 'invalid value "4x" in "sparkngin_buf_size" directive, it must be a size like "512k", "4m" or "1g"',
         'sparkngin_buf_size 4m;'],
@@ -92,8 +116,13 @@ my @rows = (
         'sparkngin_subscriber a.b_c-9;'],
     [http => 'sparkngin_subscriber ' . 'n' x 64 . ';', 'invalid value "' . 'n' x 64 . '" in "sparkngin_subscriber" directive, it must be 1 to 63 letters, digits, ".", "_" or "-"',
         'sparkngin_subscriber ' . 'n' x 63 . ';'],
-    [http => 'sparkngin_subscriber a key=a.pub;', '"key=" in "sparkngin_subscriber a key=a.pub" is not built yet: subscribers connect through a unix socket',
-        'sparkngin_subscriber a;'],
+    [http => 'sparkngin_subscriber a key=a.pub;', '"sparkngin_subscriber a key=a.pub" needs "sparkngin_curve_key"', "$curve sparkngin_subscriber a key=a.pub;"],
+    [http => "$curve sparkngin_subscriber a key=;", 'invalid value "" in "sparkngin_subscriber" directive, it must be a file with a key', "$curve sparkngin_subscriber a key=$dir/a.pub;"],
+    [http => "$curve sparkngin_subscriber a key=none.pub;", qq(open() "$dir/none.pub" failed (2: No such file or directory), in "sparkngin_subscriber" directive), "$curve sparkngin_subscriber a key=a2.pub;"],
+    (map { [http => "$curve sparkngin_subscriber a key=$_;", sprintf($no_key, "$dir/$_", 'sparkngin_subscriber'), "$curve sparkngin_subscriber a key=a.pub;"] } qw(short.pub two.pub empty.pub)),
+    [http => "$curve sparkngin_subscriber a key=a.pub; sparkngin_subscriber b key=a2.pub;",
+        'the key in "sparkngin_subscriber b key=a2.pub" is that of "a", each subscriber must have one of its own',
+        "$curve sparkngin_subscriber a key=a.pub; sparkngin_subscriber b key=b.pub;"],
     [http => 'sparkngin_subscriber a b;', 'invalid parameter "b" in "sparkngin_subscriber" directive, it must be "key="', 'sparkngin_subscriber a; sparkngin_subscriber b;'],
     [http => 'sparkngin_subscriber a; sparkngin_subscriber a;', 'duplicate subscriber "a"', 'sparkngin_subscriber a; sparkngin_subscriber A;'],
     [http => join(' ', map "sparkngin_subscriber s$_;", 1 .. 5), 'too many "sparkngin_subscriber" directives, there must be 4 at most',
@@ -171,7 +200,13 @@ my @rows = (
     [server => 'location /x/ { empty_gif; sparkngin_root_loc; limit_except GET { deny all; } }', $alone, 'location /x/ { sparkngin_root_loc; limit_except GET { deny all; } location /x/gif { empty_gif; } }'],
     [server => 'location /x/ { if ($arg_a) { sparkngin_root_loc; } }', sprintf($context, 'sparkngin_root_loc'), 'location /x/ { if ($arg_a) { return 204; } sparkngin_root_loc; }'],
 
-    [http => 'sparkngin_curve_key curve.key;', '"sparkngin_curve_key curve.key" is not built yet: there is no CURVE on the sockets', ''],
+    [http => 'sparkngin_curve_key none.key;', qq(open() "$dir/none.key" failed (2: No such file or directory), in "sparkngin_curve_key" directive), $curve],
+    [http => 'sparkngin_curve_key open.key;', qq(others than its owner may use the secret key "$dir/open.key": its mode is 0640, it must be 0600, in "sparkngin_curve_key" directive), $curve],
+    [http => 'sparkngin_curve_key short.key;', sprintf($no_key, "$dir/short.key", 'sparkngin_curve_key'), $curve],
+    [http => 'sparkngin_curve_key .;', sprintf($no_key, "$dir/.", 'sparkngin_curve_key'), $curve],
+    [http => 'sparkngin_curve_key "";', 'invalid value "" in "sparkngin_curve_key" directive, it must be a file with a key', $curve],
+    [http => "$curve $curve", sprintf($duplicate, 'sparkngin_curve_key'), "sparkngin_curve_key $dir/server.key;"],
+    [http => 'sparkngin_curve_key;', sprintf($number, 'sparkngin_curve_key'), $curve],
     [server => 'sparkngin_curve_key curve.key;', sprintf($context, 'sparkngin_curve_key'), ''],
 );
 

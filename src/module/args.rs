@@ -1,6 +1,9 @@
 //! The words of a directive, as values, and what is wrong with them, in nginx's wording.
 
+use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 use std::ptr::{NonNull, null_mut};
 
 use ngx::ffi::{
@@ -9,6 +12,7 @@ use ngx::ffi::{
     ngx_int_t, ngx_parse_offset, ngx_parse_time, ngx_pcalloc, ngx_str_t, ngx_uint_t,
 };
 use sparkngin_core::escape::Shown;
+use sparkngin_publisher::key::{self, KeyError};
 
 use crate::bytes;
 
@@ -175,7 +179,22 @@ impl<'a> Args<'a> {
 
     /// A path, completed with nginx's prefix if it is relative.
     pub fn path(&mut self, word: &[u8]) -> Result<Vec<u8>, ConfError> {
-        full_name(self.cf, word).ok_or(ConfError::Logged)
+        full_name(self.cf, word, Prefix::Nginx).ok_or(ConfError::Logged)
+    }
+
+    /// What is read from a file of keys; its path is completed as those of certificates are.
+    pub fn key<T>(
+        &mut self,
+        path: &[u8],
+        read: impl FnOnce(&Path) -> Result<T, KeyError>,
+    ) -> Result<T, ConfError> {
+        if path.is_empty() {
+            return Err(self.invalid(path, "a file with a key"));
+        }
+        let path = full_name(self.cf, path, Prefix::Configuration).ok_or(ConfError::Logged)?;
+        let path = PathBuf::from(OsString::from_vec(path));
+        let read = key::supported().and_then(|()| read(&path));
+        read.map_err(|why| ConfError::Told(format!("{why}, in \"{}\" directive", self.name())))
     }
 
     /// A word that may have variables in it.
@@ -218,13 +237,23 @@ impl<'a> Args<'a> {
     }
 }
 
-/// A path, completed with nginx's prefix if it is relative. None without memory.
-pub fn full_name(cf: &mut ngx_conf_t, word: &[u8]) -> Option<Vec<u8>> {
+/// What a relative path begins at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prefix {
+    /// nginx's prefix, as for logs.
+    Nginx,
+    /// The directory of the configuration file, as for certificates.
+    Configuration,
+}
+
+/// A path, completed if it is relative. None without memory.
+pub fn full_name(cf: &mut ngx_conf_t, word: &[u8], prefix: Prefix) -> Option<Vec<u8>> {
     // nginx copies from the zero-ended string.
     let ended = [word, b"\0"].concat();
     let mut name = ngx_str_t { len: word.len(), data: ended.as_ptr().cast_mut() };
+    let conf_prefix = ngx_uint_t::from(prefix == Prefix::Configuration);
     // SAFETY: the string is zero-ended and outlives the call; nginx replaces it by one in the cycle's pool, or not.
-    let rc = unsafe { ngx_conf_full_name(cf.cycle, &raw mut name, 0) };
+    let rc = unsafe { ngx_conf_full_name(cf.cycle, &raw mut name, conf_prefix) };
     (rc != NGX_ERROR as ngx_int_t).then(|| bytes::of(&name).to_vec())
 }
 

@@ -13,11 +13,14 @@ use sparkngin_core::escape::Shown;
 use sparkngin_core::field::{FieldList, HeaderFields};
 use sparkngin_core::format::{Delimiter, Fields, Format, Rendering};
 use sparkngin_core::ring::{Configuration, Name, Overflow, SLOTS, Wanted};
+use sparkngin_publisher::Curve;
+use sparkngin_publisher::address::{LONGEST_SOCKET, unix};
+use sparkngin_publisher::key::{PublicKey, SecretKey};
 
 use crate::args::Place;
 use crate::bytes::kept;
 use crate::level::{Ack, Level};
-use crate::listen::{LONGEST_SOCKET, Listen, endpoint};
+use crate::listen::Listen;
 
 /// The largest `sparkngin_max_event`.
 pub const LARGEST_EVENT: usize = LARGEST_BLOCK as usize / 2;
@@ -59,6 +62,19 @@ impl Directory {
     }
 }
 
+/// A named subscriber.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    /// Its name.
+    pub name: Name,
+    /// Its public key.
+    pub key: Option<PublicKey>,
+    /// The directive as it stands there.
+    pub text: String,
+    /// Where.
+    pub place: Place,
+}
+
 /// What the directives of `http` say, as they were read; None is the default.
 #[derive(Default)]
 pub struct MainConf {
@@ -77,7 +93,9 @@ pub struct MainConf {
     /// sparkngin_overflow
     pub overflow: Option<Given<Overflow>>,
     /// sparkngin_subscriber
-    pub subscribers: Vec<Name>,
+    pub guests: Vec<Guest>,
+    /// sparkngin_curve_key
+    pub curve_key: Option<SecretKey>,
     /// sparkngin_max_pending
     pub max_pending: Option<usize>,
     /// sparkngin_sync_interval, ms
@@ -141,7 +159,7 @@ impl MainConf {
     ) -> Result<(), (String, Place)> {
         if let Some(given) = &self.overflow
             && given.value == Overflow::Reject
-            && self.subscribers.is_empty()
+            && self.guests.is_empty()
         {
             let text = format!(
                 "\"{}\" needs a \"sparkngin_subscriber\": without one nothing ever frees a block",
@@ -149,13 +167,14 @@ impl MainConf {
             );
             return Err((text, given.place.clone()));
         }
+        self.locked()?;
         self.keep = self.field_list().header_fields();
         let directory = self.buf_path.get_or_insert_with(|| {
             let name = full_name(&default_directory()).unwrap_or_default();
             Directory { name, place: None }
         });
         let feed_elsewhere = self.listen.as_ref().is_some_and(|listen| listen.feed.is_some());
-        if !self.used || feed_elsewhere || endpoint(&directory.feed()).is_some() {
+        if !self.used || feed_elsewhere || unix(&directory.feed()).is_some() {
             return Ok(());
         }
         let name = Shown(&directory.name);
@@ -173,6 +192,16 @@ impl MainConf {
                 Place::default(),
             ),
         })
+    }
+
+    /// Checks that the keys fit together, and that no door is open that nobody said may be.
+    fn locked(&self) -> Result<(), (String, Place)> {
+        let curve = self.curve_key.is_some();
+        if let Some(guest) = self.guests.iter().find(|guest| guest.key.is_some() && !curve) {
+            let text = format!("\"{}\" needs \"sparkngin_curve_key\"", guest.text);
+            return Err((text, guest.place.clone()));
+        }
+        self.listen.as_ref().map_or(Ok(()), |listen| listen.locked(curve, &self.guests))
     }
 
     /// Checks that the ring has a slot for each worker process, and room, when their number is known.
@@ -246,7 +275,7 @@ impl MainConf {
     pub fn policy(&self) -> Overflow {
         match &self.overflow {
             Some(given) => given.value,
-            None if self.subscribers.is_empty() => Overflow::Overwrite,
+            None if self.guests.is_empty() => Overflow::Overwrite,
             None => Overflow::Reject,
         }
     }
@@ -260,21 +289,25 @@ impl MainConf {
     pub fn configuration(&self) -> Configuration {
         Configuration {
             policy: self.policy(),
-            subscribers: self.subscribers.clone(),
+            subscribers: self.guests.iter().map(|guest| guest.name.clone()).collect(),
             configured_at: self.configured_at,
         }
     }
 
     /// What the publisher needs to know.
     pub fn publisher(&self) -> sparkngin_publisher::Settings {
-        let Listen { live, feed } = self.listen.clone().unwrap_or_default();
+        let Listen { live, feed, readers, .. } = self.listen.clone().unwrap_or_default();
         let beside =
-            || self.buf_path.as_ref().and_then(|path| endpoint(&path.feed())).unwrap_or_default();
+            || self.buf_path.as_ref().and_then(|path| unix(&path.feed())).unwrap_or_default();
         let (format, delimiter) =
             self.format.clone().unwrap_or((Format::Plain, Delimiter::default()));
         sparkngin_publisher::Settings {
             live,
             feed: feed.unwrap_or_else(beside),
+            curve: self.curve_key.clone().map(|secret| {
+                let subscribers = self.guests.iter().map(|guest| guest.key).collect();
+                Curve { secret, subscribers, readers }
+            }),
             rendering: Rendering { format, delimiter, fields: Fields::Listed(self.field_list()) },
             gzip: self.gzip.unwrap_or(false),
             configuration: self.configuration(),
@@ -307,7 +340,7 @@ impl LocationConf {
     /// As [`MainConf::complete`].
     pub fn fits(&self, main: &MainConf) -> Result<(), (String, Place)> {
         match &self.ack {
-            Some(given) if given.value.level == Level::Kafka && main.subscribers.is_empty() => {
+            Some(given) if given.value.level == Level::Kafka && main.guests.is_empty() => {
                 let text = format!(
                     "\"{}\" needs a \"sparkngin_subscriber\": without one nobody ever acknowledges an event",
                     given.text

@@ -6,8 +6,9 @@ use std::ptr::{NonNull, null_mut};
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
     NGX_CONF_1MORE, NGX_CONF_FLAG, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_CONF_TAKE12,
-    NGX_CONF_TAKE123, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF,
-    NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_SRV_CONF, ngx_command_t, ngx_conf_t, ngx_str_t, ngx_uint_t,
+    NGX_CONF_TAKE123, NGX_CONF_TAKE1234, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
+    NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_SRV_CONF, ngx_command_t, ngx_conf_t,
+    ngx_str_t, ngx_uint_t,
 };
 
 use crate::args::{Args, ConfError};
@@ -40,12 +41,13 @@ const FLAG: u32 = NGX_CONF_FLAG;
 const ONE: u32 = NGX_CONF_TAKE1;
 const ONE_TO_TWO: u32 = NGX_CONF_TAKE12;
 const ONE_TO_THREE: u32 = NGX_CONF_TAKE123;
+const ONE_TO_FOUR: u32 = NGX_CONF_TAKE1234;
 const SOME: u32 = NGX_CONF_1MORE;
 
 // One row, one line: the documentation is compared with them.
 #[rustfmt::skip]
 static DIRECTIVES: [Directive; 16] = [
-    Directive { name: c"sparkngin_listen",        at: HTTP,     args: ONE_TO_THREE, set: Main(set::listen) },
+    Directive { name: c"sparkngin_listen",        at: HTTP,     args: ONE_TO_FOUR,  set: Main(set::listen) },
     Directive { name: c"sparkngin_buf_size",      at: HTTP,     args: ONE,          set: Main(set::buf_size) },
     Directive { name: c"sparkngin_buf_path",      at: HTTP,     args: ONE,          set: Main(set::buf_path) },
     Directive { name: c"sparkngin_overflow",      at: HTTP,     args: ONE,          set: Main(set::overflow) },

@@ -12,7 +12,7 @@ use ngx::ffi::{
     ngx_pool_t, ngx_process, ngx_str_t,
 };
 
-use crate::args::{Place, full_name};
+use crate::args::{Place, Prefix, full_name};
 use crate::bytes::kept;
 use crate::conf::{Directory, LocationConf, MainConf, location_of, main_of};
 use crate::guard::guard;
@@ -107,7 +107,7 @@ pub unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
         let Some(cf) = (unsafe { cf.as_mut() }) else { return ERROR };
         // SAFETY: nobody else uses them here.
         let Some(main) = (unsafe { main_of(cf.ctx) }) else { return ERROR };
-        if let Err((text, place)) = main.complete(|name| full_name(cf, name)) {
+        if let Err((text, place)) = main.complete(|name| full_name(cf, name, Prefix::Nginx)) {
             emerg(cf.log, &text, &place);
             return ERROR;
         }

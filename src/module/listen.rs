@@ -1,12 +1,10 @@
 //! Where the publisher binds: the words of `sparkngin_listen`, as endpoints of ZeroMQ.
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::str::from_utf8;
+use sparkngin_publisher::address::{LONGEST_SOCKET, Unlocked, tcp, unix, unlocked};
+use sparkngin_publisher::key::PublicKey;
 
-use crate::args::{Args, ConfError};
-
-/// The most bytes of a unix socket's path, without the zero that ends it.
-pub const LONGEST_SOCKET: usize = 107;
+use crate::args::{Args, ConfError, Place};
+use crate::conf::Guest;
 
 const ADDRESS: &str = "\"port\", \"address:port\" or \"unix:path\"";
 
@@ -17,12 +15,30 @@ pub struct Listen {
     pub live: String,
     /// Where durable subscribers connect; None is `feed.sock` in the ring's directory.
     pub feed: Option<String>,
+    /// Who may read live; None is whoever knows the publisher's key.
+    pub readers: Option<Vec<PublicKey>>,
+    /// Others than this machine reach live.
+    open: bool,
+    /// That it may be open, and the feed, too.
+    insecure: bool,
+    /// The directive as it stands there.
+    text: String,
+    /// Where.
+    place: Place,
 }
 
 impl Default for Listen {
     /// 127.0.0.1:7000, and the feed in the ring's directory.
     fn default() -> Listen {
-        Listen { live: "tcp://127.0.0.1:7000".into(), feed: None }
+        Listen {
+            live: "tcp://127.0.0.1:7000".into(),
+            feed: None,
+            readers: None,
+            open: false,
+            insecure: false,
+            text: String::new(),
+            place: Place::default(),
+        }
     }
 }
 
@@ -30,42 +46,68 @@ impl Listen {
     /// Reads the directive's words.
     ///
     /// # Errors
-    /// A word that is no address or no parameter; an address that others reach, without `insecure`.
+    /// A word that is no address or no parameter; a file without keys.
     pub fn read(args: &mut Args<'_>) -> Result<Listen, ConfError> {
         let words: Vec<Vec<u8>> = args.words().map(<[u8]>::to_vec).collect();
         let (address, parameters) = words.split_first().ok_or(ConfError::Logged)?;
         let mut feed = None;
-        let mut insecure = false;
+        let (mut readers, mut insecure) = (None, false);
         for word in parameters {
-            match word.strip_prefix(b"feed=") {
-                Some(address) if feed.is_none() => feed = Some(feed_at(args, address)?),
-                None if word == b"insecure" => insecure = true,
-                _ => return Err(args.parameter(word, "\"feed=\" or \"insecure\"")),
+            if let (Some(address), None) = (word.strip_prefix(b"feed="), &feed) {
+                feed = Some(feed_at(args, address)?);
+            } else if let (Some(path), None) = (word.strip_prefix(b"readers="), &readers) {
+                readers = Some(args.key(path, PublicKey::read_all)?);
+            } else if word == b"insecure" {
+                insecure = true;
+            } else {
+                return Err(args.parameter(word, "\"feed=\", \"readers=\" or \"insecure\""));
             }
         }
         let (live, open) = match address.strip_prefix(b"unix:") {
             Some(path) => (socket(args, path)?, false),
             None => tcp(address).ok_or_else(|| args.invalid(address, ADDRESS))?,
         };
-        if open && !insecure {
+        if feed.as_ref() == Some(&live) {
             return Err(ConfError::Told(format!(
-                "\"{}\" needs \"insecure\": who reaches the port can read every event, and \"sparkngin_curve_key\" is not \
-                 built yet",
+                "the feed must be elsewhere than live in \"{}\"",
                 args.text()
             )));
         }
-        Ok(Listen { live, feed })
+        Ok(Listen { live, feed, readers, open, insecure, text: args.text(), place: args.place() })
+    }
+
+    /// Checks that what others reach is locked, or said to be `insecure`.
+    ///
+    /// # Errors
+    /// A sentence, and where the directive stands.
+    pub fn locked(&self, curve: bool, guests: &[Guest]) -> Result<(), (String, Place)> {
+        let text = &self.text;
+        let told = |what: String| Err((what, self.place.clone()));
+        if self.readers.is_some() && !curve {
+            return told(format!("\"readers=\" in \"{text}\" needs \"sparkngin_curve_key\""));
+        }
+        let guests = guests.iter().map(|guest| (&guest.name, guest.key.is_some()));
+        let open = unlocked(self.open, curve, self.feed.as_deref(), guests);
+        match open.filter(|_| !self.insecure) {
+            None => Ok(()),
+            Some(Unlocked::Live) => told(format!(
+                "\"{text}\" needs \"sparkngin_curve_key\" or \"insecure\": who reaches the port can read every event"
+            )),
+            Some(Unlocked::Feed(name)) => told(format!(
+                "\"{text}\" needs \"key=\" in \"sparkngin_subscriber {name}\", or \"insecure\": who reaches the port can \
+                 acknowledge its events"
+            )),
+        }
     }
 }
 
 fn feed_at(args: &mut Args<'_>, address: &[u8]) -> Result<String, ConfError> {
     match address.strip_prefix(b"unix:") {
         Some(path) => socket(args, path),
-        None if tcp(address).is_some() => Err(ConfError::Told(format!(
-            "a feed over TCP is not built yet, \"feed=\" in \"{}\" must be \"feed=unix:path\"",
-            args.text()
-        ))),
-        None => Err(args.invalid(address, "\"feed=unix:path\"")),
+        None => match tcp(address).filter(|_| address.contains(&b':')) {
+            Some((endpoint, _)) => Ok(endpoint),
+            None => Err(args.invalid(address, "\"feed=address:port\" or \"feed=unix:path\"")),
+        },
     }
 }
 
@@ -75,39 +117,10 @@ fn socket(args: &mut Args<'_>, path: &[u8]) -> Result<String, ConfError> {
         return Err(args.invalid(b"unix:", ADDRESS));
     }
     let full = args.path(path)?;
-    endpoint(&full).ok_or_else(|| {
+    unix(&full).ok_or_else(|| {
         args.invalid(
             path,
             format!("a path of at most {LONGEST_SOCKET} bytes of UTF-8, as sockets need"),
         )
     })
-}
-
-/// The endpoint of a unix socket at a path. None if sockets cannot be there.
-pub fn endpoint(path: &[u8]) -> Option<String> {
-    let path = from_utf8(path).ok().filter(|path| path.len() <= LONGEST_SOCKET)?;
-    Some(format!("ipc://{path}"))
-}
-
-/// The endpoint of a port, and whether others than this machine reach it.
-fn tcp(address: &[u8]) -> Option<(String, bool)> {
-    let text = from_utf8(address).ok()?;
-    let (host, port) = match text.rsplit_once(':') {
-        Some(parts) => parts,
-        None => ("127.0.0.1", text),
-    };
-    let port =
-        Some(port).filter(|port| port.bytes().all(|b| b.is_ascii_digit()))?.parse::<u16>().ok()?;
-    if port == 0 {
-        return None;
-    }
-    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let ip = match (host, inner) {
-        ("*", _) => return Some((format!("tcp://*:{port}"), true)),
-        ("localhost", _) => IpAddr::from(Ipv4Addr::LOCALHOST),
-        (_, Some(v6)) => IpAddr::V6(v6.parse().ok()?),
-        (v4, None) => IpAddr::V4(v4.parse().ok()?),
-    };
-    let host = if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
-    Some((format!("tcp://{host}:{port}"), !ip.is_loopback()))
 }

@@ -7,9 +7,12 @@ use sparkngin_core::event::is_topic;
 use sparkngin_core::field::FieldList;
 use sparkngin_core::format::{Delimiter, Format};
 use sparkngin_core::ring::{Name, Overflow};
+use sparkngin_publisher::key::{PublicKey, SecretKey};
 
 use crate::args::{Args, ConfError};
-use crate::conf::{Directory, Given, Kind, LARGEST_EVENT, LocationConf, MainConf, location_of};
+use crate::conf::{
+    Directory, Given, Guest, Kind, LARGEST_EVENT, LocationConf, MainConf, location_of,
+};
 use crate::level::{Ack, LEVELS, Level};
 use crate::listen::Listen;
 
@@ -61,24 +64,30 @@ pub fn subscriber(conf: &mut MainConf, args: &mut Args<'_>) -> Done {
     let name = from_utf8(word).ok().and_then(|word| word.parse::<Name>().ok());
     let name =
         name.ok_or_else(|| args.invalid(word, "1 to 63 letters, digits, \".\", \"_\" or \"-\""))?;
-    if let Some(parameter) = args.words().nth(1) {
-        return Err(match parameter.starts_with(b"key=") {
-            true => ConfError::Told(format!(
-                "\"key=\" in \"{}\" is not built yet: subscribers connect through a unix socket",
-                args.text()
-            )),
-            false => args.parameter(parameter, "\"key=\""),
-        });
-    }
-    if conf.subscribers.contains(&name) {
+    let parameter = args.words().nth(1).map(<[u8]>::to_vec);
+    let key = match parameter {
+        None => None,
+        Some(word) => match word.strip_prefix(b"key=") {
+            Some(path) => Some(args.key(path, PublicKey::read)?),
+            None => return Err(args.parameter(&word, "\"key=\"")),
+        },
+    };
+    if conf.guests.iter().any(|guest| guest.name == name) {
         return Err(ConfError::Told(format!("duplicate subscriber \"{name}\"")));
     }
-    if conf.subscribers.len() == MOST_SUBSCRIBERS {
+    if let Some(other) = conf.guests.iter().find(|guest| key.is_some() && guest.key == key) {
+        return Err(ConfError::Told(format!(
+            "the key in \"{}\" is that of \"{}\", each subscriber must have one of its own",
+            args.text(),
+            other.name
+        )));
+    }
+    if conf.guests.len() == MOST_SUBSCRIBERS {
         return Err(ConfError::Told(format!(
             "too many \"sparkngin_subscriber\" directives, there must be {MOST_SUBSCRIBERS} at most"
         )));
     }
-    conf.subscribers.push(name);
+    conf.guests.push(Guest { name, key, text: args.text(), place: args.place() });
     Ok(())
 }
 
@@ -234,9 +243,7 @@ pub fn max_event(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
     }
 }
 
-pub fn curve_key(_: &mut MainConf, args: &mut Args<'_>) -> Done {
-    Err(ConfError::Told(format!(
-        "\"{}\" is not built yet: there is no CURVE on the sockets",
-        args.text()
-    )))
+pub fn curve_key(conf: &mut MainConf, args: &mut Args<'_>) -> Done {
+    let path = args.first().to_vec();
+    once(&mut conf.curve_key, args.key(&path, SecretKey::read)?)
 }

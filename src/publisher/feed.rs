@@ -12,6 +12,7 @@ use sparkngin_core::id::{Seq, Stream};
 use sparkngin_core::ring::{Next, Who};
 use zmq::{DONTWAIT, SNDMORE, Socket};
 
+use crate::door::ANYBODY;
 use crate::lines::{Level, Lines, Throttle};
 use crate::source::Source;
 
@@ -43,6 +44,8 @@ pub struct Given {
 /// The named subscribers' side of the publisher.
 pub struct Feed {
     socket: Socket,
+    /// Some names have keys: then there is a door, and each connection has a user.
+    keyed: bool,
     sessions: Sessions,
     /// By name, the source and stream that was served last: the next one comes first at the next look.
     served: Vec<Option<(usize, Stream)>>,
@@ -55,12 +58,13 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// A socket that listens; `names` in the order of the configuration.
-    pub fn new(socket: Socket, names: Vec<String>) -> Feed {
+    /// A socket that listens; `names` in the order of the configuration, and of each whether it has a key.
+    pub fn new(socket: Socket, names: Vec<String>, keyed: Vec<bool>) -> Feed {
         Feed {
             socket,
+            keyed: keyed.contains(&true),
             served: vec![None; names.len()],
-            sessions: Sessions::new(names),
+            sessions: Sessions::keyed(names, keyed),
             refusals: Bucket::new(REFUSALS),
             odd: Throttle::new(Duration::from_secs(1)),
             unknown: Throttle::new(Duration::from_secs(10)),
@@ -292,7 +296,7 @@ impl Feed {
         let last = if packet.body.is_empty() { DONTWAIT } else { DONTWAIT | SNDMORE };
         let sent = self
             .socket
-            .send(packet.to.0.as_slice(), DONTWAIT | SNDMORE)
+            .send(packet.to.connection.as_slice(), DONTWAIT | SNDMORE)
             .and_then(|()| self.socket.send(header, last))
             .and_then(|()| match packet.body.is_empty() {
                 true => Ok(()),
@@ -309,12 +313,18 @@ impl Feed {
 
     /// The next message: its connection, and its frames, as far as any message has that many.
     fn next_message(&self) -> Option<(Peer, Vec<Vec<u8>>)> {
-        let peer = Peer(self.socket.recv_bytes(DONTWAIT).ok()?);
+        let connection = self.socket.recv_bytes(DONTWAIT).ok()?;
+        let mut peer = Peer::anybody(connection);
         let mut frames = Vec::new();
         while self.socket.get_rcvmore().unwrap_or(false) {
-            let Ok(frame) = self.socket.recv_bytes(DONTWAIT) else { break };
+            let Ok(mut frame) = self.socket.recv_msg(DONTWAIT) else { break };
+            if frames.is_empty() {
+                // As the door said when the connection was made: libzmq adds it, no peer can.
+                let user = frame.gets("User-Id").filter(|user| self.keyed && *user != ANYBODY);
+                peer.user = user.map(str::to_owned);
+            }
             if frames.len() < 3 {
-                frames.push(frame);
+                frames.push(frame.to_vec());
             }
         }
         Some((peer, frames))
@@ -370,9 +380,9 @@ mod tests {
     #[test]
     fn a_hello_of_a_connection_that_is_gone_fences_nobody() {
         let (context, endpoint) = (Context::new(), "inproc://feed");
-        let publisher = crate::socket::feed(&context, endpoint).expect("a socket");
+        let publisher = crate::socket::feed(&context, endpoint, None).expect("a socket");
         publisher.bind(endpoint).expect("it listens");
-        let mut feed = Feed::new(publisher, vec!["kafka".to_owned()]);
+        let mut feed = Feed::new(publisher, vec!["kafka".to_owned()], vec![false]);
         let subscriber = context.socket(SocketType::DEALER).expect("a socket");
         subscriber.connect(endpoint).expect("connected");
         let hello = || {
@@ -385,7 +395,7 @@ mod tests {
         feed.receive(&mut [], now, &lines);
         let session = feed.sessions.get(0).expect("a session").id();
         let mut received = Received::default();
-        feed.hear(&Peer(b"gone".to_vec()), &hello(), &mut [], now, &lines, &mut received);
+        feed.hear(&Peer::anybody(b"gone".to_vec()), &hello(), &mut [], now, &lines, &mut received);
         assert_eq!(feed.sessions.get(0).map(Session::id), Some(session));
     }
 

@@ -10,8 +10,11 @@
 //! However it ends, by a panic too: sockets close without waiting for what they hold (the ring has it), the context ends,
 //! then the lease is dropped, in this order, so the next publisher finds the addresses free.
 
+pub mod address;
+mod door;
 mod feed;
 mod files;
+pub mod key;
 mod lines;
 mod live;
 mod run;
@@ -32,6 +35,7 @@ use std::thread::JoinHandle;
 use sparkngin_core::format::Rendering;
 use sparkngin_core::ring::{Configuration, Lease, Ring};
 
+pub use door::Curve;
 pub use lines::{Level, Lines, Throttle};
 
 /// What a publisher is told.
@@ -41,6 +45,8 @@ pub struct Settings {
     pub live: String,
     /// Where the feed listens: `ipc:///path/feed.sock`.
     pub feed: String,
+    /// Keys, for both sockets; without them both are open to whoever reaches them.
+    pub curve: Option<Curve>,
     /// How live messages are written.
     pub rendering: Rendering,
     /// Whether each of them is compressed.

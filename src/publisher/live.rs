@@ -367,7 +367,7 @@ mod tests {
     #[test]
     fn it_waits_for_nobody_when_what_a_full_queue_held_up_is_wanted_no_more() {
         let (context, endpoint) = (Context::new(), "inproc://live");
-        let publisher = crate::socket::live(&context, endpoint).expect("a socket");
+        let publisher = crate::socket::live(&context, endpoint, None).expect("a socket");
         publisher.set_sndhwm(1).expect("a short queue");
         publisher.bind(endpoint).expect("it listens");
         let reader = context.socket(SocketType::SUB).expect("a socket");

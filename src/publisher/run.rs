@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use sparkngin_core::ring::{Lease, Ring};
 use zmq::{Context, POLLIN, PollItem, Socket};
 
+use crate::door::Door;
 use crate::feed::{Feed, Given};
 use crate::files::Files;
 use crate::lines::{Level, Lines, Throttle};
@@ -72,6 +73,8 @@ struct Publisher {
     sources: Vec<Source>,
     live: Listening<Live>,
     feed: Listening<Feed>,
+    /// After the sockets, which ask there as long as they live.
+    door: Option<Door>,
     watch: Watch,
     /// The flag of the bell is set, and everything was looked at since.
     armed: bool,
@@ -86,16 +89,23 @@ impl Publisher {
         let failed = |error: zmq::Error| io::Error::other(error.message());
         let before = sources.first().map(|source| source.reader.ring().state());
         let before = before.ok_or_else(|| io::Error::other("no ring to publish"))?;
-        let live = socket::live(context, &settings.live).map_err(failed)?;
-        let live = Live::new(live, settings.rendering.clone(), settings.gzip, before.live_dropped);
-        let feed = socket::feed(context, &settings.feed).map_err(failed)?;
         let names = &settings.configuration.subscribers;
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let (curve, key) = (settings.curve.as_ref(), settings.curve.as_ref().map(|c| &c.secret));
+        // Before both sockets: libzmq lets every key in while nobody is there to ask.
+        let door =
+            curve.map(|curve| Door::new(context, curve, &names)).transpose().map_err(failed)?;
+        let live = socket::live(context, &settings.live, key).map_err(failed)?;
+        let live = Live::new(live, settings.rendering.clone(), settings.gzip, before.live_dropped);
+        let feed = socket::feed(context, &settings.feed, key).map_err(failed)?;
+        let keyed = curve.map(|curve| curve.subscribers.iter().map(Option::is_some).collect());
+        let keyed = keyed.unwrap_or_else(|| vec![false; names.len()]);
         let now = Instant::now();
         Ok(Publisher {
             sources,
             live: Listening::new(live, "live", &settings.live, now),
-            feed: Listening::new(Feed::new(feed, names), "the feed", &settings.feed, now),
+            feed: Listening::new(Feed::new(feed, names, keyed), "the feed", &settings.feed, now),
+            door,
             watch: Watch::new(&settings.configuration, &before),
             armed: false,
             idle: false,
@@ -109,6 +119,9 @@ impl Publisher {
         let now = Instant::now();
         self.live.bind(Live::socket, now, lines);
         self.feed.bind(Feed::socket, now, lines);
+        if let Some(door) = &mut self.door {
+            door.answer(now, lines);
+        }
         let more = self.receive(now, lines);
         let live_at = self.live.it.next();
         let at = if self.idle { self.last_look + ANYHOW } else { self.next_look };
@@ -193,6 +206,8 @@ impl Publisher {
             self.feed.it.socket().as_poll_item(POLLIN),
             PollItem::from_fd(wakened.as_raw_fd(), POLLIN),
         ];
+        items.extend(self.door.as_ref().map(|door| door.socket().as_poll_item(POLLIN)));
+        let before_bells = items.len();
         if self.idle {
             let bells = self.sources.iter().map(|s| s.reader.bell().as_fd().as_raw_fd());
             items.extend(bells.map(|fd| PollItem::from_fd(fd, POLLIN)));
@@ -203,7 +218,8 @@ impl Publisher {
             Ok(_) | Err(zmq::Error::EINTR) => {}
             Err(error) => return Err(io::Error::other(error.message())),
         }
-        let (woken, rung) = (items[2].is_readable(), items[3..].iter().any(PollItem::is_readable));
+        let (woken, rung) =
+            (items[2].is_readable(), items[before_bells..].iter().any(PollItem::is_readable));
         drop(items);
         if woken {
             // All that was written there says the same.

@@ -41,6 +41,8 @@ pub enum Command {
     Tail(Tail),
     /// Read topics back and close the books: what is there twice, what is missing, and why
     Audit(Audit),
+    /// Make a pair of keys for CURVE
+    Keygen(Keygen),
     /// Look into a ring directory, in use or left behind; reads only
     #[command(subcommand)]
     Ring(Ring),
@@ -74,6 +76,8 @@ pub struct Subscribe {
     /// In place of Kafka: write each event's value as a line to FILE, `-` is stdout
     #[arg(long, value_name = "FILE")]
     pub lines: Option<String>,
+    #[command(flatten)]
+    pub keys: Keys,
     /// The subscriber's name, as `sparkngin_subscriber` in nginx names it [default: kafka]
     #[arg(long)]
     pub name: Option<String>,
@@ -127,6 +131,31 @@ pub struct Subscribe {
     pub log: Option<String>,
 }
 
+/// What a client of CURVE needs.
+#[derive(Debug, Default, Args)]
+pub struct Keys {
+    /// Your own secret key, made by `sparkngin keygen`; nginx has the public one in
+    /// `sparkngin_subscriber NAME key=FILE` [default: with --server-key one drawn for this run]
+    #[arg(long, value_name = "FILE")]
+    pub curve_key: Option<String>,
+    /// The publisher's public key: the other half of its `sparkngin_curve_key` (one for all, or
+    /// repeat it in the order of the feeds)
+    #[arg(long, value_name = "FILE")]
+    pub server_key: Vec<String>,
+}
+
+/// `sparkngin keygen`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    sparkngin keygen /etc/nginx/sparkngin    makes sparkngin.key and sparkngin.pub\n  \
+    sparkngin keygen kafka                   makes kafka.key and kafka.pub\n\n\
+    In nginx.conf: sparkngin_curve_key sparkngin.key; sparkngin_subscriber kafka key=kafka.pub;\n\
+    and then: sparkngin subscribe --curve-key kafka.key --server-key sparkngin.pub ...")]
+pub struct Keygen {
+    /// The files are NAME.key, the secret, and NAME.pub
+    pub name: PathBuf,
+}
+
 /// `sparkngin tail`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -137,6 +166,8 @@ pub struct Tail {
     /// nginx's live endpoint (`sparkngin_listen`)
     #[arg(default_value = "tcp://127.0.0.1:7000")]
     pub live: String,
+    #[command(flatten)]
+    pub keys: Keys,
     /// Only topics that start with this
     #[arg(long, default_value = "", hide_default_value = true)]
     pub topic: String,

@@ -15,6 +15,7 @@ use sparkngin_core::ring::Name;
 
 use crate::args;
 use crate::kafka::Access;
+use crate::keys::{self, Keys};
 use crate::letter::Letters;
 use crate::report::Form;
 use crate::route::{Route, Stamp};
@@ -79,6 +80,8 @@ pub struct KafkaSettings {
 pub struct Settings {
     /// Where nginx publishes.
     pub feeds: Vec<Given<String>>,
+    /// For CURVE: none, or as many as feeds.
+    pub keys: Vec<Keys>,
     /// The subscriber's name.
     pub name: Name,
     /// Bytes unacknowledged, for each feed.
@@ -99,6 +102,13 @@ impl fmt::Display for Origin {
             Origin::Default => f.write_str("the default"),
             Origin::Flag(flag) => f.write_str(flag),
         }
+    }
+}
+
+impl Wrong {
+    /// What is wrong with the word after a flag.
+    pub fn flag(flag: &'static str, word: &str, why: impl ToString) -> Wrong {
+        Wrong { origin: Origin::Flag(flag), word: word.to_owned(), why: why.to_string() }
     }
 }
 
@@ -143,6 +153,7 @@ pub fn word<'a>(given: &'a Option<String>, flag: &'static str, default: &'a str)
 pub fn settings(args: &args::Subscribe) -> Result<Settings, Wrong> {
     Ok(Settings {
         feeds: feeds(&args.feed)?,
+        keys: keys::read(&args.keys, args.feed.len())?,
         name: word(&args.name, "--name", "kafka").read(str::parse)?,
         window: word(&args.window, "--window", "8m").read(window)?,
         route: route(args)?,
@@ -205,11 +216,7 @@ fn route(args: &args::Subscribe) -> Result<Route, Wrong> {
 }
 
 fn target(args: &args::Subscribe) -> Result<Target, Wrong> {
-    let flag = |flag, text: &str, why: &str| Wrong {
-        origin: Origin::Flag(flag),
-        word: text.to_owned(),
-        why: why.to_owned(),
-    };
+    let flag = Wrong::flag;
     match (&args.kafka, &args.lines) {
         (Some(_), Some(lines)) => Err(flag("--lines", lines, "it stands in place of --kafka")),
         (None, None) => Err(flag("--kafka", "", "it is needed, such as --kafka 127.0.0.1:9092")),

@@ -6,6 +6,7 @@ use sparkngin_core::feed::{Client, Due, Incoming, Reason, Refused, Settings, Wel
 
 use crate::config::Given;
 use crate::flight::{FeedNo, Flight};
+use crate::keys::Keys;
 use crate::report::Seldom;
 use crate::socket::{FeedSocket, Link};
 use crate::view::FeedView;
@@ -46,18 +47,19 @@ impl Feed {
         context: &zmq::Context,
         no: FeedNo,
         given: &Given<String>,
+        keys: Option<&Keys>,
         settings: Settings,
         now: Instant,
     ) -> Result<Feed, String> {
         let endpoint = given.value.clone();
-        let socket = FeedSocket::connect(context, &endpoint, no.0)
+        let socket = FeedSocket::connect(context, &endpoint, no.0, keys)
             .map_err(|error| format!("{} {endpoint}: {error}", given.origin))?;
         let client = Client::new(settings);
         Ok(Feed { no, endpoint, client, socket, why_not: None, sessions: 0, reminded: now })
     }
 
     /// Hears what became of the connection.
-    pub fn hear_links(&mut self, now: Instant) {
+    pub fn hear_links(&mut self, now: Instant, seldom: &mut Seldom) {
         while let Some(link) = self.socket.link() {
             match link {
                 Link::Up => self.client.connected(now),
@@ -66,6 +68,14 @@ impl Feed {
                         tracing::info!(feed = self.endpoint, "the publisher went away");
                     }
                     self.client.disconnected();
+                }
+                Link::ShutOut(why) => {
+                    // Nothing is to be had there as things are; they may change at any time.
+                    self.socket.hang_up();
+                    self.client.shut_out(now);
+                    self.why_not = Some(why.to_owned());
+                    let endpoint = &self.endpoint;
+                    seldom.warn(now, "shut out", || format!("{endpoint}: {why}; trying again"));
                 }
             }
         }

@@ -14,6 +14,8 @@ mod flight;
 mod http;
 mod kafka;
 mod kafka_queue;
+mod keygen;
+mod keys;
 mod letter;
 mod mock_kafka;
 mod parked;
@@ -87,7 +89,11 @@ fn run(cli: Cli) -> Result<(), Failed> {
             audit::Ended::Wrong(text) => Failed::Wrong(text),
             audit::Ended::Failed(text) => Failed::Other(text),
         }),
-        Some(Command::Tail(args)) => tail::run(&args).map_err(Failed::Other),
+        Some(Command::Tail(args)) => {
+            let keys = keys::read(&args.keys, 1).map_err(|e| Failed::Wrong(e.to_string()))?;
+            tail::run(&args, keys.first()).map_err(Failed::Other)
+        }
+        Some(Command::Keygen(args)) => keygen::run(&args).map_err(Failed::Other),
         Some(Command::Ring(args)) => ring::run(&args).map_err(Failed::Other),
         Some(Command::MockKafka(args)) => mock_kafka::run(&args).map_err(Failed::Wrong),
     }

@@ -121,7 +121,7 @@ fn feeds(settings: &Settings, context: &zmq::Context, now: Instant) -> Result<Ve
             window: settings.window,
             from: Some(format!("process {}", std::process::id())),
         };
-        Feed::connect(context, FeedNo(no as u16), given, client, now)
+        Feed::connect(context, FeedNo(no as u16), given, settings.keys.get(no), client, now)
     };
     settings.feeds.iter().enumerate().map(feed).collect()
 }
@@ -181,7 +181,7 @@ impl Subscriber {
 
     /// Takes what one feed has.
     fn receive(&mut self, sink: &mut dyn Sink, at: usize, now: Instant) {
-        self.feeds[at].hear_links(now);
+        self.feeds[at].hear_links(now, &mut self.seldom);
         for _ in 0..TURN {
             match self.feeds[at].receive(now, &mut self.seldom) {
                 Some(incoming) => self.take(sink, at, incoming, now),
@@ -314,7 +314,7 @@ impl Subscriber {
 
     /// Keeps a session open while it ends: beats are heard, and records stay in the ring for who comes next.
     fn hear(&mut self, at: usize, now: Instant) {
-        self.feeds[at].hear_links(now);
+        self.feeds[at].hear_links(now, &mut self.seldom);
         for _ in 0..TURN {
             match self.feeds[at].receive(now, &mut self.seldom) {
                 Some(Incoming::Welcome(welcome)) => {

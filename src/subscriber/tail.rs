@@ -7,7 +7,9 @@ use serde::Serialize;
 use sparkngin_core::gzip;
 
 use crate::args::Tail;
+use crate::keys::Keys;
 use crate::letter::hex;
+use crate::socket::{Link, Monitor};
 
 /// A message inflated is no larger: a few bytes may claim to be gigabytes.
 const LARGEST: usize = 16 * 1024 * 1024;
@@ -27,28 +29,12 @@ struct Line<'a> {
 ///
 /// # Errors
 /// A sentence: the endpoint cannot be, or stdout is gone.
-pub fn run(args: &Tail) -> Result<(), String> {
-    let wrong = |error: zmq::Error| format!("{}: {error}", args.live);
-    let context = zmq::Context::new();
-    let socket = context.socket(zmq::SUB).map_err(wrong)?;
-    socket.set_linger(0).map_err(wrong)?;
-    socket.set_reconnect_ivl(50).map_err(wrong)?;
-    // A publisher that is stopped, or whose machine is gone, is noticed.
-    socket.set_heartbeat_ivl(1000).map_err(wrong)?;
-    socket.set_heartbeat_timeout(5000).map_err(wrong)?;
-    socket.set_subscribe(args.topic.as_bytes()).map_err(wrong)?;
-    socket.connect(&args.live).map_err(wrong)?;
-    if socket.poll(zmq::POLLIN, PATIENCE.as_millis() as i64) == Ok(0) {
-        eprintln!("sparkngin: nothing yet from {}, waiting", args.live);
-    }
+pub fn run(args: &Tail, keys: Option<&Keys>) -> Result<(), String> {
+    let mut live = Live::connect(args, keys)?;
     let mut out = io::stdout().lock();
     let mut printed = 0;
     while args.count.is_none_or(|count| printed < count) {
-        let frames = match socket.recv_multipart(0) {
-            Ok(frames) => frames,
-            Err(zmq::Error::EINTR) => continue,
-            Err(error) => return Err(wrong(error)),
-        };
+        let frames = live.next()?;
         let [topic, payload] = frames.as_slice() else { continue };
         match print(&mut out, topic, payload, args.json) {
             Ok(()) => printed += 1,
@@ -58,6 +44,92 @@ pub fn run(args: &Tail) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The live port, from outside: it is waited for as long as it takes.
+struct Live<'a> {
+    args: &'a Tail,
+    keys: Option<&'a Keys>,
+    context: zmq::Context,
+    made: u64,
+    socket: zmq::Socket,
+    monitor: Monitor,
+    said: &'static str,
+}
+
+impl Live<'_> {
+    fn connect<'a>(args: &'a Tail, keys: Option<&'a Keys>) -> Result<Live<'a>, String> {
+        let context = zmq::Context::new();
+        let made = connect(&context, args, keys, 0);
+        let (socket, monitor) = made.map_err(|error| format!("{}: {error}", args.live))?;
+        Ok(Live { args, keys, context, made: 0, socket, monitor, said: "" })
+    }
+
+    /// The next message. Who is not let in tries again each few seconds, and says why once.
+    fn next(&mut self) -> Result<Vec<Vec<u8>>, String> {
+        let wrong = |error: zmq::Error| format!("{}: {error}", self.args.live);
+        loop {
+            let mut items = [self.socket.as_poll_item(zmq::POLLIN), self.monitor.poll_item()];
+            match zmq::poll(&mut items, PATIENCE.as_millis() as i64) {
+                Err(zmq::Error::EINTR) => continue,
+                Err(error) => return Err(wrong(error)),
+                Ok(0) if self.said.is_empty() => self.say("nothing yet, waiting"),
+                Ok(_) => {}
+            }
+            match self.socket.recv_multipart(zmq::DONTWAIT) {
+                Ok(frames) => {
+                    // Silence is nothing to speak of any more.
+                    self.said = "nothing more";
+                    return Ok(frames);
+                }
+                Err(zmq::Error::EAGAIN | zmq::Error::EINTR) => {}
+                Err(error) => return Err(wrong(error)),
+            }
+            let mut shut_out = None;
+            while let Some(link) = self.monitor.link() {
+                if let Link::ShutOut(why) = link {
+                    shut_out = Some(why);
+                }
+            }
+            if let Some(why) = shut_out {
+                self.say(why);
+                // It may have given up by itself.
+                let _ = self.socket.disconnect(&self.args.live);
+                let _ = zmq::poll(&mut [], PATIENCE.as_millis() as i64 / 3);
+                self.made += 1;
+                let made = connect(&self.context, self.args, self.keys, self.made);
+                (self.socket, self.monitor) = made.map_err(wrong)?;
+            }
+        }
+    }
+
+    fn say(&mut self, what: &'static str) {
+        if self.said != what {
+            eprintln!("sparkngin: {}: {what}", self.args.live);
+            self.said = what;
+        }
+    }
+}
+
+fn connect(
+    context: &zmq::Context,
+    args: &Tail,
+    keys: Option<&Keys>,
+    number: u64,
+) -> zmq::Result<(zmq::Socket, Monitor)> {
+    let socket = context.socket(zmq::SUB)?;
+    socket.set_linger(0)?;
+    socket.set_reconnect_ivl(50)?;
+    // A publisher that is stopped, or whose machine is gone, is noticed.
+    socket.set_heartbeat_ivl(1000)?;
+    socket.set_heartbeat_timeout(5000)?;
+    if let Some(keys) = keys {
+        keys.set(&socket)?;
+    }
+    let monitor = Monitor::new(context, &socket, number, keys.is_some())?;
+    socket.set_subscribe(args.topic.as_bytes())?;
+    socket.connect(&args.live)?;
+    Ok((socket, monitor))
 }
 
 fn print(out: &mut impl Write, topic: &[u8], payload: &[u8], json: bool) -> io::Result<()> {

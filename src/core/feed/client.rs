@@ -80,10 +80,17 @@ impl Client {
         }
     }
 
-    /// The connection is gone; the socket makes a new one by itself.
+    /// The connection is gone; the socket makes a new one by itself, if we were not shut out.
     pub fn disconnected(&mut self) {
-        if self.state != State::Over {
+        if !matches!(self.state, State::Over | State::Broken { why: Why::ShutOut, .. }) {
             self.state = State::Apart;
+        }
+    }
+
+    /// The handshake has failed, and the socket does not try again: the next thing due, after a while, is a new connection.
+    pub fn shut_out(&mut self, now: Instant) {
+        if self.state != State::Over {
+            self.state = State::Broken { at: now + RETRY, why: Why::ShutOut };
         }
     }
 

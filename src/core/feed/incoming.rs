@@ -139,4 +139,6 @@ pub enum Why {
     Silence,
     /// The publisher did not keep to the protocol.
     Fault,
+    /// The publisher did not let us in.
+    ShutOut,
 }

@@ -14,9 +14,21 @@ use super::wire::SessionId;
 use super::{BATCH_BYTES, FREED, MESSAGE_COST, OVERWRITTEN, VERSION, WINDOW_MAX};
 use crate::id::{Region, Seq, Stream};
 
-/// A connection, by the routing id that the socket gave it.
+/// Who speaks: what a session belongs to is both.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Peer(pub Vec<u8>);
+pub struct Peer {
+    /// The connection, by the routing id that the socket gave it.
+    pub connection: Vec<u8>,
+    /// The name whose key it has proved to have; None when it has proved nothing.
+    pub user: Option<String>,
+}
+
+impl Peer {
+    /// Somebody on this connection.
+    pub fn anybody(connection: Vec<u8>) -> Peer {
+        Peer { connection, user: None }
+    }
+}
 
 /// A message for one peer.
 #[derive(Clone, Debug, PartialEq, Eq)]

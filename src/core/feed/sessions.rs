@@ -54,14 +54,23 @@ pub struct Overdue {
 #[derive(Debug)]
 pub struct Sessions {
     names: Vec<String>,
+    /// By name, whether only who has proved to have its key may use it.
+    keyed: Vec<bool>,
     open: Vec<Option<Session>>,
 }
 
 impl Sessions {
-    /// No conversation yet; `names` in the order of the configuration.
+    /// No conversation yet; `names` in the order of the configuration, free to whoever uses them.
     pub fn new(names: Vec<String>) -> Sessions {
+        let keyed = vec![false; names.len()];
+        Sessions::keyed(names, keyed)
+    }
+
+    /// The same, where some names have keys: these are for who has proved to have them, the others for who has proved
+    /// nothing.
+    pub fn keyed(names: Vec<String>, keyed: Vec<bool>) -> Sessions {
         let open = names.iter().map(|_| None).collect();
-        Sessions { names, open }
+        Sessions { names, keyed, open }
     }
 
     /// The names, in the order of the configuration.
@@ -154,13 +163,25 @@ impl Sessions {
 
     fn hello(&mut self, peer: &Peer, hello: Hello) -> Heard {
         match self.names.iter().position(|name| *name == hello.name) {
-            Some(who) => Heard::Hello { who, hello },
+            Some(who) if self.may(peer, who) => Heard::Hello { who, hello },
+            Some(_) => {
+                let own = peer.user.as_deref();
+                let own = own.map_or("none".to_owned(), |name| format!("that of {name:?}"));
+                let why = format!("its key is {own}, and it says that it is {:?}", hello.name);
+                self.refuse(peer, Refused::for_reason(Reason::Key, None), Some(why))
+            }
             None => {
                 let refused = Refused::for_reason(Reason::Name, None);
                 let why = format!("no subscriber {:?} is configured", hello.name);
                 self.refuse(peer, refused, Some(why))
             }
         }
+    }
+
+    /// Whether a name is this peer's to use.
+    fn may(&self, peer: &Peer, who: usize) -> bool {
+        let needed = self.names.get(who).filter(|_| self.keyed.get(who).is_none_or(|&keyed| keyed));
+        peer.user.as_ref() == needed
     }
 
     fn ack(&mut self, peer: &Peer, ack: &Ack, now: Instant) -> Heard {

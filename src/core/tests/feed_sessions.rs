@@ -17,7 +17,7 @@ fn ms(n: u64) -> Duration {
 }
 
 fn peer(n: u8) -> Peer {
-    Peer(vec![0, n])
+    Peer::anybody(vec![0, n])
 }
 
 fn shelf(acked: u64, last: u64) -> Shelf {
@@ -564,4 +564,35 @@ fn a_client_with_thousands_of_dead_letters_asks_for_a_welcome_that_lets_it_forge
     }
     assert!(asked && next > 8192, "{next}");
     let Some(Due::Send(Message::Hello(_))) = client.due(now + ms(1000)) else { panic!("no HELLO") };
+}
+
+#[test]
+fn a_name_with_a_key_is_for_who_has_it_and_one_without_for_who_has_proved_nothing() {
+    let names = || vec!["kafka".to_owned(), "open".to_owned()];
+    let user = |user: Option<&str>| Peer { user: user.map(str::to_owned), ..peer(1) };
+    for (name, who, may) in [
+        ("kafka", Some("kafka"), true),
+        ("kafka", Some("open"), false),
+        ("kafka", None, false),
+        ("open", None, true),
+        ("open", Some("kafka"), false),
+    ] {
+        let mut sessions = Sessions::keyed(names(), vec![true, false]);
+        let hello = Message::Hello(Hello { name: name.to_owned(), ..hello(vec![]) });
+        match sessions.receive(&user(who), &hello.frames(vec![]), Instant::now()) {
+            Heard::Hello { .. } => assert!(may, "{who:?} as {name}"),
+            heard => {
+                assert!(!may, "{who:?} as {name}");
+                assert_eq!(refused(&heard), Reason::Key);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_acknowledgement_with_another_key_on_the_same_connection_counts_for_nothing() {
+    let mut publisher = Publisher::new();
+    let thief = Peer { user: Some("thief".to_owned()), ..peer(1) };
+    assert_eq!(refused(&publisher.acks(&thief, 1, 40, [0; 3])), Reason::Session);
+    assert!(matches!(publisher.acks(&peer(1), 1, 40, [0; 3]), Heard::Acked { .. }), "it goes on");
 }

@@ -155,7 +155,7 @@ impl World {
     }
 
     fn me(&self) -> Peer {
-        Peer(self.peer.to_le_bytes().to_vec())
+        Peer::anybody(self.peer.to_le_bytes().to_vec())
     }
 
     fn connect(&mut self) {
@@ -174,7 +174,7 @@ impl World {
 
     fn publish(&mut self) {
         while let Some(frames) = self.strange.pop_front() {
-            let stranger = Peer(b"stranger".to_vec());
+            let stranger = Peer::anybody(b"stranger".to_vec());
             let heard = self.sessions.receive(&stranger, &frames, self.now);
             assert!(matches!(heard, Heard::Refused { ended: None, .. }), "{heard:?}");
         }

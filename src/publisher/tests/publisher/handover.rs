@@ -121,7 +121,7 @@ fn one_that_ends_leaves_alone_the_socket_that_another_rings_publisher_put_in_the
 fn a_socket_whose_file_cannot_be_made_its_owners_alone_does_not_listen() {
     let context = zmq::Context::new();
     let endpoint = "ipc://*";
-    let socket = socket::live(&context, endpoint).expect("a socket");
+    let socket = socket::live(&context, endpoint, None).expect("a socket");
     // libzmq draws the name itself: there is no file of this one.
     assert!(matches!(socket::bind(&socket, endpoint), Err(socket::BindError::Other(_))));
     let listening = socket.get_last_endpoint().expect("an endpoint").expect("text");

@@ -1,5 +1,6 @@
 //! The publisher with real rings, real ZeroMQ and real processes.
 
+mod doors;
 mod examples;
 mod feed;
 mod files;

@@ -16,6 +16,7 @@ use sparkngin_core::ring::{
     Configuration, Lease, Ledger, Overflow, Refused as NoRoom, Ring, SubscriberBooks, Wanted,
     Writer,
 };
+use sparkngin_publisher::key::{PublicKey, SecretKey};
 use sparkngin_publisher::{Handle, Level, Settings, start};
 
 /// Ten times what anything here takes.
@@ -80,6 +81,7 @@ impl Rig {
         Settings {
             live: self.live(),
             feed: self.feed(),
+            curve: None,
             rendering: Rendering {
                 format: Format::Json,
                 delimiter: Default::default(),
@@ -223,14 +225,34 @@ pub struct Subscriber {
     pub faults: Vec<String>,
     /// Whether what was taken is acknowledged at once.
     pub acknowledges: bool,
+    keys: Option<Keys>,
+}
+
+/// What a client of CURVE has: its own keys, and the server's public one.
+#[derive(Clone)]
+pub struct Keys {
+    pub own: (SecretKey, PublicKey),
+    pub server: PublicKey,
+}
+
+impl Keys {
+    pub fn set(&self, socket: &zmq::Socket) {
+        socket.set_curve_serverkey(self.server.bytes()).expect("the server's key");
+        socket.set_curve_secretkey(self.own.0.bytes()).expect("a secret key");
+        socket.set_curve_publickey(self.own.1.bytes()).expect("a public key");
+    }
 }
 
 impl Subscriber {
     pub fn new(endpoint: &str, name: &str, window: u64) -> Subscriber {
+        Subscriber::with(endpoint, name, window, None)
+    }
+
+    pub fn with(endpoint: &str, name: &str, window: u64, keys: Option<Keys>) -> Subscriber {
         let context = zmq::Context::new();
         let settings =
             feed::Settings { name: name.to_owned(), window, from: Some("a test".into()) };
-        let socket = connect(&context, endpoint);
+        let socket = connect(&context, endpoint, keys.as_ref());
         let mut client = Client::new(settings);
         client.connected(Instant::now());
         Subscriber {
@@ -246,12 +268,13 @@ impl Subscriber {
             refused: Vec::new(),
             faults: Vec::new(),
             acknowledges: true,
+            keys,
         }
     }
 
     /// A new connection for the same client.
     pub fn reconnect(&mut self) {
-        self.socket = connect(&self.context, &self.endpoint);
+        self.socket = connect(&self.context, &self.endpoint, self.keys.as_ref());
         self.client.connected(Instant::now());
     }
 
@@ -331,10 +354,13 @@ impl Subscriber {
     }
 }
 
-fn connect(context: &zmq::Context, endpoint: &str) -> zmq::Socket {
+fn connect(context: &zmq::Context, endpoint: &str, keys: Option<&Keys>) -> zmq::Socket {
     let socket = context.socket(zmq::DEALER).expect("a socket");
     socket.set_linger(0).expect("linger");
     socket.set_reconnect_ivl(20).expect("reconnect");
+    if let Some(keys) = keys {
+        keys.set(&socket);
+    }
     socket.connect(endpoint).expect("connected");
     socket
 }

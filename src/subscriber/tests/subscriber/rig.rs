@@ -105,7 +105,7 @@ impl Source {
         let subscribers = vec!["kafka".parse().unwrap()];
         let configuration = Configuration { policy: self.policy, subscribers, configured_at: 1 };
         let (live, feed) = (self.live(), self.feed());
-        let settings = Settings { live, feed, rendering, gzip: false, configuration };
+        let settings = Settings { live, feed, curve: None, rendering, gzip: false, configuration };
         self.publisher = Some(start(lease, self.ring.again().unwrap(), settings).unwrap());
     }
 
