@@ -62,8 +62,8 @@
 //! - I6: no step waits for another process.
 //!
 //! The tests kill real processes (`tests/ring_kills.rs`), die before every single step (`tests/crash.rs`), compare any
-//! order of operations with a list (`tests/model.rs`), and run this code under every schedule and every value that weak
-//! memory lets a load see (`tests/loom.rs`).
+//! order of operations with a list (`tests/model.rs`), run this code under every schedule and every value that weak memory
+//! lets a load see (`tests/loom.rs`), and under random schedules with deaths and a change of lease (`tests/shuttle.rs`).
 
 mod attached;
 mod bell;

@@ -7,6 +7,7 @@ mod loom;
 mod meddling;
 mod model;
 mod rules;
+mod shuttle;
 mod stage;
 mod waiting;
 mod world;

@@ -141,9 +141,10 @@ impl fmt::Display for Figures {
         let Figures { delivered, lost, before, after, bad, failed, .. } = self;
         write!(
             f,
-            "row 5: count={kills}, writers={writers}, open={left_open}, publishers={publishers}, committed={committed}, \
-             delivered={delivered}, lost={lost}, successes_per_s={}, success_ms_before={before}, \
-             success_ms_after={after}, at_full={full}, starved={starved}, bad={bad}, failed={failed}",
+            "row 5: kills={kills}, writers={writers}, left_open={left_open}, publishers={publishers}, \
+             committed={committed}, delivered={delivered}, overwritten={lost}, successes_a_second_min={}, \
+             success_before_ms={before}, success_after_ms={after}, at_full={full}, starved={starved}, \
+             unexplained={bad}, failed={failed}",
             self.slowest.unwrap_or(0)
         )
     }

@@ -127,7 +127,7 @@ fn explore_to(bound: usize, name: &str, scenario: impl Fn() + Send + Sync + 'sta
         scenario();
     });
     let (count, seconds) = (schedules.load(Ordering::Relaxed), started.elapsed().as_secs_f32());
-    println!("row 1: {name}: count={count}, preemptions={bound}, seconds={seconds:.1}");
+    println!("row 1: schedules={count}, of={name}, preemptions_max={bound}, run_s={seconds:.1}");
     assert!(count > 1, "one schedule proves nothing");
 }
 
@@ -166,13 +166,13 @@ fn commit_and_copy() {
 
 #[test]
 fn a_reader_of_an_open_block_sees_what_is_committed_and_no_more() {
-    explore("commit, copy", commit_and_copy);
+    explore("commit and copy", commit_and_copy);
 }
 
 /// A writer seals its block and claims the next while a reader looks.
 #[test]
 fn a_reader_takes_nothing_for_lost_while_its_writer_is_between_two_blocks() {
-    explore("seal, claim, look", || {
+    explore("seal and claim", || {
         let heap = prepare(2, 1, Overflow::Reject);
         let mut pen = filled(&heap, ONE, 2);
         let view = share(&heap, &contended(&heap.layout), Lack::Nothing);
@@ -192,7 +192,7 @@ fn a_reader_takes_nothing_for_lost_while_its_writer_is_between_two_blocks() {
 #[test]
 fn of_two_writers_that_want_one_block_one_gets_it_and_both_events_are_there_if_both_were_told() {
     for blocks in [2, 3] {
-        explore(&format!("claim, claim, {blocks} blocks"), move || {
+        explore(&format!("two claims and {blocks} blocks"), move || {
             let heap = prepare(blocks, 2, Overflow::Reject);
             let pens = [ONE, TWO].map(|stream| pen(&heap, stream));
             // With two blocks one of them is taken already.
@@ -233,7 +233,7 @@ fn take_and_copy(lack: Lack) {
 
 #[test]
 fn a_copy_of_a_block_that_is_taken_meanwhile_is_whole_or_void() {
-    explore("take, copy", || take_and_copy(Lack::Nothing));
+    explore("take and copy", || take_and_copy(Lack::Nothing));
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn commit_and_sleep(lack: Lack) {
     let writer = thread::spawn({
         let view = view.clone();
         move || {
-            let event = event(ONE, 2);
+            let event = event(ONE, 2, 0);
             pen.append(&view, super::world::NOW, &[&event]).unwrap().wake
         }
     });
@@ -271,7 +271,7 @@ fn commit_and_sleep(lack: Lack) {
 
 #[test]
 fn a_publisher_that_goes_to_sleep_sees_the_event_or_is_woken() {
-    explore("commit, sleep", || commit_and_sleep(Lack::Nothing));
+    explore("commit and sleep", || commit_and_sleep(Lack::Nothing));
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn control_a_commit_without_its_fence_is_noticed() {
 /// A writer leaves its slot while another one wants it.
 #[test]
 fn who_takes_a_slot_over_goes_on_in_its_seq_and_nobody_writes_beside_him() {
-    explore("leave, take over", || {
+    explore("leave and take over", || {
         let heap = prepare(2, 1, Overflow::Reject);
         let mut first = pen(&heap, ONE);
         let view = share(&heap, &contended(&heap.layout), Lack::Nothing);
@@ -340,7 +340,7 @@ fn a_claim_that_was_never_begun_is_returned_once_whoever_takes_the_slot() {
 /// The publisher frees a block while a writer finds none.
 #[test]
 fn a_writer_that_was_refused_finds_the_block_that_was_freed_meanwhile() {
-    explore("free, claim", || {
+    explore("free and claim", || {
         let heap = prepare(2, 2, Overflow::Reject);
         filled(&heap, ONE, 3);
         let mut refused = pen(&heap, TWO);
@@ -370,7 +370,7 @@ fn a_writer_that_was_refused_finds_the_block_that_was_freed_meanwhile() {
 /// A block is freed only behind the cursor: who reads the cursor after the claim sees what was acknowledged.
 #[test]
 fn a_block_is_claimed_again_only_when_the_cursor_that_freed_it_can_be_seen() {
-    explore("cursor, free, claim", || {
+    explore("cursor and free and claim", || {
         let heap = prepare(2, 2, Overflow::Reject);
         filled(&heap, ONE, 3);
         let mut other = pen(&heap, TWO);
@@ -396,7 +396,7 @@ fn a_block_is_claimed_again_only_when_the_cursor_that_freed_it_can_be_seen() {
 /// A cursor is switched twice while somebody reads it.
 #[test]
 fn a_cursor_is_read_whole_however_often_it_is_switched() {
-    explore_to(2, "switch, read", || {
+    explore_to(2, "switch and read", || {
         let heap = prepare(2, 1, Overflow::Reject);
         cursor::store(&heap, ONE, 1, whole(7));
         let view = share(&heap, &cursor_words(&heap.layout, ONE), Lack::Nothing);
@@ -414,7 +414,7 @@ fn a_cursor_is_read_whole_however_often_it_is_switched() {
 /// Two writers and a reader.
 #[test]
 fn two_writers_and_a_reader_agree_on_what_was_committed() {
-    explore("2 writers, reader, 3 blocks", || {
+    explore("two writers and a reader", || {
         let heap = prepare(3, 2, Overflow::Overwrite);
         let pens = [filled(&heap, ONE, 3), filled(&heap, TWO, 1)];
         let view = share(&heap, &contended(&heap.layout), Lack::Nothing);

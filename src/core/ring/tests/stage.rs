@@ -65,12 +65,17 @@ fn lock(stream: Stream) -> At {
     At(LOCKS + usize::from(stream.0))
 }
 
+/// Whether a word stands for a lock.
+pub fn is_lock(at: At) -> bool {
+    (LOCKS..LOCKS + 512).contains(&at.0)
+}
+
 /// A slot's byte, as the kernel keeps it: one holder, given back however the holder ends.
 pub struct Held<'a, M: Memory>(&'a View<M>, At);
 
 pub fn hold<M: Memory>(view: &View<M>, stream: Stream) -> Option<Held<'_, M>> {
     let at = lock(stream);
-    (view.load(at) == 0 && view.memory.swap(at, 0, 1)).then_some(Held(view, at))
+    (view.load(at) == 0 && view.memory.swap(at, 0, 1)).then(|| Held(view, at))
 }
 
 impl<M: Memory> Drop for Held<'_, M> {
@@ -79,15 +84,21 @@ impl<M: Memory> Drop for Held<'_, M> {
     }
 }
 
-/// An event that says who wrote it, and which of its events it is.
-pub fn event(stream: Stream, n: u64) -> [u8; 8] {
-    (u64::from(stream.0) << 32 | n).to_le_bytes()
+/// An event that says whose it is: the stream, its seq, and at which attempt to write this seq.
+pub fn event(stream: Stream, seq: u64, attempt: u64) -> [u8; 8] {
+    (u64::from(stream.0) << 48 | attempt << 16 | seq).to_le_bytes()
 }
 
-/// The stream's writer stores its next event, numbered by its seq.
+/// Whether these are the bytes of some attempt to write this seq.
+pub fn is_event(stream: Stream, seq: Seq, bytes: &[u8]) -> bool {
+    let word = bytes.try_into().map(u64::from_le_bytes);
+    word.is_ok_and(|word| word >> 48 == u64::from(stream.0) && word & 0xFFFF == seq.0)
+}
+
+/// The stream's writer stores its next event.
 pub fn write<M: Memory>(view: &View<M>, pen: &mut Pen) -> Result<Seq, Refused> {
     let (stream, seq) = (pen.stream(), pen.last().next());
-    let wrote = pen.append(view, NOW, &[&event(stream, seq.0)])?;
+    let wrote = pen.append(view, NOW, &[&event(stream, seq.0, 0)])?;
     assert_eq!(wrote.committed.id().seq, seq);
     Ok(seq)
 }
@@ -115,9 +126,8 @@ impl Read {
                         let mut seen = 0;
                         for record in Slice::new(view.seed(stream), first, &out) {
                             let record = record.expect("a checked record");
-                            assert_eq!(
-                                record.bytes,
-                                event(stream, record.seq.0),
+                            assert!(
+                                is_event(stream, record.seq, record.bytes),
                                 "as it was written"
                             );
                             seen += 1;
