@@ -14,6 +14,7 @@ use super::incoming::{Due, Fault, Incoming, Records, Why};
 use super::message::{
     Ack, Batch, Beat, Garbage, Hello, Message, Reason, Refused, Uncertain, Welcome,
 };
+use super::session::Place;
 use super::taken::{Kind, Taken};
 use super::wire::SessionId;
 use super::{BEAT, MESSAGE_COST, SILENCE, VERSION, WINDOW_MAX};
@@ -64,13 +65,20 @@ pub struct Client {
     streams: BTreeMap<(Region, Stream), Taken>,
     /// When HELLO was last said.
     asked: Option<Instant>,
+    /// The caller keeps the books: see [`Client::done_with`].
+    kept: bool,
 }
 
 impl Client {
     /// A subscriber that took nothing yet and has no connection.
     pub fn new(mut settings: Settings) -> Client {
         settings.window = settings.window.clamp(1, WINDOW_MAX);
-        Client { settings, state: State::Apart, streams: BTreeMap::new(), asked: None }
+        Client { settings, state: State::Apart, streams: BTreeMap::new(), asked: None, kept: false }
+    }
+
+    /// A subscriber whose caller keeps the books, and says [`Client::done_with`] in place of `done` and `dead`.
+    pub fn with_books_kept(settings: Settings) -> Client {
+        Client { kept: true, ..Client::new(settings) }
     }
 
     /// A handshake is done: HELLO is due at once. A session of the connection before is over.
@@ -164,6 +172,17 @@ impl Client {
         }
     }
 
+    /// The caller's place in a stream, in the terms of the publisher's own cursor: what it is done with, and how many of
+    /// these since that cursor began were lost, dead-lettered and uncertain. It may lie beyond what was handed out: a
+    /// subscriber that knows from elsewhere what is in Kafka takes those records once more, and acknowledges them.
+    pub fn done_with(&mut self, region: Region, stream: Stream, place: Place) {
+        if let Some(taken) = self.streams.get_mut(&(region, stream)) {
+            taken.done_with(place);
+            let holes = taken.passed();
+            self.forget_holes(holes);
+        }
+    }
+
     /// One record is in the dead letter. Say so before [`Client::done`] passes it.
     pub fn dead(&mut self, region: Region, stream: Stream, seq: Seq) {
         if let Some(taken) = self.streams.get_mut(&(region, stream)) {
@@ -227,7 +246,8 @@ impl Client {
 
     fn ack(&mut self, session: SessionId) -> Option<Message> {
         let dirty = self.streams.iter_mut().filter(|(_, taken)| taken.is_dirty());
-        let cursors: Vec<_> = dirty.map(|(&(region, stream), t)| t.ack(region, stream)).collect();
+        let cursors: Vec<_> =
+            dirty.map(|(&(region, stream), t)| t.ack(region, stream, self.kept)).collect();
         (!cursors.is_empty()).then_some(Message::Ack(Ack { session, cursors }))
     }
 
@@ -266,7 +286,7 @@ impl Client {
             for at in &region.streams {
                 let key = (region.region, at.stream);
                 let mut taken = known.remove(&key).unwrap_or_default();
-                taken.welcome(at.acked, at.last);
+                taken.welcome(at);
                 self.streams.insert(key, taken);
             }
         }

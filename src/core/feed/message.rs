@@ -123,6 +123,19 @@ pub struct StreamState {
     /// The last record there is.
     #[serde(with = "number")]
     pub last: Seq,
+    /// Of all up to `acked`: how many were lost, before the cursor's time, or not held for it.
+    #[serde(default, skip_serializing_if = "none")]
+    pub lost: u64,
+    /// How many it counted dead-lettered.
+    #[serde(default, skip_serializing_if = "none")]
+    pub dead: u64,
+    /// How many it counted uncertain.
+    #[serde(default, skip_serializing_if = "none")]
+    pub uncertain: u64,
+}
+
+fn none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Records `first` to `first + count - 1` of a stream; the body holds them.

@@ -175,6 +175,10 @@ impl Session {
                 stream,
                 acked: place.acked,
                 last,
+                // As an ACK counts them: what was not held, too.
+                lost: place.lost.saturating_add(place.start.0),
+                dead: place.dead,
+                uncertain: place.uncertain,
             };
             shelf.streams.iter().map(state).collect()
         };

@@ -11,7 +11,8 @@
 
 use std::collections::VecDeque;
 
-use super::message::{AckCursor, Have};
+use super::message::{AckCursor, Have, StreamState};
+use super::session::Place;
 use crate::id::{Region, Seq, Stream};
 
 /// What became of numbers that are not in Kafka.
@@ -46,6 +47,12 @@ pub(super) struct Taken {
     /// The stream ends uncertain.
     ends: bool,
     dirty: bool,
+    /// WELCOME's counts up to `base`: lost, dead, uncertain.
+    stored: [u64; 3],
+    /// The caller keeps the books: its counts up to `done`, on top of no WELCOME.
+    kept: Option<[u64; 3]>,
+    /// Where the caller is, beyond what was taken here.
+    ahead: Option<Place>,
 }
 
 impl Taken {
@@ -67,10 +74,15 @@ impl Taken {
     }
 
     /// A session begins: all up to `acked` is stored, `last` is the last record there is.
-    pub fn welcome(&mut self, acked: Seq, last: Seq) {
+    pub fn welcome(&mut self, at: &StreamState) {
+        let (acked, last) = (at.acked, at.last);
         if self.taken > last {
             // The ring does not know what this subscriber took: it is not the ring it was.
             *self = Taken::default();
+        }
+        self.stored = [at.lost, at.dead, at.uncertain];
+        if acked >= self.done {
+            self.kept = None;
         }
         self.base = acked;
         self.taken = self.taken.max(acked);
@@ -89,6 +101,7 @@ impl Taken {
         self.taken = last;
         self.flight.push_back((last, cost));
         self.bytes += cost;
+        self.reach();
     }
 
     /// A hole up to `to` was told.
@@ -119,16 +132,39 @@ impl Taken {
         }
     }
 
+    /// The caller, which keeps the books itself, is done with all up to `place`. Numbers that come only now are done as
+    /// soon as they are taken; their counts are said once all of them are.
+    pub fn done_with(&mut self, place: Place) {
+        self.ahead = Some(place);
+        self.reach();
+    }
+
+    fn reach(&mut self) {
+        let Some(place) = self.ahead else { return };
+        self.done(place.acked);
+        if place.acked <= self.taken {
+            self.ahead = None;
+            if place.acked == self.done {
+                let counts = [place.lost, place.dead, place.uncertain];
+                self.dirty |=
+                    self.kept != Some(counts) && self.kept.unwrap_or(self.stored) != counts;
+                self.kept = Some(counts);
+            }
+        }
+    }
+
     /// The place for a HELLO.
     pub fn have(&self, region: Region, stream: Stream) -> Option<Have> {
         let (seq, bytes) = (self.taken, self.bytes);
         (seq.0 > 0).then_some(Have { region, stream, seq, bytes })
     }
 
-    /// The place for an ACK.
-    pub fn ack(&mut self, region: Region, stream: Stream) -> AckCursor {
+    /// The place for an ACK; `kept`: the caller keeps the books, not the holes here.
+    pub fn ack(&mut self, region: Region, stream: Stream, kept: bool) -> AckCursor {
         self.dirty = false;
-        let [lost, dead, uncertain] = self.counts;
+        let since = |n: usize| self.kept.unwrap_or(self.stored)[n].saturating_sub(self.stored[n]);
+        let [lost, dead, uncertain] =
+            if kept { [since(0), since(1), since(2)] } else { self.counts };
         let open = self.ends && self.done == self.taken;
         AckCursor { region, stream, seq: self.done, lost, dead, uncertain, open }
     }

@@ -9,7 +9,8 @@ use sparkngin_core::id::{Region, Seq, Stream};
 
 fn one_of_each() -> Vec<Message> {
     let (region, stream, session) = (Region(0xA0), Stream(3), SessionId(0xB0));
-    let streams = vec![StreamState { stream, acked: Seq(1), last: Seq(2) }];
+    let streams =
+        vec![StreamState { stream, acked: Seq(1), last: Seq(2), lost: 3, dead: 0, uncertain: 0 }];
     vec![
         Message::Hello(Hello {
             v: 1,
