@@ -105,6 +105,21 @@ pub struct Subscribe {
     /// [default: topic:sparkngin.dead]
     #[arg(long, value_name = "PLACE")]
     pub dead_letter: Option<String>,
+    /// at-least-once: a crash may repeat events, recognisably. exactly-once: transactions; who reads with
+    /// isolation.level=read_committed sees each event once [default: at-least-once]
+    #[arg(long, value_name = "GUARANTEE")]
+    pub delivery: Option<String>,
+    /// The compacted topic that keeps the cursors of exactly-once; made if it is missing
+    /// [default: sparkngin.cursors]
+    #[arg(long, value_name = "TOPIC")]
+    pub cursors: Option<String>,
+    /// Who writes, to Kafka: a younger subscriber of this id ends an older one. Subscribers of one
+    /// name that read different nginx need one each [default: sparkngin.NAME]
+    #[arg(long, value_name = "ID")]
+    pub transactional_id: Option<String>,
+    /// How often exactly-once commits: 1ms to 10s [default: 100ms]
+    #[arg(long, value_name = "TIME")]
+    pub commit_interval: Option<String>,
     /// The field whose value is the record's key [default: none, records are spread]
     #[arg(long, value_name = "FIELD")]
     pub record_key: Option<String>,

@@ -26,9 +26,9 @@ use sparkngin_core::ring::Name;
 use self::books::{Books, Partition};
 use self::report::{Report, Topic};
 use self::topics::{Extents, Topics};
+use crate::access::Access;
 use crate::args;
 use crate::config::{self, Origin, Word, Wrong, word};
-use crate::kafka::Access;
 use crate::letter::{self, Letters};
 use crate::topics::Pattern;
 
@@ -94,7 +94,7 @@ fn settings(args: &args::Audit) -> Result<Settings, Wrong> {
         name: word(&args.name, "--name", "kafka").read(str::parse)?,
         letters: word(&args.dead_letter, "--dead-letter", "topic:sparkngin.dead")
             .read(config::letters)?,
-        access: config::access(servers, &None, &args.property)?,
+        access: config::access(servers, &None, &args.property, None)?,
     })
 }
 

@@ -88,6 +88,8 @@ struct Entry<M> {
 enum State {
     Held,
     Out,
+    /// Reported, in a transaction that is not committed yet.
+    Inside,
     Done,
     Failed(Fault),
 }
@@ -113,13 +115,19 @@ pub struct Backlog<M> {
     progress: bool,
     patience: Duration,
     again: u64,
+    /// What is reported counts only when [`Backlog::commit`] says so.
+    transactional: bool,
+    /// Messages reported and not committed.
+    inside: usize,
 }
 
 impl<M> Backlog<M> {
     /// An empty one. `patience`: how long a record that the broker refuses alone, for a reason that need not be the
     /// record's, is tried again.
-    pub fn new(patience: Duration) -> Backlog<M> {
+    pub fn new(patience: Duration, transactional: bool) -> Backlog<M> {
         Backlog {
+            transactional,
+            inside: 0,
             first: 0,
             entries: VecDeque::new(),
             next: 0,
@@ -133,9 +141,19 @@ impl<M> Backlog<M> {
         }
     }
 
+    /// Messages that were reported, in a transaction that is not committed.
+    pub fn inside(&self) -> usize {
+        self.inside
+    }
+
     /// True if new messages may be pushed: everything older was handed over.
     pub fn has_room(&self) -> bool {
         self.phase == Phase::Sending && self.single.is_none() && self.next == self.end()
+    }
+
+    /// Whether the producer is in use, and has not failed.
+    pub fn is_sending(&self) -> bool {
+        self.phase == Phase::Sending
     }
 
     /// Messages that the producer has and has not reported.
@@ -161,7 +179,9 @@ impl<M> Backlog<M> {
             Phase::Collecting => Step::Judge,
             Phase::Resting(until) if now < until => Step::Rest(until),
             Phase::Resting(_) => Step::Replace(self.batching()),
-            Phase::Sending if self.is_past() && self.out == 0 => Step::Replace(Batching::Many),
+            Phase::Sending if self.is_past() && self.out + self.inside == 0 => {
+                Step::Replace(Batching::Many)
+            }
             Phase::Sending => Step::Send,
         }
     }
@@ -203,17 +223,23 @@ impl<M> Backlog<M> {
         self.entry(ticket).map(|entry| &mut entry.message)
     }
 
-    /// A report. After success the message is given to `settle` and forgotten.
+    /// A report. After success the message is given to `settle` and forgotten; in a transaction it is kept.
     pub fn report(&mut self, ticket: Ticket, outcome: Result<(), Fault>, settle: impl FnOnce(&M)) {
+        let transactional = self.transactional;
         let Some(entry) = self.entry(ticket) else { return };
         if entry.state != State::Out {
             return;
         }
         match outcome {
+            Ok(()) if transactional => {
+                entry.state = State::Inside;
+                self.inside += 1;
+                self.out -= 1;
+            }
             Ok(()) => {
                 entry.state = State::Done;
                 settle(&entry.message);
-                self.progress = true;
+                (self.progress, self.failures) = (true, 0);
                 self.out -= 1;
                 self.trim();
             }
@@ -223,6 +249,17 @@ impl<M> Backlog<M> {
                 self.fail();
             }
         }
+    }
+
+    /// The transaction is committed: all that is in it is given to `settle`, in order, and forgotten.
+    pub fn commit(&mut self, mut settle: impl FnMut(&M)) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.state == State::Inside) {
+            entry.state = State::Done;
+            settle(&entry.message);
+            (self.progress, self.failures) = (true, 0);
+        }
+        self.inside = 0;
+        self.trim();
     }
 
     /// The producer will bring nothing more through.
@@ -239,6 +276,11 @@ impl<M> Backlog<M> {
         let mut found = Vec::new();
         let mut last_refused = None;
         for (ticket, entry) in (self.first..).zip(&mut self.entries) {
+            if entry.state == State::Inside {
+                // It went down with its transaction.
+                self.again += 1;
+                entry.state = State::Held;
+            }
             let State::Failed(fault) = &entry.state else { continue };
             let poison = match fault.blame {
                 Blame::Record => alone,
@@ -261,6 +303,7 @@ impl<M> Backlog<M> {
         let decided = found.iter().any(|f| matches!(f, Finding::Poison(..)));
         self.rest(now, decided);
         self.single = self.single.max(last_refused);
+        self.inside = 0;
         self.next = self.first;
         self.skip_done();
         found
@@ -345,7 +388,7 @@ mod tests {
 
     /// A backlog of `n` messages that are all with the producer.
     fn sent(n: u64) -> Backlog<u64> {
-        let mut backlog = Backlog::new(Duration::from_secs(60));
+        let mut backlog = Backlog::new(Duration::from_secs(60), false);
         for message in 0..n {
             backlog.push(message);
         }

@@ -8,16 +8,13 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::{ClientContext, DefaultClientContext};
-use rdkafka::config::{
-    ClientConfig, FromClientConfig, FromClientConfigAndContext, RDKafkaLogLevel,
-};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfig, FromClientConfigAndContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{
-    BaseProducer, DeliveryResult, NoCustomPartitioner, Producer, ProducerContext,
-};
+use rdkafka::producer::{BaseProducer, Producer};
 
-use crate::kafka::{Access, log_line};
+use crate::access::Access;
+use crate::kafka::Quiet;
 use crate::wake::{Mailbox, Waker};
 
 /// How long the cluster may take for an answer.
@@ -29,7 +26,24 @@ const MOCK: &str = "mockCluster";
 #[derive(Debug)]
 enum Ask {
     List,
-    Create { topic: String, largest: Option<u32> },
+    Create(Vec<New>),
+}
+
+/// A topic to be made, with the broker's defaults but for these properties.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct New {
+    /// Its name.
+    pub topic: String,
+    /// Names and values.
+    pub config: Vec<(&'static str, &'static str)>,
+}
+
+impl New {
+    fn wanted(&self) -> NewTopic<'_> {
+        // -1 leaves the numbers of partitions and replicas to the broker.
+        let wanted = NewTopic::new(&self.topic, -1, TopicReplication::Fixed(-1));
+        self.config.iter().fold(wanted, |wanted, (name, value)| wanted.set(name, value))
+    }
 }
 
 /// An answer.
@@ -71,8 +85,8 @@ impl Cluster {
         let client = client.map_err(|error| error.to_string())?;
         let (asks, asked) = mpsc::channel();
         let answers = Arc::new(Mailbox::new(waker));
-        let hands =
-            Hands { config: access.common().clone(), client, answers: Arc::clone(&answers) };
+        let config = access.common().clone();
+        let hands = Hands { config, client, admin: None, answers: Arc::clone(&answers) };
         let named = thread::Builder::new().name("kafka-cluster".to_owned());
         named.spawn(move || hands.run(&asked)).map_err(|error| format!("no thread: {error}"))?;
         Ok(Cluster { asks, answers })
@@ -83,9 +97,9 @@ impl Cluster {
         let _ = self.asks.send(Ask::List);
     }
 
-    /// Asks for a topic to be made with the broker's defaults; `largest`: but for records up to so many bytes.
-    pub fn create(&self, topic: String, largest: Option<u32>) {
-        let _ = self.asks.send(Ask::Create { topic, largest });
+    /// Asks for topics to be made, all at once; each is answered for.
+    pub fn create(&self, topics: Vec<New>) {
+        let _ = self.asks.send(Ask::Create(topics));
     }
 
     /// Takes the answers; `into` must be empty.
@@ -97,23 +111,23 @@ impl Cluster {
 struct Hands {
     config: ClientConfig,
     client: BaseProducer<Quiet>,
+    /// Made when it is first needed.
+    admin: Option<AdminClient<DefaultClientContext>>,
     answers: Arc<Mailbox<Answer>>,
 }
 
 impl Hands {
-    fn run(self, asked: &mpsc::Receiver<Ask>) {
+    fn run(mut self, asked: &mpsc::Receiver<Ask>) {
         loop {
-            let answer = match asked.recv_timeout(Duration::from_secs(1)) {
-                Ok(Ask::List) => self.list(),
-                Ok(Ask::Create { topic, largest }) => self.create(topic, largest),
+            match asked.recv_timeout(Duration::from_secs(1)) {
+                Ok(Ask::List) => self.answers.put(self.list()),
+                Ok(Ask::Create(topics)) => self.create(topics),
+                // The client's log lines pile up if nobody takes them.
                 Err(RecvTimeoutError::Timeout) => {
-                    // The client's log lines pile up if nobody takes them.
                     self.client.poll(Duration::ZERO);
-                    continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
-            };
-            self.answers.put(answer);
+            }
         }
     }
 
@@ -130,50 +144,49 @@ impl Hands {
         }
     }
 
-    fn create(&self, topic: String, largest: Option<u32>) -> Answer {
+    fn create(&mut self, topics: Vec<New>) {
         let id = self.client.client().fetch_cluster_id(PATIENCE).unwrap_or_default();
-        let outcome = match id.starts_with(MOCK) {
-            true => self.create_by_asking(&topic),
-            false => self.create_by_admin(&topic, largest),
+        let outcomes = match id.starts_with(MOCK) {
+            true => topics.iter().map(|new| self.create_by_asking(&new.topic)).collect(),
+            false => self.create_by_admin(&topics),
         };
-        match outcome {
-            Ok(()) => Answer::Created(topic),
-            Err(RDKafkaErrorCode::TopicAlreadyExists) => Answer::Exists,
-            Err(code) => {
-                use RDKafkaErrorCode as Code;
-                // Not the replication factor: while brokers start, there are too few of them.
-                let final_ = matches!(
-                    code,
-                    Code::TopicAuthorizationFailed
-                        | Code::ClusterAuthorizationFailed
-                        | Code::PolicyViolation
-                        | Code::InvalidTopic
-                        | Code::InvalidConfig
-                        | Code::InvalidPartitions
-                        | Code::InvalidRequest
-                );
-                Answer::NotCreated { topic, why: code.to_string(), final_ }
-            }
+        for (New { topic, .. }, outcome) in topics.into_iter().zip(outcomes) {
+            self.answers.put(match outcome {
+                Ok(()) => Answer::Created(topic),
+                Err(RDKafkaErrorCode::TopicAlreadyExists) => Answer::Exists,
+                Err(code) => {
+                    Answer::NotCreated { topic, why: code.to_string(), final_: is_final(code) }
+                }
+            });
         }
     }
 
-    fn create_by_admin(&self, topic: &str, largest: Option<u32>) -> Result<(), RDKafkaErrorCode> {
-        let admin = AdminClient::<DefaultClientContext>::from_config(&self.config);
-        let admin = admin.map_err(code)?;
-        // -1 leaves the numbers of partitions and replicas to the broker.
-        let mut new = NewTopic::new(topic, -1, TopicReplication::Fixed(-1));
-        let largest = largest.map(|bytes| bytes.to_string());
-        if let Some(largest) = &largest {
-            new = new.set("max.message.bytes", largest);
-        }
+    /// An outcome for each, in order.
+    fn create_by_admin(&mut self, topics: &[New]) -> Vec<Result<(), RDKafkaErrorCode>> {
+        let all = |code| topics.iter().map(|_| Err(code)).collect();
+        let admin =
+            match self.admin.take().map_or_else(|| AdminClient::from_config(&self.config), Ok) {
+                Ok(admin) => self.admin.insert(admin),
+                Err(error) => return all(code(error)),
+            };
+        let wanted: Vec<NewTopic<'_>> = topics.iter().map(New::wanted).collect();
         let options =
             AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
-        let results = wait_for(admin.create_topics([&new], &options));
-        match results {
+        match wait_for(admin.create_topics(&wanted, &options)) {
             Ok(results) => {
-                results.into_iter().try_for_each(|r| r.map(drop).map_err(|(_, code)| code))
+                let of = |new: &New| {
+                    let named = |r: &&Result<String, (String, RDKafkaErrorCode)>| match r {
+                        Ok(name) | Err((name, _)) => *name == new.topic,
+                    };
+                    match results.iter().find(named) {
+                        Some(Ok(_)) => Ok(()),
+                        Some(Err((_, code))) => Err(*code),
+                        None => Err(RDKafkaErrorCode::Fail),
+                    }
+                };
+                topics.iter().map(of).collect()
             }
-            Err(error) => Err(code(error)),
+            Err(error) => all(code(error)),
         }
     }
 
@@ -191,31 +204,28 @@ impl Hands {
     }
 }
 
+/// Whether a topic need not be asked for again soon. Not so the replication factor: while brokers start, there are too
+/// few of them.
+fn is_final(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::PolicyViolation
+            | Code::InvalidTopic
+            | Code::InvalidConfig
+            | Code::InvalidPartitions
+            | Code::InvalidRequest
+    )
+}
+
 /// The code in an error; those of admin calls are not among rdkafka's own.
 fn code(error: KafkaError) -> RDKafkaErrorCode {
     match error {
         KafkaError::AdminOp(code) => code,
         other => other.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail),
     }
-}
-
-/// A client whose complaints say nothing that the answers do not.
-struct Quiet;
-
-impl ClientContext for Quiet {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        log_line(level, facility, text);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(target: "librdkafka", "{error}: {reason}");
-    }
-}
-
-impl ProducerContext<NoCustomPartitioner> for Quiet {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
 }
 
 /// Runs a future on this thread: rdkafka's admin calls are futures, and nothing else here is.

@@ -13,14 +13,18 @@ use sparkngin_core::field::{FieldList, FieldName};
 use sparkngin_core::format::{Delimiter, Fields, Format, Rendering};
 use sparkngin_core::ring::Name;
 
+use crate::access::Access;
 use crate::args;
-use crate::kafka::Access;
+use crate::cursor_topic::Owner;
 use crate::keys::{self, Keys};
 use crate::letter::Letters;
 use crate::report::Form;
 use crate::route::{Route, Stamp};
 use crate::topics::{Allowed, Pattern};
+use crate::transaction::Transactional;
 
+/// The topic of cursors, unless it is named.
+const CURSORS: &str = "sparkngin.cursors";
 /// The smallest window: a few records of the usual size.
 const WINDOW_MIN: u64 = 64 * 1024;
 
@@ -73,6 +77,10 @@ pub struct KafkaSettings {
     pub grace: Duration,
     /// Where letters go.
     pub letters: Letters,
+    /// The topic of cursors: events may not name it, whether or not this subscriber writes there.
+    pub cursors: String,
+    /// Each record is to be there once.
+    pub exact: Option<Transactional>,
 }
 
 /// All that `sparkngin subscribe` does.
@@ -94,6 +102,13 @@ pub struct Settings {
     pub http: Option<Given<SocketAddr>>,
     /// How stderr is written.
     pub form: Form,
+}
+
+impl Settings {
+    /// Whether each record is to be in Kafka once.
+    pub fn exactly_once(&self) -> bool {
+        matches!(&self.target, Target::Kafka(kafka) if kafka.exact.is_some())
+    }
 }
 
 impl fmt::Display for Origin {
@@ -225,13 +240,56 @@ fn target(args: &args::Subscribe) -> Result<Target, Wrong> {
             None => Ok(Target::Lines(PathBuf::from(lines))),
         },
         (Some(servers), None) => Ok(Target::Kafka(Box::new(KafkaSettings {
-            access: access(servers, &args.compression, &args.property)?,
+            exact: exact(args)?,
+            cursors: word(&args.cursors, "--cursors", CURSORS).read(topic)?,
+            access: access(servers, &args.compression, &args.property, exact(args)?.as_ref())?,
             allowed: allowed(args)?,
             create: args.create_topics,
             grace: word(&args.topic_grace, "--topic-grace", "5m").read(time)?,
             letters: word(&args.dead_letter, "--dead-letter", "topic:sparkngin.dead")
                 .read(letters)?,
         }))),
+    }
+}
+
+/// `--delivery` and what belongs to it.
+fn exact(args: &args::Subscribe) -> Result<Option<Transactional>, Wrong> {
+    let exactly = word(&args.delivery, "--delivery", "at-least-once").read(|text| match text {
+        "at-least-once" => Ok(false),
+        "exactly-once" => Ok(true),
+        _ => Err("it must be at-least-once or exactly-once"),
+    })?;
+    let id = word(&args.transactional_id, "--transactional-id", "");
+    let interval = word(&args.commit_interval, "--commit-interval", "100ms");
+    if !exactly {
+        for (word, given) in [(id, &args.transactional_id), (interval, &args.commit_interval)] {
+            if given.is_some() {
+                return Err(word.wrong("it belongs to --delivery exactly-once"));
+            }
+        }
+        return Ok(None);
+    }
+    let letters = word(&args.dead_letter, "--dead-letter", "topic:");
+    if letters.text.starts_with("file:") {
+        return Err(letters.wrong("a file is no part of a transaction, exactly-once needs a topic"));
+    }
+    let name = args.name.as_deref().unwrap_or("kafka");
+    let default = format!("sparkngin.{name}");
+    let id = word(&args.transactional_id, "--transactional-id", &default).read(topic)?;
+    let range = Duration::from_millis(1)..=Duration::from_secs(10);
+    let interval = interval.read(|text| {
+        let time = time(text).ok().filter(|time| range.contains(time));
+        time.ok_or("it must be a time between 1ms and 10s")
+    })?;
+    let topic = word(&args.cursors, "--cursors", CURSORS).read(topic)?;
+    Ok(Some(Transactional { id, topic, interval, owner: Owner::this_process() }))
+}
+
+/// A name that Kafka takes for a topic.
+fn topic(text: &str) -> Result<String, &'static str> {
+    match is_topic(text.as_bytes()) {
+        true => Ok(text.to_owned()),
+        false => Err("it must be 1 to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`"),
     }
 }
 
@@ -243,6 +301,7 @@ pub fn access(
     servers: &str,
     compression: &Option<String>,
     properties: &[String],
+    exact: Option<&Transactional>,
 ) -> Result<Access, Wrong> {
     let word_ = Word { text: servers, origin: Origin::Flag("--kafka") };
     let server = |s: &str| {
@@ -256,6 +315,8 @@ pub fn access(
     if !["lz4", "zstd", "none"].contains(&compression.text) {
         return Err(compression.wrong("it must be lz4, zstd or none"));
     }
+    let id = exact.map(|own| own.id.as_str());
+    let access = |properties: &[_]| Access::new(servers, compression.text, properties, id);
     let mut read = Vec::new();
     for text in properties {
         // Its name alone is said when it is wrong: the value may be a secret.
@@ -264,12 +325,12 @@ pub fn access(
         match text.split_once('=') {
             Some((name, value)) if !name.is_empty() => {
                 read.push((name.to_owned(), value.to_owned()));
-                word.read(|_| Access::new(servers, compression.text, &read))?;
+                word.read(|_| access(&read))?;
             }
             _ => return Err(word.wrong("it must be PROPERTY=VALUE")),
         }
     }
-    word_.read(|_| Access::new(servers, compression.text, &read))
+    word_.read(|_| access(&read))
 }
 
 fn allowed(args: &args::Subscribe) -> Result<Allowed, Wrong> {
@@ -420,6 +481,22 @@ mod tests {
             ("--topic-grace", |a| a.topic_grace = Some("soon".into())),
             ("--dead-letter", |a| a.dead_letter = Some("sparkngin.dead".into())),
             ("--dead-letter", |a| a.dead_letter = Some("topic:a b".into())),
+            ("--delivery", |a| a.delivery = Some("at-most-once".into())),
+            ("--cursors", |a| a.cursors = Some("a b".into())),
+            ("--transactional-id", |a| a.transactional_id = Some("x".into())),
+            ("--commit-interval", |a| a.commit_interval = Some("1s".into())),
+            ("--commit-interval", |a| {
+                a.delivery = Some("exactly-once".into());
+                a.commit_interval = Some("11s".into());
+            }),
+            ("--dead-letter", |a| {
+                a.delivery = Some("exactly-once".into());
+                a.dead_letter = Some("file:/tmp/dead".into());
+            }),
+            ("-X", |a| {
+                a.delivery = Some("exactly-once".into());
+                a.property = vec!["transaction.timeout.ms=never".into()];
+            }),
             ("--record-key", |a| a.record_key = Some("%a".into())),
             ("--format", |a| a.format = Some("xml".into())),
             ("--delimiter", |a| a.delimiter = Some(",".into())),

@@ -2,27 +2,36 @@
 //!
 //! What is kept of a record is a reference into the batch it came in; it is read again each time it is sent.
 
+mod exactly;
+mod listing;
+
 use std::time::{Duration, Instant};
+
+use sparkngin_core::feed::{self, Welcome};
+use sparkngin_core::id::{Region, Stream};
 
 use crate::backlog::{Batching, Finding, Step};
 use crate::cluster::{Answer, Cluster};
 use crate::flight::{Fate, FeedNo};
 use crate::kafka::Note;
-use crate::letter::{LARGEST, Letters, Reason};
+use crate::letter::Reason;
 use crate::plan::Plan;
-use crate::post::{As, Post, Put};
+use crate::post::{As, Post, Put, Sending};
 use crate::queue::Queue;
 use crate::report::Seldom;
-use crate::sink::{Batch, Condition, Report, Sink};
+use crate::sink::{Batch, Condition, End, Report, Sink};
 use crate::topics::Topics;
+use crate::transaction::NO_RECORD;
 use crate::wake::Waker;
+
+pub use exactly::ExactPlan;
+
+use exactly::Exact;
 
 /// While reports are collected: how often the queue is purged anew, since what is tried again goes back into it.
 const PURGE: Duration = Duration::from_millis(100);
 /// What is on its way then gets so long to be reported; after that it is given up, and may have arrived.
 const COLLECT: Duration = Duration::from_secs(10);
-/// The topic of letters that the cluster will not make is asked for again after this time.
-const LETTERS: Duration = Duration::from_secs(60);
 /// The longest pause while something waits that nobody will report.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -41,14 +50,17 @@ pub struct Delivery {
     /// Since when reports are collected, and when the queue was last purged.
     collecting: Option<(Instant, Instant)>,
     renewed: u64,
-    /// The cluster was listed and there is a place for letters.
+    /// Transactions, if each record is to be there once.
+    exact: Option<Exact>,
+    /// The cluster was listed and there is a place for letters, and one for cursors.
     begun: bool,
     /// It had begun once: then nothing is hopeless.
     ever_begun: bool,
-    /// The topic of letters is not asked for before this time.
-    letters_again: Option<Instant>,
+    /// The program's own topics are not asked for before this time.
+    own_again: Option<Instant>,
     down: Option<String>,
     hopeless: Option<String>,
+    missing: Option<String>,
     closed: bool,
     seldom: Seldom,
 }
@@ -60,11 +72,13 @@ impl Delivery {
     /// A sentence: what librdkafka or the system says of the configuration.
     pub fn new(plan: Plan, waker: Waker, now: Instant) -> Result<Delivery, String> {
         let cluster = Cluster::new(&plan.access, waker.clone())?;
-        let post = Post::new(plan.access, plan.route, plan.letters, waker)?;
+        let post = Post::new(plan.access, plan.route, plan.letters, waker.clone())?;
+        let exact = plan.exact.map(|plan| Exact::new(plan, &post, waker)).transpose()?;
         Ok(Delivery {
             post,
             topics: plan.topics,
-            queue: Queue::new(plan.patience, now),
+            queue: Queue::new(plan.patience, exact.is_some(), now),
+            exact,
             cluster,
             notes: Vec::new(),
             answers: Vec::new(),
@@ -74,94 +88,13 @@ impl Delivery {
             renewed: 0,
             begun: false,
             ever_begun: false,
-            letters_again: None,
+            own_again: None,
             down: Some("Kafka has not answered yet".to_owned()),
             hopeless: None,
+            missing: None,
             closed: false,
             seldom: Seldom::default(),
         })
-    }
-
-    fn hear_cluster(&mut self, now: Instant) {
-        let mut answers = std::mem::take(&mut self.answers);
-        self.cluster.answers(&mut answers);
-        for answer in answers.drain(..) {
-            self.queue.look_soon(now);
-            self.creating &= matches!(answer, Answer::Listed(_) | Answer::Silent(_));
-            match answer {
-                Answer::Listed(topics) => {
-                    let asked = self.listing.take().unwrap_or(now);
-                    if self.down.take().is_some() {
-                        tracing::info!(topics = topics.len(), "Kafka answers");
-                    }
-                    self.topics.list(topics, asked);
-                    self.look_for_letters(now);
-                }
-                Answer::Silent(why) => {
-                    self.listing = None;
-                    self.topics.silent();
-                    self.down(now, format!("Kafka does not answer: {why}"));
-                }
-                Answer::Created(topic) => {
-                    tracing::info!(topic, "made a topic");
-                    self.topics.made();
-                }
-                // Who may make it but not see it would list and make as fast as can be: the next listing tells.
-                Answer::Exists => {}
-                Answer::NotCreated { topic, why, final_ } => {
-                    self.topics.not_created(&topic, &why, final_, now);
-                    if final_ && *self.post.letters() == Letters::Topic(topic.clone()) {
-                        let why = format!("--dead-letter topic:{topic} cannot be made: {why}");
-                        self.letters_again = Some(now + LETTERS);
-                        self.hopeless = (!self.ever_begun).then_some(why);
-                    }
-                    self.seldom
-                        .warn(now, "create", || format!("topic \"{topic}\" was not made: {why}"));
-                }
-            }
-        }
-        self.answers = answers;
-    }
-
-    /// The topic of letters is there before anything is sent, or Kafka is asked to make it.
-    fn look_for_letters(&mut self, now: Instant) {
-        self.begun = match self.post.letters() {
-            Letters::Topic(topic) => self.topics.partitions(topic).is_some(),
-            Letters::File(_) => true,
-        };
-        self.ever_begun |= self.begun;
-        if self.letters_again.is_some_and(|at| now < at) {
-            return;
-        }
-        if let (false, Letters::Topic(topic)) = (self.begun, self.post.letters()) {
-            self.cluster.create(topic.clone(), Some(LARGEST));
-        }
-    }
-
-    /// Whether something waits for Kafka's next answer: a producer that brings nothing through, too.
-    fn waits(&self) -> bool {
-        let Queue { backlog, rooms, parked, .. } = &self.queue;
-        let stuck = backlog.failures() > 0 || parked.why().is_some();
-        stuck || rooms.len() > 0 || !self.begun || self.down.is_some()
-    }
-
-    fn ask_cluster(&mut self, now: Instant) {
-        if self.listing.is_none() && self.topics.wants_listing(self.waits(), now) {
-            self.listing = Some(now);
-            self.cluster.list();
-        }
-        // One at a time, so that a thousand invented names keep no listing waiting.
-        if !self.creating {
-            if let Some(topic) = self.topics.wants_creation() {
-                self.creating = true;
-                self.cluster.create(topic, None);
-            }
-        }
-    }
-
-    fn down(&mut self, now: Instant, why: String) {
-        self.seldom.warn(now, "down", || why.clone());
-        self.down = Some(why);
     }
 
     fn hear_producer(&mut self, now: Instant, reports: &mut Vec<Report>) {
@@ -174,38 +107,24 @@ impl Delivery {
                     if outcome.is_ok() && self.down.take().is_some() {
                         tracing::info!("Kafka takes records again");
                     }
-                    let (post, topics) = (&self.post, &mut self.topics);
-                    let Queue { backlog, moving, .. } = &mut self.queue;
-                    let seldom = &mut self.seldom;
-                    backlog.report(ticket, outcome, |sending| {
-                        let parcel = &sending.parcel;
-                        let fate = match &sending.as_ {
-                            As::Letter(reason) => {
-                                lettered = true;
-                                // Here they all come by, whichever way they became letters.
-                                if parcel.told().is_none() {
-                                    seldom.warn(now, "dead", || {
-                                        let id = parcel.id();
-                                        format!("{id} is in the dead letter: {}", reason.text)
-                                    });
-                                }
-                                Fate::Dead
-                            }
-                            As::Event | As::Probe => Fate::Delivered,
-                        };
-                        if let (As::Probe, Some(topic)) = (&sending.as_, post.topic_of(parcel)) {
-                            tracing::info!(topic, "the topic takes records again");
-                            topics.works(&topic);
-                        }
-                        moving.leave(parcel);
-                        reports.push(parcel.report(fate));
-                    });
+                    let mut settled = None;
+                    let text = outcome.as_ref().err().map(|fault| fault.text.clone());
+                    self.queue
+                        .backlog
+                        .report(ticket, outcome, |sending| settled = Some(sending.clone()));
+                    if let Some(sending) = settled {
+                        lettered |= self.settle(&sending, now, reports);
+                    }
+                    if let (NO_RECORD, Some(why)) = (ticket, text) {
+                        self.seldom.warn(now, "cursors", || format!("a cursor was refused: {why}"));
+                    }
                 }
                 Note::Fatal(why) => {
                     self.seldom.warn(now, "fatal", || format!("the producer ended: {why}"));
                     self.queue.backlog.fail();
                 }
                 Note::Down(why) => self.down(now, format!("Kafka is away: {why}")),
+                Note::Barred { topic, why } => self.barred(&topic, &why, now),
                 Note::Trouble(why) => tracing::debug!(why, "librdkafka"),
             }
         }
@@ -213,6 +132,34 @@ impl Delivery {
         if lettered {
             self.queue.letters_work();
         }
+    }
+
+    /// A record has its fate; true if it is a letter.
+    fn settle(&mut self, sending: &Sending, now: Instant, reports: &mut Vec<Report>) -> bool {
+        let parcel = &sending.parcel;
+        self.queue.moving.leave(parcel);
+        match &sending.as_ {
+            As::Letter(reason) => {
+                // Here they all come by, whichever way they became letters.
+                if parcel.told().is_none() {
+                    self.seldom.warn(now, "dead", || {
+                        let id = parcel.id();
+                        format!("{id} is in the dead letter: {}", reason.text)
+                    });
+                }
+                reports.push(parcel.report(Fate::Dead));
+                return true;
+            }
+            As::Probe => {
+                if let Some(topic) = self.post.topic_of(parcel) {
+                    tracing::info!(topic, "the topic takes records again");
+                    self.topics.works(&topic);
+                }
+            }
+            As::Event => {}
+        }
+        reports.push(parcel.report(Fate::Delivered));
+        false
     }
 
     fn collect(&mut self, now: Instant) {
@@ -273,7 +220,14 @@ impl Delivery {
     }
 
     fn renew(&mut self, batching: Batching, now: Instant) {
-        match self.post.renew(batching) {
+        if let Some(exact) = self.exact.as_mut().filter(|_| self.post.producer().is_fenced()) {
+            exact.fenced(now, &mut self.seldom);
+        }
+        let made = self.post.renew(batching).and_then(|()| match &mut self.exact {
+            Some(exact) => exact.renewed(&self.post),
+            None => Ok(()),
+        });
+        match made {
             Ok(()) => {
                 self.renewed += 1;
                 self.queue.backlog.begin();
@@ -286,14 +240,23 @@ impl Delivery {
     }
 
     /// Sends what is held, then what is new, until the producer is full.
-    fn send(&mut self, now: Instant) {
-        while self.send_held(now) && self.queue.backlog.has_room() && self.queue.bring() {}
+    fn send(&mut self, now: Instant, reports: &mut Vec<Report>) {
+        let open = |exact: &Exact| exact.is_open();
+        while self.exact.as_ref().is_none_or(open)
+            && self.send_held(now, reports)
+            && self.queue.backlog.has_room()
+            && self.queue.bring()
+        {}
     }
 
     /// False if the producer takes no more.
-    fn send_held(&mut self, now: Instant) -> bool {
-        let Queue { backlog, rooms, moving, parked, .. } = &mut self.queue;
-        while let Some((ticket, sending)) = backlog.next() {
+    fn send_held(&mut self, now: Instant, reports: &mut Vec<Report>) -> bool {
+        loop {
+            if self.skip_known(reports) {
+                continue;
+            }
+            let Queue { backlog, rooms, moving, parked, .. } = &mut self.queue;
+            let Some((ticket, sending)) = backlog.next() else { return true };
             if matches!(sending.as_, As::Letter(_)) && parked.holds(sending.order) {
                 parked.wait(sending.order, sending.clone());
                 backlog.withdraw(ticket);
@@ -301,7 +264,13 @@ impl Delivery {
             }
             let put = self.post.put(sending, ticket, &mut self.topics, rooms, now);
             match put {
-                Put::Out => backlog.handed(ticket),
+                Put::Out => {
+                    let room = self.exact.as_mut().is_none_or(|exact| exact.sent(sending, now));
+                    backlog.handed(ticket);
+                    if !room {
+                        return false;
+                    }
+                }
                 Put::Full => return false,
                 Put::Aside => {
                     moving.leave(&sending.parcel);
@@ -319,7 +288,6 @@ impl Delivery {
                 }
             }
         }
-        true
     }
 
     fn next_turn(&mut self, now: Instant) -> Instant {
@@ -345,17 +313,28 @@ impl Sink for Delivery {
 
     fn turn(&mut self, now: Instant, reports: &mut Vec<Report>) -> Option<Instant> {
         self.hear_cluster(now);
+        // Taken before the producer's notes: what a commit answers for was noted before it was answered.
+        let mut said = Vec::new();
+        self.exact.iter().for_each(|exact| exact.said(&mut said));
         self.hear_producer(now, reports);
+        self.hear_transactions(said, now, reports);
         if self.closed {
+            self.close_transaction(true, now);
             return None;
         }
         self.ask_cluster(now);
+        if let (true, Some(exact)) = (self.ever_begun, &mut self.exact) {
+            exact.begin(now);
+        }
         if let Some(why) = self.queue.look_into_rooms(&mut self.topics, now) {
             self.seldom.warn(now, "waiting", || why);
         }
         self.queue.retry_letter(now);
         match self.queue.backlog.step(now) {
-            Step::Send if self.ever_begun => self.send(now),
+            Step::Send if self.ever_begun => {
+                self.send(now, reports);
+                self.close_transaction(false, now);
+            }
             Step::Send | Step::Rest(_) => {}
             Step::Collect => self.collect(now),
             Step::Judge => self.judge(now),
@@ -365,7 +344,9 @@ impl Sink for Delivery {
         if let Err(error) = settled {
             self.seldom.warn(now, "letter", || format!("the dead letter's file: {error}"));
         }
-        Some(self.next_turn(now))
+        let due = self.exact.as_ref().and_then(Exact::due);
+        let next = self.next_turn(now);
+        Some(due.map_or(next, |due| due.min(next)))
     }
 
     fn condition(&self) -> Condition {
@@ -373,18 +354,44 @@ impl Sink for Delivery {
         let stuck = (failures > 0)
             .then(|| format!("{failures} producers in a row brought nothing through"));
         let refused = self.queue.parked.why().map(|why| format!("the dead letter refuses: {why}"));
-        let no_letters = (!self.begun).then(|| "there is no dead letter yet".to_owned());
+        let missing = self.missing.clone().filter(|_| !self.begun);
+        let unread = self.exact.as_ref().and_then(Exact::unready);
+        let sent = self.queue.backlog.out() + self.queue.backlog.inside();
         Condition {
-            unready: self.down.clone().or(stuck).or(no_letters).or(refused),
-            out: self.queue.backlog.out(),
+            unready: self.down.clone().or(stuck).or(missing).or(unread).or(refused),
+            out: match &self.exact {
+                Some(exact) if !exact.is_under_way() => 0,
+                _ => sent,
+            },
             waiting: self.queue.rooms.len() + self.queue.parked.len(),
             sent_again: self.queue.backlog.again(),
             renewed: self.renewed,
         }
     }
 
-    fn hopeless(&self) -> Option<String> {
-        self.hopeless.clone()
+    fn over(&self) -> Option<End> {
+        let hopeless = self.hopeless.clone().map(End::Wrong);
+        hopeless.or_else(|| self.exact.as_ref()?.over())
+    }
+
+    fn wants_feeds(&self) -> bool {
+        self.exact.as_ref().is_none_or(Exact::is_ready)
+    }
+
+    fn welcome(&mut self, feed: FeedNo, welcome: &Welcome, now: Instant) {
+        if let Some(exact) = &mut self.exact {
+            exact.welcome(feed, welcome, now);
+        }
+    }
+
+    fn keeps_books(&self) -> bool {
+        self.exact.is_some()
+    }
+
+    fn moved(&mut self, see: &mut dyn FnMut(FeedNo, (Region, Stream), feed::Place)) {
+        if let Some(exact) = &mut self.exact {
+            exact.moved(see);
+        }
     }
 
     fn moving(&self, feed: FeedNo) -> u64 {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sparkngin_core::feed::{Client, Due, Incoming, Reason, Refused, Settings, Welcome, Why};
+use sparkngin_core::feed::{Client, Due, Incoming, Reason, Refused, Welcome, Why};
 
 use crate::config::Given;
 use crate::flight::{FeedNo, Flight};
@@ -48,13 +48,12 @@ impl Feed {
         no: FeedNo,
         given: &Given<String>,
         keys: Option<&Keys>,
-        settings: Settings,
+        client: Client,
         now: Instant,
     ) -> Result<Feed, String> {
         let endpoint = given.value.clone();
         let socket = FeedSocket::connect(context, &endpoint, no.0, keys)
             .map_err(|error| format!("{} {endpoint}: {error}", given.origin))?;
-        let client = Client::new(settings);
         Ok(Feed { no, endpoint, client, socket, why_not: None, sessions: 0, reminded: now })
     }
 

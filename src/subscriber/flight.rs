@@ -29,6 +29,8 @@ pub enum Fate {
     Dead,
     /// It is no record but a hole, and the dead letter has a note of it.
     Noted,
+    /// It was in Kafka before it came, as the cursors there say.
+    Known,
 }
 
 /// Why seqs are missing.
@@ -57,6 +59,8 @@ pub struct Totals {
     pub uncertain: u64,
     /// Records taken a second time, because a publisher had forgotten that they were taken.
     pub repeated: u64,
+    /// Records that the cursors in Kafka had already.
+    pub known: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,6 +171,7 @@ impl Flight {
             Fate::Delivered => self.of(feed).delivered += 1,
             Fate::Dead => self.of(feed).dead += 1,
             Fate::Noted => {}
+            Fate::Known => self.of(feed).known += 1,
         }
         true
     }

@@ -8,7 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{
@@ -16,70 +17,10 @@ use rdkafka::producer::{
     PurgeConfig,
 };
 
+use crate::access::Access;
 use crate::backlog::{Batching, Blame, Fault, Ticket};
 use crate::kafka_queue::EventQueue;
 use crate::wake::Waker;
-
-/// The largest message the client lets through; what the broker or the topic allows is theirs to say.
-const MESSAGE_BYTES: &str = "20971520";
-/// Messages in the producer, at most.
-const QUEUE_MESSAGES: &str = "200000";
-/// A topic that was listed, and is gone now, fails its messages after this time: they wait here, not in the client.
-const PROPAGATION_MS: &str = "5000";
-/// Where partitions were added, the producer knows it after this time at the latest.
-const METADATA_MS: &str = "60000";
-/// One request at a time to each broker. A new producer may have several on their way to a partition; when the first is
-/// refused for a reason that passes, the broker, which knows nothing of this producer yet, takes the second one though
-/// its numbers do not begin at 0, and librdkafka then reports the first as delivered, too: it is not there.
-const IN_FLIGHT: &str = "1";
-/// KiB in the producer, at most.
-const QUEUE_KIB: &str = "131072";
-
-/// Properties that `-X` may not set, and why.
-const OURS: &[(&str, &str)] = &[
-    ("bootstrap.servers", "that is --kafka"),
-    ("metadata.broker.list", "that is --kafka"),
-    ("enable.idempotence", "without it a retry makes duplicates that nobody can see"),
-    ("acks", "only what all in-sync replicas have counts as delivered"),
-    ("request.required.acks", "only what all in-sync replicas have counts as delivered"),
-    ("enable.gapless.guarantee", "without it later records overtake one that failed"),
-    ("message.timeout.ms", "a message waits for Kafka as long as it takes"),
-    ("delivery.timeout.ms", "a message waits for Kafka as long as it takes"),
-    ("message.send.max.retries", "a message is tried as long as it takes"),
-    ("retries", "a message is tried as long as it takes"),
-    ("max.in.flight", "with more than 1 a refused request may count as delivered"),
-    (
-        "max.in.flight.requests.per.connection",
-        "with more than 1 a refused request may count as delivered",
-    ),
-    ("delivery.report.only.error", "what is not reported is never acknowledged"),
-    ("queuing.strategy", "records keep their order"),
-    ("enabled_events", "the program takes reports its own way"),
-    ("topic.metadata.propagation.max.ms", "a topic that is gone waits here, not in the client"),
-    ("topic.metadata.refresh.interval.ms", "added partitions are to be found within a minute"),
-    ("transactional.id", "the program uses no transactions"),
-    ("partitioner", "the partition is a function of key or stream, so that duplicates meet"),
-    ("partitioner_cb", "the partition is a function of key or stream, so that duplicates meet"),
-    ("sticky.partitioning.linger.ms", "the partition is a function of key or stream"),
-    ("compression.codec", "that is --compression"),
-    ("compression.type", "that is --compression"),
-    ("linger.ms", "it is 5 ms, which acknowledgements wait for"),
-    ("queue.buffering.max.ms", "it is 5 ms, which acknowledgements wait for"),
-    ("queue.buffering.max.messages", "the queue is bounded as the window needs it"),
-    ("queue.buffering.max.kbytes", "the queue is bounded as the window needs it"),
-    ("queue.buffering.backpressure.threshold", "the queue is bounded as the window needs it"),
-    ("batch.num.messages", "after a refusal it must be 1"),
-    ("allow.auto.create.topics", "topics are made by --create-topics or not at all"),
-    ("log.queue", "the program takes the client's log lines itself"),
-    ("test.mock.num.brokers", "that is `sparkngin mock-kafka`"),
-];
-
-/// How to reach Kafka, checked.
-#[derive(Clone, Debug)]
-pub struct Access {
-    common: ClientConfig,
-    compression: String,
-}
 
 /// What a producer says.
 #[derive(Debug)]
@@ -92,6 +33,13 @@ pub enum Note {
     Down(String),
     /// Something is wrong that may pass: the words for a person.
     Trouble(String),
+    /// A topic that a transaction may not write to, and why: nothing of the transaction will be there.
+    Barred {
+        /// The topic.
+        topic: String,
+        /// In Kafka's words.
+        why: String,
+    },
 }
 
 /// What became of an attempt to hand a message over.
@@ -116,10 +64,10 @@ pub struct Outgoing<'a> {
     pub partition: i32,
     /// The key, if there is one.
     pub key: Option<&'a [u8]>,
-    /// The value.
-    pub value: &'a [u8],
-    /// ms since 1970.
-    pub timestamp: i64,
+    /// The value; none deletes what has this key in a compacted topic.
+    pub value: Option<&'a [u8]>,
+    /// ms since 1970; none is now.
+    pub timestamp: Option<i64>,
     /// Headers, in order.
     pub headers: &'a [(&'a str, &'a [u8])],
 }
@@ -128,76 +76,13 @@ pub struct Outgoing<'a> {
 pub struct Producer {
     events: EventQueue,
     /// Empty only while it is dropped.
-    inner: Option<BaseProducer<Desk>>,
+    inner: Option<Arc<BaseProducer<Desk>>>,
     notes: Arc<Mutex<Vec<Note>>>,
 }
 
 /// Where librdkafka's callbacks land, while the producer is polled.
-struct Desk {
+pub struct Desk {
     notes: Arc<Mutex<Vec<Note>>>,
-}
-
-impl Access {
-    /// Servers, the compression of batches, and the properties of `-X`.
-    ///
-    /// # Errors
-    /// A sentence: a property that is not the caller's to set, or that librdkafka does not know.
-    pub fn new(
-        servers: &str,
-        compression: &str,
-        properties: &[(String, String)],
-    ) -> Result<Access, String> {
-        let mut common = ClientConfig::new();
-        common.set_log_level(RDKafkaLogLevel::Warning);
-        common.set("client.id", "sparkngin");
-        for (name, value) in properties {
-            // librdkafka takes a topic's property with this before it, too.
-            let bare = name.strip_prefix("topic.").unwrap_or(name);
-            if let Some((_, why)) = OURS.iter().find(|(ours, _)| ours == name || *ours == bare) {
-                return Err(format!("\"{name}\" cannot be set: {why}"));
-            }
-            common.set(name, value);
-        }
-        common.set("bootstrap.servers", servers);
-        common.set("allow.auto.create.topics", "false");
-        let access = Access { common, compression: compression.to_owned() };
-        match access.producing(Batching::Many).create_native_config() {
-            Ok(_) => Ok(access),
-            // The value may be a secret.
-            Err(KafkaError::ClientConfig(_, text, _, value)) => {
-                Err(text.replace(&format!("\"{value}\""), "\"...\""))
-            }
-            Err(other) => Err(other.to_string()),
-        }
-    }
-
-    /// The configuration that all clients share; no topic is made by asking for it.
-    pub fn common(&self) -> &ClientConfig {
-        &self.common
-    }
-
-    fn producing(&self, batching: Batching) -> ClientConfig {
-        let mut config = self.common.clone();
-        config
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            .set("enable.gapless.guarantee", "true")
-            .set("message.timeout.ms", "0")
-            .set("max.in.flight.requests.per.connection", IN_FLIGHT)
-            .set("topic.metadata.propagation.max.ms", PROPAGATION_MS)
-            .set("topic.metadata.refresh.interval.ms", METADATA_MS)
-            .set("compression.type", &self.compression)
-            .set("queue.buffering.max.messages", QUEUE_MESSAGES)
-            .set("queue.buffering.max.kbytes", QUEUE_KIB);
-        if self.common.get("message.max.bytes").is_none() {
-            config.set("message.max.bytes", MESSAGE_BYTES);
-        }
-        match batching {
-            Batching::Many => config.set("linger.ms", "5"),
-            Batching::Single => config.set("linger.ms", "0").set("batch.num.messages", "1"),
-        };
-        config
-    }
 }
 
 impl Producer {
@@ -216,26 +101,13 @@ impl Producer {
         })?;
         let wake = waker.socket().map_err(|error| format!("no descriptor: {error}"))?;
         let events = EventQueue::new(inner.client(), wake.into());
-        Ok(Producer { events, inner: Some(inner), notes })
+        Ok(Producer { events, inner: Some(Arc::new(inner)), notes })
     }
 
     /// Hands a message over; it is copied.
     pub fn send(&self, message: &Outgoing<'_>, ticket: Ticket) -> Handed {
-        let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());
-        for &(key, value) in message.headers {
-            headers = headers.insert(Header { key, value: Some(value) });
-        }
-        let mut record =
-            BaseRecord::<[u8], [u8], usize>::with_opaque_to(message.topic, ticket as usize)
-                .partition(message.partition)
-                .timestamp(message.timestamp)
-                .payload(message.value)
-                .headers(headers);
-        if let Some(key) = message.key {
-            record = record.key(key);
-        }
         let Some(inner) = &self.inner else { return Handed::Full };
-        let Err((error, _)) = inner.send(record) else { return Handed::Yes };
+        let Err(error) = hand_over(inner, message, ticket) else { return Handed::Yes };
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::QueueFull) => Handed::Full,
             Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::State) => {
@@ -267,9 +139,51 @@ impl Producer {
         }
     }
 
+    /// Whether Kafka knows a younger producer of its transactional id, or took its transaction for given up.
+    pub fn is_fenced(&self) -> bool {
+        let fatal = self.inner.as_ref().and_then(|inner| inner.client().fatal_error());
+        fatal.is_some_and(|(code, _)| is_fencing(code))
+    }
+
+    /// The client itself, for calls that block, on a thread of their own.
+    pub fn client(&self) -> Option<Arc<BaseProducer<Desk>>> {
+        self.inner.clone()
+    }
+
     fn why_fatal(&self) -> Option<String> {
         self.inner.as_ref()?.client().fatal_error().map(|(_, text)| text)
     }
+}
+
+/// Whether an error says that a younger producer is known, or the transaction was taken for given up.
+pub fn is_fencing(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch)
+}
+
+/// Hands a message to a client; it is copied.
+///
+/// # Errors
+/// What librdkafka says.
+pub fn hand_over(
+    client: &BaseProducer<Desk>,
+    message: &Outgoing<'_>,
+    ticket: Ticket,
+) -> Result<(), KafkaError> {
+    let mut record =
+        BaseRecord::<[u8], [u8], usize>::with_opaque_to(message.topic, ticket as usize)
+            .partition(message.partition);
+    record.key = message.key;
+    record.payload = message.value;
+    record.timestamp = message.timestamp;
+    if !message.headers.is_empty() {
+        let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());
+        for &(key, value) in message.headers {
+            headers = headers.insert(Header { key, value: Some(value) });
+        }
+        record.headers = Some(headers);
+    }
+    client.send(record).map_err(|(error, _)| error)
 }
 
 impl Drop for Producer {
@@ -288,6 +202,10 @@ fn lock(notes: &Mutex<Vec<Note>>) -> MutexGuard<'_, Vec<Note>> {
 impl ClientContext for Desk {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         log_line(level, facility, text);
+        // No report and no error names the topic for which a transaction fails: this line alone does.
+        if let ("ADDPARTS", Some((topic, why))) = (facility, barred(text)) {
+            lock(&self.notes).push(Note::Barred { topic: topic.to_owned(), why: why.to_owned() });
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -316,6 +234,15 @@ impl ProducerContext<NoCustomPartitioner> for Desk {
     }
 }
 
+/// The topic and the reason in librdkafka's `Failed to add partition "TOPIC" [N] to transaction: REASON`.
+fn barred(text: &str) -> Option<(&str, &str)> {
+    let (_, rest) = text.split_once("Failed to add partition \"")?;
+    let (topic, rest) = rest.split_once('"')?;
+    let (_, why) = rest.split_once("to transaction: ")?;
+    // Anything else is not the topic's fault, or another topic's.
+    why.contains("authorization failed").then_some((topic, why))
+}
+
 /// librdkafka's own log, for who asks for it: what it means for the records is said by our own lines.
 pub fn log_line(level: RDKafkaLogLevel, facility: &str, text: &str) {
     match level {
@@ -324,6 +251,27 @@ pub fn log_line(level: RDKafkaLogLevel, facility: &str, text: &str) {
         }
         _ => tracing::debug!(target: "librdkafka", "{facility}: {text}"),
     }
+}
+
+/// A client whose complaints say nothing that its answers do not.
+pub struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        log_line(level, facility, text);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", "{error}: {reason}");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+impl ProducerContext<NoCustomPartitioner> for Quiet {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
 }
 
 /// Whose fault an error is.
@@ -394,26 +342,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_keeps_the_promise_cannot_be_set_and_the_reason_is_said() {
-        for (name, _) in OURS {
-            let set = [((*name).to_owned(), "1".to_owned())];
-            let error = Access::new("127.0.0.1:1", "lz4", &set).unwrap_err();
-            assert!(error.starts_with(&format!("\"{name}\" cannot be set: ")), "{error}");
-        }
-        for name in ["topic.acks", "topic.message.timeout.ms"] {
-            let set = [(name.to_owned(), "1".to_owned())];
-            let error = Access::new("127.0.0.1:1", "lz4", &set).unwrap_err();
-            assert!(error.starts_with(&format!("\"{name}\" cannot be set: ")), "{error}");
-        }
-        let own = [("socket.keepalive.enable".to_owned(), "true".to_owned())];
-        Access::new("127.0.0.1:1", "lz4", &own).unwrap();
-    }
-
-    #[test]
-    fn a_property_that_librdkafka_does_not_know_is_refused_in_its_words() {
-        let set = [("no.such.property".to_owned(), "1".to_owned())];
-        let error = Access::new("127.0.0.1:1", "lz4", &set).unwrap_err();
-        assert!(error.contains("no.such.property"), "{error}");
+    fn the_topic_that_fails_a_transaction_is_read_from_the_line_that_names_it() {
+        let line = |why: &str| {
+            format!(
+                "[thrd:main]: 127.0.0.1:9092/1: Failed to add partition \"a.b\" [3] to transaction: {why}"
+            )
+        };
+        let no = "Broker: Topic authorization failed";
+        assert_eq!(barred(&line(no)), Some(("a.b", no)));
+        assert_eq!(barred(&line("Broker: Operation not attempted")), None);
+        assert_eq!(barred(&line("Broker: Invalid transaction state")), None);
+        assert_eq!(barred("something else"), None);
     }
 
     #[test]

@@ -49,8 +49,8 @@ impl Reason {
 
 /// Bytes of the value that go when the whole letter was refused; half of them when that was, too, and so on.
 pub const SHORT: usize = 64 * 1024;
-/// The largest record that the topic of letters takes when this program makes it, bytes: more than any event.
-pub const LARGEST: u32 = 20 * 1024 * 1024;
+/// How the topic of letters is made: it takes records larger than any event.
+pub const CONFIG: [(&str, &str); 1] = [("max.message.bytes", "20971520")];
 
 /// The header with the reason.
 pub const REASON: &str = "sparkngin-reason";

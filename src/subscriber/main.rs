@@ -3,11 +3,13 @@
 //! Exit codes: 0 as asked, 1 something failed, 2 wrong configuration, 3 another subscriber of the name took over. What
 //! is wrong is one line on stderr.
 
+mod access;
 mod args;
 mod audit;
 mod backlog;
 mod cluster;
 mod config;
+mod cursor_topic;
 mod delivery;
 mod feed;
 mod flight;
@@ -19,6 +21,8 @@ mod keys;
 mod letter;
 mod mock_kafka;
 mod parked;
+mod place;
+mod places;
 mod plan;
 mod post;
 mod queue;
@@ -31,6 +35,7 @@ mod socket;
 mod subscribe;
 mod tail;
 mod topics;
+mod transaction;
 mod view;
 mod wake;
 
@@ -40,7 +45,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use crate::args::{Cli, Command};
-use crate::subscribe::End;
+use crate::sink::End;
 
 /// Why it ends, if not as asked.
 enum Failed {

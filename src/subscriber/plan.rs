@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::kafka::Access;
+use crate::access::Access;
+use crate::delivery::ExactPlan;
 use crate::letter::Letters;
 use crate::route::Route;
 use crate::topics::Topics;
@@ -20,4 +21,6 @@ pub struct Plan {
     pub letters: Letters,
     /// How long a record that the broker refuses alone, for a reason that need not be its own, is tried again.
     pub patience: Duration,
+    /// Each record is to be there once, for who reads what is committed.
+    pub exact: Option<ExactPlan>,
 }

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use crate::access::Access;
 use crate::backlog::{Batching, Blame, Ticket};
-use crate::kafka::{Access, Handed, Note, Outgoing, Producer};
+use crate::kafka::{Handed, Note, Outgoing, Producer};
 use crate::letter::{self, LetterFile, Letters, Reason};
 use crate::rooms::{Order, Rooms};
 use crate::route::{self, Route};
@@ -95,6 +96,16 @@ impl Post {
         Ok(())
     }
 
+    /// The producer.
+    pub fn producer(&self) -> &Producer {
+        &self.producer
+    }
+
+    /// How to reach Kafka.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
     /// Takes the producer's notes; `into` must be empty.
     pub fn notes(&self, into: &mut Vec<Note>) {
         self.producer.notes(into);
@@ -181,8 +192,8 @@ impl Post {
             topic,
             partition: route::partition(key.as_deref(), parcel.seed(), record.seq, partitions),
             key: key.as_deref(),
-            value: &self.value,
-            timestamp: self.route.timestamp(&routed),
+            value: Some(&self.value),
+            timestamp: Some(self.route.timestamp(&routed)),
             headers: &[("sg", sg.bytes())],
         };
         match self.producer.send(&message, ticket) {
@@ -242,8 +253,8 @@ impl Post {
             topic,
             partition: route::partition(None, parcel.seed(), parcel.id().seq, partitions),
             key: None,
-            value: &self.value,
-            timestamp: i64::try_from(received / 1_000_000).unwrap_or(i64::MAX),
+            value: Some(&self.value),
+            timestamp: Some(i64::try_from(received / 1_000_000).unwrap_or(i64::MAX)),
             headers: &headers,
         };
         match self.producer.send(&message, ticket) {

@@ -40,10 +40,10 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Nothing came yet. `patience` is the backlog's.
-    pub fn new(patience: Duration, now: Instant) -> Queue {
+    /// Nothing came yet. `patience` and `transactional` are the backlog's.
+    pub fn new(patience: Duration, transactional: bool, now: Instant) -> Queue {
         Queue {
-            backlog: Backlog::new(patience),
+            backlog: Backlog::new(patience, transactional),
             rooms: Rooms::default(),
             parked: Parked::default(),
             intake: VecDeque::new(),

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use sparkngin_core::feed::Records;
-use sparkngin_core::id::{EventId, Seq};
+use sparkngin_core::feed::{self, Records, Welcome};
+use sparkngin_core::id::{EventId, Region, Seq, Stream};
 use sparkngin_core::record::{self, Record, Seed, Torn};
 
 use crate::flight::{Fate, FeedNo, Place};
@@ -69,6 +69,19 @@ pub struct Condition {
     pub renewed: u64,
 }
 
+/// How the program ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Asked to.
+    Asked,
+    /// A configuration turned out to be wrong.
+    Wrong(String),
+    /// Another subscriber of its name took over.
+    Fenced(String),
+    /// The system failed it.
+    Failed(String),
+}
+
 /// Takes records and says what became of them.
 pub trait Sink {
     /// Takes records; each will be reported once.
@@ -81,8 +94,24 @@ pub trait Sink {
     /// How it is.
     fn condition(&self) -> Condition;
 
-    /// What ends the program: a configuration that turned out to be wrong.
-    fn hopeless(&self) -> Option<String>;
+    /// What ends the program.
+    fn over(&self) -> Option<End>;
+
+    /// Whether feeds may be heard: a sink that knows by itself what it has must have found that out before.
+    fn wants_feeds(&self) -> bool {
+        true
+    }
+
+    /// A feed's session is open.
+    fn welcome(&mut self, _feed: FeedNo, _welcome: &Welcome, _now: Instant) {}
+
+    /// Whether the sink keeps the books of what is done in each stream: then reports alone acknowledge nothing.
+    fn keeps_books(&self) -> bool {
+        false
+    }
+
+    /// The places that moved since they were last asked for, of a sink that keeps the books.
+    fn moved(&mut self, _see: &mut dyn FnMut(FeedNo, (Region, Stream), feed::Place)) {}
 
     /// Bytes of a feed's records that are on their way, not waiting for anything but Kafka.
     fn moving(&self, feed: FeedNo) -> u64;
@@ -257,8 +286,8 @@ impl Sink for Lines {
         Condition::default()
     }
 
-    fn hopeless(&self) -> Option<String> {
-        self.trouble.clone()
+    fn over(&self) -> Option<End> {
+        self.trouble.clone().map(End::Failed)
     }
 
     fn moving(&self, feed: FeedNo) -> u64 {

@@ -9,17 +9,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
-use sparkngin_core::feed::{FREED, Incoming};
+use sparkngin_core::feed::{Client, FREED, Incoming, Welcome};
 
 use crate::config::{Given, Origin, Settings, Target};
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, ExactPlan};
 use crate::feed::{Feed, Over};
 use crate::flight::{Fate, FeedNo, Flight, Hole};
 use crate::http;
 use crate::letter::Told;
 use crate::plan::Plan;
 use crate::report::{self, Progress, Seldom};
-use crate::sink::{Batch, Condition, Lines, Report, Sink};
+use crate::sink::{Batch, Condition, End, Lines, Report, Sink};
 use crate::socket::poll_fd;
 use crate::topics::Topics;
 use crate::view::{Board, FeedView, View};
@@ -31,19 +31,6 @@ const DRAIN: Duration = Duration::from_secs(4);
 const TURN: usize = 64;
 /// What others see of the loop is this old, at most.
 const SHOW: Duration = Duration::from_millis(100);
-
-/// How it ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// Asked to.
-    Asked,
-    /// A configuration turned out to be wrong.
-    Wrong(String),
-    /// Another subscriber of its name took over.
-    Fenced(String),
-    /// The system failed it.
-    Failed(String),
-}
 
 struct Subscriber {
     feeds: Vec<Feed>,
@@ -121,6 +108,10 @@ fn feeds(settings: &Settings, context: &zmq::Context, now: Instant) -> Result<Ve
             window: settings.window,
             from: Some(format!("process {}", std::process::id())),
         };
+        let client = match settings.exactly_once() {
+            true => Client::with_books_kept(client),
+            false => Client::new(client),
+        };
         Feed::connect(context, FeedNo(no as u16), given, settings.keys.get(no), client, now)
     };
     settings.feeds.iter().enumerate().map(feed).collect()
@@ -141,16 +132,20 @@ fn listen(http: &Given<SocketAddr>, board: &Board) -> Result<(), String> {
 fn sink(settings: Settings, waker: wake::Waker, now: Instant) -> Result<Box<dyn Sink>, String> {
     match settings.target {
         Target::Kafka(kafka) => {
-            let letters = match &kafka.letters {
-                crate::letter::Letters::Topic(topic) => Some(topic.clone()),
-                crate::letter::Letters::File(_) => None,
-            };
+            let mut own = vec![kafka.cursors];
+            if let crate::letter::Letters::Topic(topic) = &kafka.letters {
+                own.push(topic.clone());
+            }
+            let endpoints = settings.feeds.into_iter().map(|feed| feed.value).collect();
+            let exact =
+                kafka.exact.map(|own| ExactPlan { own, endpoints, most: settings.window / 2 });
             let plan = Plan {
                 access: kafka.access,
                 route: settings.route,
-                topics: Topics::new(kafka.allowed, kafka.create, kafka.grace, letters),
+                topics: Topics::new(kafka.allowed, kafka.create, kafka.grace, own),
                 letters: kafka.letters,
                 patience: kafka.grace,
+                exact,
             };
             Ok(Box::new(Delivery::new(plan, waker, now)?))
         }
@@ -165,12 +160,15 @@ impl Subscriber {
     fn run(&mut self, sink: &mut dyn Sink) -> Result<(), String> {
         while self.end.is_none() && !self.stop.load(Ordering::Relaxed) {
             let now = Instant::now();
-            for at in 0..self.feeds.len() {
+            let heard = sink.wants_feeds();
+            for at in 0..if heard { self.feeds.len() } else { 0 } {
                 self.receive(sink, at, now);
             }
             let wake_at = self.turn(sink, now);
             self.hurry(sink);
-            self.speak(now)?;
+            if heard {
+                self.speak(now)?;
+            }
             self.show(sink, now);
             self.wait(wake_at)?;
         }
@@ -194,7 +192,7 @@ impl Subscriber {
         let feed = self.feeds[at].no;
         match incoming {
             Incoming::Nothing => {}
-            Incoming::Welcome(welcome) => self.feeds[at].welcome(&welcome, &mut self.flight),
+            Incoming::Welcome(welcome) => self.welcome(sink, at, &welcome, now),
             Incoming::Refused(refused) => {
                 if let Err(over) = self.feeds[at].refused(&refused, now, &mut self.seldom) {
                     self.end.get_or_insert(match over {
@@ -242,21 +240,33 @@ impl Subscriber {
         sink.take(Batch::hole(feed, place, now, told, text));
     }
 
+    fn welcome(&mut self, sink: &mut dyn Sink, at: usize, welcome: &Welcome, now: Instant) {
+        self.feeds[at].welcome(welcome, &mut self.flight);
+        sink.welcome(self.feeds[at].no, welcome, now);
+    }
+
     /// Lets the sink work, and tells flight and clients what became of records.
     fn turn(&mut self, sink: &mut dyn Sink, now: Instant) -> Option<Instant> {
         let wake_at = sink.turn(now, &mut self.reports);
+        let kept = sink.keeps_books();
         for report in self.reports.drain(..) {
-            if self.flight.settle(report.place, report.fate) && report.fate == Fate::Dead {
+            let settled = self.flight.settle(report.place, report.fate);
+            if settled && report.fate == Fate::Dead && !kept {
                 let client = &mut self.feeds[usize::from(report.feed.0)].client;
                 client.dead(report.id.region, report.id.stream, report.id.seq);
             }
         }
         let feeds = &mut self.feeds;
-        if let Some(why) = sink.hopeless() {
-            self.end.get_or_insert(End::Wrong(why));
+        if let Some(end) = sink.over() {
+            self.end.get_or_insert(end);
         }
         self.flight.moved(|feed, region, stream, seq| {
-            feeds[usize::from(feed.0)].client.done(region, stream, seq);
+            if !kept {
+                feeds[usize::from(feed.0)].client.done(region, stream, seq);
+            }
+        });
+        sink.moved(&mut |feed, (region, stream), place| {
+            feeds[usize::from(feed.0)].client.done_with(region, stream, place);
         });
         wake_at
     }
@@ -313,13 +323,11 @@ impl Subscriber {
     }
 
     /// Keeps a session open while it ends: beats are heard, and records stay in the ring for who comes next.
-    fn hear(&mut self, at: usize, now: Instant) {
+    fn hear(&mut self, sink: &mut dyn Sink, at: usize, now: Instant) {
         self.feeds[at].hear_links(now, &mut self.seldom);
         for _ in 0..TURN {
             match self.feeds[at].receive(now, &mut self.seldom) {
-                Some(Incoming::Welcome(welcome)) => {
-                    self.feeds[at].welcome(&welcome, &mut self.flight);
-                }
+                Some(Incoming::Welcome(welcome)) => self.welcome(sink, at, &welcome, now),
                 Some(_) => {}
                 None => break,
             }
@@ -337,7 +345,7 @@ impl Subscriber {
         loop {
             let now = Instant::now();
             for at in 0..self.feeds.len() {
-                self.hear(at, now);
+                self.hear(sink, at, now);
             }
             self.turn(sink, now);
             // A feed that fenced us is told nothing; the others get their acknowledgements.

@@ -95,8 +95,8 @@ pub struct Topics {
     allowed: Allowed,
     create: bool,
     grace: Duration,
-    /// The dead letter's own topic: events may not name it.
-    letters: Option<String>,
+    /// The program's own topics, of letters and cursors: events may not name them.
+    own: Vec<String>,
     cluster: HashMap<String, i32>,
     /// When the question was asked that the last listing answered.
     listed: Option<Instant>,
@@ -110,12 +110,12 @@ pub struct Topics {
 
 impl Topics {
     /// Nothing is known yet.
-    pub fn new(allowed: Allowed, create: bool, grace: Duration, letters: Option<String>) -> Topics {
+    pub fn new(allowed: Allowed, create: bool, grace: Duration, own: Vec<String>) -> Topics {
         Topics {
             allowed,
             create,
             grace,
-            letters,
+            own,
             cluster: HashMap::new(),
             listed: None,
             answered: None,
@@ -274,8 +274,8 @@ impl Topics {
     }
 
     fn forbidden(&self, topic: &str) -> Option<String> {
-        if self.letters.as_deref() == Some(topic) {
-            return Some(format!("topic \"{topic}\" is the dead letter's"));
+        if self.own.iter().any(|own| own == topic) {
+            return Some(format!("topic \"{topic}\" is the subscriber's own"));
         }
         match &self.allowed {
             Allowed::Existing => {
@@ -362,7 +362,7 @@ mod tests {
     const GRACE: Duration = Duration::from_secs(300);
 
     fn existing(now: Instant) -> Topics {
-        let mut topics = Topics::new(Allowed::Existing, false, GRACE, Some("dead".into()));
+        let mut topics = Topics::new(Allowed::Existing, false, GRACE, vec!["dead".into()]);
         topics.list([("a".into(), 3), ("_b".into(), 1), ("dead".into(), 1)], now);
         topics
     }
@@ -393,7 +393,7 @@ mod tests {
     #[test]
     fn before_the_first_listing_everything_legal_waits() {
         let now = Instant::now();
-        let mut topics = Topics::new(Allowed::Existing, false, GRACE, None);
+        let mut topics = Topics::new(Allowed::Existing, false, GRACE, vec![]);
         assert_eq!(topics.verdict("a", now, now), Verdict::Wait);
         assert!(matches!(topics.verdict("_a", now, now), Verdict::Letter(_)));
     }
@@ -403,7 +403,7 @@ mod tests {
         let now = Instant::now();
         let names =
             vec![Pattern::Name("x".into()), Pattern::Matches(Regex::new("^(?:y.*)$").unwrap())];
-        let mut topics = Topics::new(Allowed::Listed(names), false, GRACE, None);
+        let mut topics = Topics::new(Allowed::Listed(names), false, GRACE, vec![]);
         topics.list([], now);
         assert_eq!(topics.verdict("x", now, now), Verdict::Wait);
         assert_eq!(topics.verdict("y1", now, now), Verdict::Wait);
@@ -420,7 +420,7 @@ mod tests {
     #[test]
     fn topics_are_made_when_asked_for_each_once_and_a_thousand_at_most() {
         let now = Instant::now();
-        let mut topics = Topics::new(Allowed::Existing, true, GRACE, None);
+        let mut topics = Topics::new(Allowed::Existing, true, GRACE, vec![]);
         topics.list([], now);
         for n in 0..MOST {
             assert_eq!(topics.verdict(&format!("t{n}"), now, now), Verdict::Wait);
@@ -464,7 +464,7 @@ mod tests {
     fn a_missing_topic_is_at_fault_only_while_kafka_answers_and_nobody_makes_it() {
         let now = Instant::now();
         let later = now + LISTING;
-        let mut topics = Topics::new(Allowed::Existing, true, GRACE, None);
+        let mut topics = Topics::new(Allowed::Existing, true, GRACE, vec![]);
         topics.list([], now);
         assert_eq!(topics.verdict("new", now, now), Verdict::Wait);
         assert_eq!(topics.away("new"), None, "it will be made");
@@ -481,7 +481,7 @@ mod tests {
     fn the_grace_counts_only_while_kafka_answers_and_ends_by_a_listing_younger_than_the_record() {
         let now = Instant::now();
         let mut topics =
-            Topics::new(Allowed::Listed(vec![Pattern::Name("x".into())]), false, GRACE, None);
+            Topics::new(Allowed::Listed(vec![Pattern::Name("x".into())]), false, GRACE, vec![]);
         topics.list([], now);
         assert_eq!(topics.verdict("x", now, now), Verdict::Wait);
         topics.silent();
@@ -498,7 +498,7 @@ mod tests {
     #[test]
     fn a_deleted_topic_is_made_again_only_for_a_record_and_a_missing_one_is_forgotten() {
         let now = Instant::now();
-        let mut topics = Topics::new(Allowed::Existing, true, GRACE, None);
+        let mut topics = Topics::new(Allowed::Existing, true, GRACE, vec![]);
         topics.list([("a".into(), 1)], now);
         assert_eq!(topics.verdict("a", now, now), Verdict::Send { partitions: 1 });
         topics.list([], now);
@@ -513,7 +513,7 @@ mod tests {
     fn invented_names_take_no_place_from_topics_that_are_there() {
         let now = Instant::now();
         let any = vec![Pattern::Matches(Regex::new("^(?:.*)$").unwrap())];
-        let mut topics = Topics::new(Allowed::Listed(any), false, GRACE, None);
+        let mut topics = Topics::new(Allowed::Listed(any), false, GRACE, vec![]);
         topics.list([("real".into(), 1)], now);
         for n in 0..MOST {
             assert_eq!(topics.verdict(&format!("t{n}"), now, now), Verdict::Wait);

@@ -101,7 +101,7 @@ impl View {
 
     fn feed_metrics(&self, out: &mut String) {
         type Number = fn(&FeedView) -> u64;
-        let families: [(&str, &str, &str, Number); 9] = [
+        let families: [(&str, &str, &str, Number); 10] = [
             ("up", "gauge", "1 if the feed's session is open", |f| f.in_session.into()),
             ("sessions_total", "counter", "sessions opened", |f| f.sessions),
             ("taken_total", "counter", "records taken from the feed", |f| f.totals.taken),
@@ -113,6 +113,9 @@ impl View {
             }),
             ("repeated_total", "counter", "records taken twice: duplicates with equal sg", |f| {
                 f.totals.repeated
+            }),
+            ("known_total", "counter", "records that the cursors in Kafka had already", |f| {
+                f.totals.known
             }),
             ("window_bytes", "gauge", "bytes taken and not acknowledged", |f| f.in_flight),
         ];
@@ -191,6 +194,7 @@ impl std::ops::Add for Totals {
             lost: self.lost + other.lost,
             uncertain: self.uncertain + other.uncertain,
             repeated: self.repeated + other.repeated,
+            known: self.known + other.known,
         }
     }
 }

@@ -11,7 +11,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::kafka::{Access, log_line};
+use crate::access::Access;
+use crate::kafka::log_line;
 use crate::topics::Pattern;
 
 /// How long Kafka may take for an answer, and how long nothing may come from a partition.

@@ -3,6 +3,7 @@
 mod audit;
 mod books;
 mod command;
+mod exactly;
 mod faults;
 mod rig;
 mod topics;

@@ -14,7 +14,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::DefaultProducerContext;
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use sparkngin_core::event::{Event, HeaderFields, Intake, Request};
 use sparkngin_core::format::{Fields, Format, Rendering, binary};
@@ -210,6 +210,15 @@ impl Kafka {
 
     pub fn servers(&self) -> String {
         self.0.bootstrap_servers()
+    }
+
+    /// Writes a record.
+    #[track_caller]
+    pub fn write(&self, topic: &str, key: &str, value: &[u8]) {
+        let producer: BaseProducer =
+            ClientConfig::new().set("bootstrap.servers", self.servers()).create().unwrap();
+        producer.send(BaseRecord::to(topic).key(key).payload(value)).map_err(|e| e.0).unwrap();
+        producer.flush(PATIENCE).unwrap();
     }
 
     /// Everything in a topic, by partition and offset, once `count` are there.

@@ -1,0 +1,196 @@
+//! The topic of cursors: its keys, and reading it to its end. docs/protocol.md has its format.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use serde::{Deserialize, Serialize};
+use sparkngin_core::id::Stream;
+
+use crate::access::Access;
+use crate::kafka::Quiet;
+use crate::place::Place;
+use crate::places::{Cursor, Key};
+
+/// How the topic is made: only the last cursor of each stream is kept, and segments are small enough that old ones
+/// really go.
+pub const CONFIG: [(&str, &str); 4] = [
+    ("cleanup.policy", "compact"),
+    ("segment.bytes", "16777216"),
+    ("min.cleanable.dirty.ratio", "0.1"),
+    ("max.message.bytes", "20971520"),
+];
+/// How long Kafka may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// And for all that is in the topic, as long as something comes.
+const READING: Duration = Duration::from_secs(60);
+/// Between two looks at the topic's end.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Who has a transactional id: whoever began last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// A number that no other process has.
+    pub instance: String,
+    /// Where it runs, for people.
+    pub from: String,
+}
+
+impl Owner {
+    /// This process.
+    pub fn this_process() -> Owner {
+        let process = std::process::id();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Owner {
+            instance: format!("{:x}-{process}", now.as_nanos()),
+            from: format!("process {process}"),
+        }
+    }
+}
+
+/// What the topic has of one transactional id.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// The cursors.
+    pub cursors: Vec<Cursor>,
+    /// Who wrote last that the id is its own.
+    pub owner: Option<Owner>,
+}
+
+/// The key of a stream's cursor.
+pub fn key(id: &str, (region, stream): Key) -> String {
+    format!("{id}/{region}-{stream}")
+}
+
+/// The key of an id's owner.
+pub fn owner_key(id: &str) -> String {
+    format!("{id}/owner")
+}
+
+/// Reads all that is committed, up to where the topic ends now. Who calls it has the id for itself: no transaction of
+/// the id is open.
+///
+/// # Errors
+/// A sentence: Kafka does not answer, or another id's transaction is open in the topic. It may be called again.
+pub fn read(access: &Access, topic: &str, id: &str) -> Result<Contents, String> {
+    let ends = ends(access, topic)?;
+    let consumer = consumer(access, true)?;
+    let mut assigned = TopicPartitionList::new();
+    let mut left = Vec::new();
+    for (partition, end) in ends {
+        // Up to here nothing is open any more: then the end of what is committed is behind it.
+        let (first, stable) = watermarks(&consumer, topic, partition)?;
+        if stable < end {
+            return Err(format!("a transaction of another subscriber is open in \"{topic}\""));
+        }
+        if first < end {
+            let from = assigned.add_partition_offset(topic, partition, Offset::Beginning);
+            from.map_err(|error| error.to_string())?;
+            left.push(partition);
+        }
+    }
+    consumer.assign(&assigned).map_err(|error| error.to_string())?;
+    let mut reading = Reading::default();
+    let start = Instant::now();
+    while !left.is_empty() {
+        match consumer.poll(LOOK) {
+            Some(Ok(message)) => reading.take(id, &message),
+            Some(Err(KafkaError::PartitionEOF(partition))) => left.retain(|p| *p != partition),
+            Some(Err(error)) => tracing::debug!(%error, "reading cursors"),
+            None => {}
+        }
+        if start.elapsed() > READING {
+            return Err(format!("\"{topic}\" was not read to its end"));
+        }
+    }
+    Ok(reading.contents())
+}
+
+/// Where each partition ends, open transactions included.
+fn ends(access: &Access, topic: &str) -> Result<Vec<(i32, i64)>, String> {
+    let consumer = consumer(access, false)?;
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(|e| e.to_string())?;
+    let found = metadata.topics().iter().find(|t| t.name() == topic && t.error().is_none());
+    let partitions = found.map_or(0, |topic| topic.partitions().len() as i32);
+    if partitions == 0 {
+        return Err(format!("topic \"{topic}\" does not exist"));
+    }
+    (0..partitions).map(|p| Ok((p, watermarks(&consumer, topic, p)?.1))).collect()
+}
+
+fn consumer(access: &Access, committed: bool) -> Result<BaseConsumer<Quiet>, String> {
+    let config = access.reading(committed);
+    BaseConsumer::from_config_and_context(&config, Quiet).map_err(|error| error.to_string())
+}
+
+fn watermarks(
+    consumer: &BaseConsumer<Quiet>,
+    topic: &str,
+    partition: i32,
+) -> Result<(i64, i64), String> {
+    consumer.fetch_watermarks(topic, partition, PATIENCE).map_err(|error| error.to_string())
+}
+
+/// What was read. A key has its partition, unless partitions were added: then the places are merged.
+#[derive(Default)]
+struct Reading {
+    cursors: HashMap<(i32, Key), (Place, String)>,
+    /// With the time it was written at.
+    owner: Option<(i64, Owner)>,
+}
+
+impl Reading {
+    fn take(&mut self, id: &str, message: &BorrowedMessage<'_>) {
+        let key = message.key().and_then(|key| std::str::from_utf8(key).ok());
+        let Some(rest) =
+            key.and_then(|key| key.strip_prefix(id)).and_then(|rest| rest.strip_prefix('/'))
+        else {
+            return;
+        };
+        if rest == "owner" {
+            let time = message.timestamp().to_millis().unwrap_or(0);
+            let owner = message.payload().and_then(|text| serde_json::from_slice(text).ok());
+            if let Some(owner) = owner.filter(|_| self.owner.as_ref().is_none_or(|o| o.0 <= time)) {
+                self.owner = Some((time, owner));
+            }
+            return;
+        }
+        let Some(key) = stream(rest) else { return };
+        let at = (message.partition(), key);
+        match message.payload().map(Place::read) {
+            Some(Some(cursor)) => drop(self.cursors.insert(at, cursor)),
+            Some(None) => tracing::warn!(key = rest, "a cursor that cannot be read"),
+            None => drop(self.cursors.remove(&at)),
+        }
+    }
+
+    fn contents(self) -> Contents {
+        let cursor = |((_, key), (place, feed))| Cursor { key, place, feed };
+        let cursors = self.cursors.into_iter().map(cursor).collect();
+        Contents { cursors, owner: self.owner.map(|(_, owner)| owner) }
+    }
+}
+
+fn stream(text: &str) -> Option<Key> {
+    let (region, stream) = text.split_once('-')?;
+    Some((region.parse().ok()?, Stream(stream.parse().ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sparkngin_core::id::Region;
+
+    #[test]
+    fn a_key_names_the_id_the_region_and_the_stream_and_is_read_back() {
+        let at = (Region(0xabc), Stream(7));
+        let key = key("sparkngin.kafka", at);
+        assert_eq!(key, "sparkngin.kafka/00000000000000000000000000000abc-7");
+        assert_eq!(stream(key.strip_prefix("sparkngin.kafka/").unwrap()), Some(at));
+        assert_eq!(stream("owner"), None);
+    }
+}
