@@ -20,7 +20,7 @@ sub new {
     my $conf = $t->read_file("$Sparkngin::ROOT/t/kafka/server.properties");
     $conf =~ s/%%DIR%%/$self->{dir}/g;
     $conf =~ s/%%PORT%%/$self->{port}/g;
-    $conf =~ s/%%CONTROLLER%%/$t->port('controller')/ge;
+    $conf =~ s/%%(CONTROLLER|PROXIED|PROXY)%%/$t->port(lc $1)/ge;
     $conf .= "$t->{kafka_conf}\n" if $t->{kafka_conf};
     $self->{conf} = $t->write_file('kafka/server.properties', $conf);
     # A first byte below 128: an id that begins with a hyphen would be an option.
@@ -42,7 +42,8 @@ sub java {
         '-cp', "$Sparkngin::BUILD/kafka/libs/*", @words);
 }
 
-sub address { "127.0.0.1:$_[0]{port}" }
+# With {proxied} set to an address, that.
+sub address { $_[0]{proxied} // "127.0.0.1:$_[0]{port}" }
 
 sub start {
     my ($self) = @_;
@@ -149,7 +150,8 @@ sub count {
 }
 
 # Every record of a topic that is there when this is called, in the order of partition and offset:
-# {partition, offset, timestamp, key, value, headers => {...}}. A topic that does not exist has none.
+# {partition, offset, timestamp, key, value, headers => {...}}. A topic that does not exist has none. Only what is
+# committed is read; with {transactions} set the topic's offsets count markers and aborted records, too.
 sub read {
     my ($self, $topic) = @_;
     my $there = $self->count($topic) or return;
@@ -171,7 +173,7 @@ sub read {
         };
         $at = $last + 1;
     }
-    die "kcat read " . @records . " of $there records of $topic\n" if @records < $there;
+    die "kcat read " . @records . " of $there records of $topic\n" if @records < $there && !$self->{transactions};
     return sort { $a->{partition} <=> $b->{partition} || $a->{offset} <=> $b->{offset} } @records;
 }
 

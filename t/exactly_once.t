@@ -1,0 +1,130 @@
+#!/usr/bin/perl
+
+# `--delivery exactly-once` on a real Kafka: who reads what is committed sees each event once, though the subscriber is
+# killed (-9) at random and at each step of a transaction, stopped while another takes over, Kafka is killed and started
+# again; dead letters and losses are counted once. COUNT=n kills so often at random, and at each step n / 10 times.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use Sparkngin::KafkaProxy;
+use Sparkngin::Row qw(chosen seed);
+use Sparkngin::Spine;
+use POSIX 'ceil';
+
+my @EXACTLY = qw(--create-topics --delivery exactly-once);
+my $t = Sparkngin::Spine->new(start => 0);
+my $kafka = $t->{kafka};
+$kafka->{transactions} = 1;
+my $proxy = Sparkngin::KafkaProxy->new($t);
+my $count = $ENV{COUNT} // 5;
+my $strikes = 0;
+$t->start->ready;
+seed();
+begin();
+
+if (chosen('random')) {
+    my $load = $t->load(rate => 2500);
+    $load->wait_more(1000);
+    for my $n (1 .. $count) {
+        # From the first cursor read to many transactions later.
+        $load->wait_more(int rand($n % 3 ? 1500 : 200));
+        $load->fault('the subscriber -9', sub { $t->{subscriber}->kill9 });
+        $n % 2 ? begin() : exactly();
+        $strikes++;
+    }
+    once($load, 'random');
+}
+
+if (chosen('steps')) {
+    my $load = $t->load(rate => 1500);
+    $load->wait_more(1000);
+    # The first Produce and EndTxn are of the program's own record, which says who has the id, before any event; the
+    # second ones are of events and their cursors.
+    my @steps = map { my $when = $_; map { [ $_, $when, 1 ] } qw(InitProducerId AddPartitionsToTxn Produce EndTxn) } @Sparkngin::KafkaProxy::WHEN;
+    push @steps, map { my $when = $_; map { [ $_, $when, 2 ] } qw(Produce EndTxn) } @Sparkngin::KafkaProxy::WHEN;
+    my $all = @steps;
+    @steps = grep { "@$_" =~ /^(?:InitProducerId sent|AddPartitionsToTxn passed|Produce \w+ 2|EndTxn \w+ 2|EndTxn answered 1)/ } @steps if $count < 10;
+    for my $step (map { (@steps) x ceil($count / 10) } 1) {
+        my ($api, $when, $n) = @$step;
+        $t->{subscriber}->kill9 if $t->{subscriber}->running;
+        $proxy->arm($api, $when, $n);
+        exactly(through => $proxy->address);
+        $proxy->victim($t->{subscriber}->pid);
+        $proxy->struck;
+        is($t->{subscriber}->ended, 137, "killed: $api $n $when");
+        $strikes++;
+    }
+    note(@steps . " of $all steps");
+    begin();
+    once($load, 'steps');
+}
+
+if (chosen('twins')) {
+    my $load = $t->load(rate => 1500);
+    $load->wait_more(500);
+    my $old = $t->{subscriber};
+    begin();
+    is($old->ended, 3, 'a second subscriber of the name ends the first with 3');
+    $load->wait_more(500);
+    $old = $t->{subscriber};
+    $old->signal('STOP');
+    begin();
+    $load->wait_more(1000);
+    $old->signal('CONT');
+    is($old->ended, 3, 'one that was stopped meanwhile ends, too');
+    like($old->log_text, qr/took over/, 'and says why');
+    $strikes += 2;
+    once($load, 'twins');
+}
+
+if (chosen('kafka')) {
+    my $load = $t->load(rate => 1500);
+    $load->wait_more(500);
+    $load->fault('Kafka -9', sub { $kafka->kill9 });
+    $load->wait_more(1000);
+    $kafka->start->wait;
+    $load->wait_more(1000);
+    $strikes++;
+    once($load, 'kafka');
+}
+
+# Letters are part of the transaction.
+my $sent = 0;
+$t->{subscriber}->kill9;
+begin('--delivery', 'exactly-once');
+for my $n (1 .. 20) {
+    $t->get("/sn/log?topic=nowhere&data=$n")->{status} == 204 and $sent++;
+    if ($n == 10) { $t->{subscriber}->kill9; begin('--delivery', 'exactly-once') }
+}
+$t->drained;
+my %letters;
+$letters{ $_->{headers}{sg} }++ for $kafka->read('sparkngin.dead');
+is(scalar(keys %letters), $sent, 'each event for no topic is a dead letter');
+is((grep { $_ > 1 } values %letters), 0, 'once');
+
+$t->close_books(beside => $sent);
+$t->finish;
+
+# A subscriber that delivers exactly once, not waited for.
+sub exactly {
+    my (%opt) = @_;
+    local $kafka->{proxied} = $opt{through};
+    return $t->subscribe(@{ $opt{args} // \@EXACTLY });
+}
+
+sub begin {
+    my @args = @_;
+    exactly(@args ? (args => \@args) : ());
+    $t->attached;
+}
+
+# All of a load is there, and nothing twice.
+sub once {
+    my ($load, $fault) = @_;
+    my $found = $t->audit($load, name => $fault, surplus => 'none');
+    $t->figures(13, fault => "exactly-once $fault", strikes => $strikes, %{ $found->{figures} // {} });
+    $strikes = 0;
+}
