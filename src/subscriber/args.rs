@@ -264,6 +264,30 @@ pub enum Ring {
         #[arg(long, value_name = "NAME")]
         unacked: Option<String>,
     },
+    /// Deliver what is left in a ring that nobody uses any more
+    Drain(Box<Drain>),
+}
+
+/// `sparkngin ring drain`.
+#[derive(Debug, Args)]
+#[command(after_help = "How it behaves:\n  \
+    For a disk of a machine that is gone, mounted elsewhere, or a copy of its directory: takes what the\n  \
+    subscriber has not acknowledged, delivers it as `sparkngin subscribe` does, and stores in the files how far\n  \
+    it came. So it can be stopped, and done again: then nothing is left.\n  \
+    A copy keeps cursors of its own: what is drained from the original, too, is there twice, with equal `sg`.\n  \
+    A ring that is in use is refused.\n\n\
+    Example:\n  \
+    sparkngin ring drain /mnt/var/lib/nginx/sparkngin --kafka k1:9092 --create-topics\n\n\
+    Exit codes: 0 nothing is left, 1 something is, 2 wrong configuration.")]
+pub struct Drain {
+    /// The directory that was in `sparkngin_buf_path`
+    pub dir: PathBuf,
+    /// Remove each file that nothing is left in
+    #[arg(long)]
+    pub delete: bool,
+    /// What else there is to say.
+    #[command(flatten)]
+    pub to: Subscribe,
 }
 
 /// `sparkngin mock-kafka`.

@@ -166,9 +166,18 @@ pub fn word<'a>(given: &'a Option<String>, flag: &'static str, default: &'a str)
 /// # Errors
 /// [`Wrong`]: the first one that cannot be.
 pub fn settings(args: &args::Subscribe) -> Result<Settings, Wrong> {
+    let (feeds, keys) = (feeds(&args.feed)?, keys::read(&args.keys, args.feed.len())?);
+    Ok(Settings { feeds, keys, ..without_feeds(args)? })
+}
+
+/// The same for who takes records from elsewhere.
+///
+/// # Errors
+/// [`Wrong`], as [`settings`].
+pub fn without_feeds(args: &args::Subscribe) -> Result<Settings, Wrong> {
     Ok(Settings {
-        feeds: feeds(&args.feed)?,
-        keys: keys::read(&args.keys, args.feed.len())?,
+        feeds: Vec::new(),
+        keys: Vec::new(),
         name: word(&args.name, "--name", "kafka").read(str::parse)?,
         window: word(&args.window, "--window", "8m").read(window)?,
         route: route(args)?,

@@ -11,6 +11,7 @@ mod cluster;
 mod config;
 mod cursor_topic;
 mod delivery;
+mod drain;
 mod feed;
 mod flight;
 mod http;
@@ -99,6 +100,10 @@ fn run(cli: Cli) -> Result<(), Failed> {
             tail::run(&args, keys.first()).map_err(Failed::Other)
         }
         Some(Command::Keygen(args)) => keygen::run(&args).map_err(Failed::Other),
+        Some(Command::Ring(args::Ring::Drain(args))) => drain::run(&args).map_err(|e| match e {
+            drain::Ended::Wrong(text) => Failed::Wrong(text),
+            drain::Ended::Failed(text) => Failed::Other(text),
+        }),
         Some(Command::Ring(args)) => ring::run(&args).map_err(Failed::Other),
         Some(Command::MockKafka(args)) => mock_kafka::run(&args).map_err(Failed::Wrong),
     }
