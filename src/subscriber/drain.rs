@@ -17,9 +17,9 @@ use crate::config::{self, Origin, Settings, Word};
 use crate::flight::{Fate, FeedNo, Flight, Hole};
 use crate::letter::Told;
 use crate::report::{self, Seldom};
-use crate::sink::{Batch, Report, Sink};
+use crate::sink::{Batch, End, Report, Sink};
 use crate::socket::poll_fd;
-use crate::subscribe::{End, sink, stop_on_signals};
+use crate::subscribe::{sink, stop_on_signals};
 use crate::wake::{self, Wakes};
 
 /// Bytes read of a stream in one go.
@@ -118,8 +118,7 @@ fn settings(args: &args::Drain) -> Result<Settings, Ended> {
     if let Some(http) = &args.to.http {
         return Err(wrong("--http", http, "it is done in a moment and answers nobody"));
     }
-    let settings =
-        config::without_feeds(&args.to).map_err(|why| Ended::Wrong(why.to_string()))?;
+    let settings = config::without_feeds(&args.to).map_err(|why| Ended::Wrong(why.to_string()))?;
     if settings.exactly_once() {
         let why = "a ring is drained at least once: its cursors are in its file, not in Kafka";
         return Err(wrong("--delivery", "exactly-once", why));
