@@ -16,6 +16,7 @@ use Sparkngin;
 use Sparkngin::Books;
 use Sparkngin::Kafka;
 use Sparkngin::Load;
+use Sparkngin::Proxy;
 use Sparkngin::Row;
 use Test::More;
 
@@ -72,7 +73,23 @@ CONF
     return $self;
 }
 
-sub feed { "ipc://$_[0]{dir}/ring/feed.sock" }
+# Where the subscriber finds the feed; through a proxy once there is one (`proxied`).
+sub feed { $_[0]{feed} // "ipc://$_[0]{dir}/ring/feed.sock" }
+
+# Puts a proxy between the subscriber and the feed, or Kafka: what subscribes from now on goes through it.
+sub feed_proxied {
+    my ($self) = @_;
+    my $path = "$self->{dir}/proxy.sock";
+    $self->{feed} = "ipc://$path";
+    return Sparkngin::Proxy->new($self, 'feed', "unix:$path", "unix:$self->{dir}/ring/feed.sock");
+}
+
+sub kafka_proxied {
+    my ($self) = @_;
+    my ($listen, $target) = map { '127.0.0.1:' . $self->port($_) } qw(proxy proxied);
+    $self->{kafka_address} = $listen;
+    return Sparkngin::Proxy->new($self, 'kafka', $listen, $target);
+}
 
 # The subscriber, with these arguments (--create-topics unless told) besides feed, Kafka, its name and where /metrics
 # is: on a port of each one's own, so that two of them can be there.
@@ -84,7 +101,7 @@ sub subscribe {
     return $self->{subscriber} = $self->daemon(
         name => "subscriber.$n",
         command => [
-            $Sparkngin::PROGRAM, 'subscribe', '--feed', $self->feed, '--kafka', $self->{kafka}->address,
+            $Sparkngin::PROGRAM, 'subscribe', '--feed', $self->feed, '--kafka', $self->{kafka_address} // $self->{kafka}->address,
             '--name', $self->{name}, '--http', "127.0.0.1:$self->{metrics}", '--log', 'text', @args,
         ]);
 }
