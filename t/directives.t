@@ -130,7 +130,7 @@ my @rows = (
     [server => $sub, sprintf($context, 'sparkngin_subscriber'), ''],
 
     (map { my $place = $_; (
-        [$place => 'sparkngin_ack disk;', '"sparkngin_ack disk" is not built yet', 'sparkngin_ack ring;'],
+        [$place => 'sparkngin_ack disk max=ring;', 'invalid value "ring" in "sparkngin_ack" directive, it must be "max=disk" or "max=kafka"', 'sparkngin_ack disk max=disk;'],
         [$place => 'sparkngin_ack kafka timeout=1s;', sprintf($nobody, 'sparkngin_ack kafka timeout=1s'), 'sparkngin_ack ring timeout=1s;'],
         [$place => 'sparkngin_ack kafka max=disk;', 'invalid value "disk" in "sparkngin_ack" directive, it must be "max=kafka"', 'sparkngin_ack ring max=disk;'],
         [$place => 'sparkngin_ack ring max=tape;', 'invalid value "tape" in "sparkngin_ack" directive, it must be "max=ring", "max=disk" or "max=kafka"', 'sparkngin_ack ring timeout=5s max=ring;'],

@@ -96,10 +96,12 @@ mod scan;
 mod search;
 mod slot_bell;
 mod superblock;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod verify;
 mod view;
+mod waiter;
 mod word;
 mod writer;
 
@@ -123,7 +125,9 @@ pub use pen::{Committed, Refused};
 pub use reach::Reach;
 pub use reader::Reader;
 pub use scan::{Blocks, Scan};
+pub use sync::{Syncer, Work};
 pub use verify::{Flaw, Verified, verify};
 pub use view::View;
+pub use waiter::Waiter;
 pub use word::{BlockState, Generation, MAX_BLOCK_BYTES, Phase, Ticket};
 pub use writer::{NoSlot, Writer};

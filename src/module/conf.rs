@@ -4,7 +4,7 @@ use std::ffi::{OsString, c_void};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::ptr::NonNull;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ngx::ffi::{
     NGX_HTTP_CLIENT_TEMP_PATH, ngx_conf_t, ngx_http_complex_value_t, ngx_http_conf_ctx_t,
@@ -32,6 +32,8 @@ const MOST_WORKERS: u64 = SLOTS as u64;
 const DEFAULT_EVENT: usize = 32 << 10;
 const DEFAULT_BUFFER: u64 = 4 << 20;
 const DEFAULT_PENDING: usize = 4096;
+/// ms
+const DEFAULT_SYNC: u64 = 100;
 /// Old workers and new ones overlap over a reload, and each may hold a block while it fills another.
 const BLOCKS_PER_WORKER: u64 = 4;
 
@@ -278,6 +280,11 @@ impl MainConf {
             None if self.guests.is_empty() => Overflow::Overwrite,
             None => Overflow::Reject,
         }
+    }
+
+    /// How long what was committed is not synced, if nobody waits for it.
+    pub fn sync_interval(&self) -> Duration {
+        Duration::from_millis(self.sync_interval.unwrap_or(DEFAULT_SYNC))
     }
 
     /// How many requests of a worker may wait.

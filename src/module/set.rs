@@ -94,9 +94,6 @@ pub fn subscriber(conf: &mut MainConf, args: &mut Args<'_>) -> Done {
 pub fn ack(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
     let word = args.first();
     let level = Level::of(word).ok_or_else(|| args.invalid(word, among(Level::Ring, "")))?;
-    if level == Level::Disk {
-        return Err(ConfError::Told(format!("\"{}\" is not built yet", args.text())));
-    }
     let (mut timeout, mut max) = (None, None);
     for word in args.words().skip(1) {
         if let Some(time) = word.strip_prefix(b"timeout=") {

@@ -16,6 +16,7 @@ use crate::leave;
 use crate::log;
 use crate::request::Incoming;
 use crate::store::Store;
+use crate::syncing::Syncing;
 use crate::timer::Timer;
 use crate::waiting::Waiting;
 
@@ -35,6 +36,8 @@ pub struct Worker {
     pub intake: Intake,
     /// Whose answers come later.
     pub waiting: Waiting,
+    /// Its part in syncing.
+    pub syncing: Syncing,
 }
 
 thread_local! {
@@ -57,6 +60,7 @@ pub fn start(conf: &MainConf) {
         lead: Lead::new(conf.directory(), conf.publisher(), number < 2),
         intake: Intake::new(conf),
         waiting: Waiting::new(conf.max_pending(), conf.configuration()),
+        syncing: Syncing::new(conf.sync_interval()),
     };
     WORKER.with(|place| place.replace(Some(worker)));
     with(attend);
@@ -66,7 +70,10 @@ pub fn start(conf: &MainConf) {
 
 /// nginx has asked the worker to leave when its requests are done, which may take hours.
 pub fn leave() {
-    with(|worker| worker.lead.leave(log::now()));
+    with(|worker| {
+        worker.lead.leave(log::now());
+        sync(worker, log::now());
+    });
 }
 
 /// Gives everything up, and waits for the threads: after this nothing of ours runs in the process.
@@ -75,6 +82,7 @@ pub fn stop() {
     if let Some(mut worker) = worker {
         worker.intake.flush(u64::MAX);
         worker.lead.stop();
+        worker.syncing.stop();
         worker.store.stop();
     }
 }
@@ -115,9 +123,17 @@ fn not_there() -> Answer {
 }
 
 fn attend(worker: &mut Worker) {
-    if let Ok(writer) = worker.store.writer() {
-        worker.waiting.attend(writer, rung);
+    match worker.store.writer() {
+        Ok(writer) => worker.waiting.attend(writer, rung),
+        Err(_) => worker.waiting.release(),
     }
+}
+
+/// A process that is stuck in a sync keeps all that it holds, so who publishes, or leaves, lets others sync.
+fn sync(worker: &mut Worker, now: u64) {
+    // SAFETY: nginx writes it in this thread only, between two callbacks.
+    let reluctant = worker.lead.publishes() || unsafe { ngx_exiting } != 0;
+    worker.syncing.turn(worker.store.writer().ok().as_deref(), reluctant, now);
 }
 
 /// One turn: what is ready is taken, what is due is tried. The value is when to look again, in ms.
@@ -131,9 +147,10 @@ fn turn(worker: &mut Worker) -> u64 {
     attend(worker);
     worker.intake.flush(now);
     worker.lead.turn(worker.store.to_publish(), now);
+    sync(worker, now);
     match worker.store.ring() {
         None => OPENING.max(worker.store.due(now)),
-        Some(_) if worker.lead.eager() => EAGER,
+        Some(_) if worker.lead.eager() || worker.syncing.eager() => EAGER,
         Some(_) => SELDOM,
     }
 }
@@ -159,7 +176,16 @@ unsafe extern "C" fn rung(_: *mut ngx_event_t) {
 
 /// Answers those whose wait is over: one by one, since nginx may end others with each of them.
 fn look() {
-    with(|worker| worker.waiting.look(worker.store.writer().ok().as_deref(), log::now()));
+    with(|worker| {
+        worker.waiting.look(log::now());
+        if worker.store.ring().is_some_and(|ring| ring.view().poisoned()) {
+            // Another one is made at once, and not at the next turn.
+            TURNS.arm(0);
+        }
+        if let Ok(writer) = worker.store.writer() {
+            writer.remind();
+        }
+    });
     while let Some((wait, end)) = waiting(Waiting::next).flatten() {
         wait.answer(end);
     }

@@ -9,5 +9,6 @@ mod model;
 mod rules;
 mod shuttle;
 mod stage;
+mod syncing;
 mod waiting;
 mod world;
