@@ -10,11 +10,9 @@ use sparkngin_core::ring::{Name, Overflow};
 use sparkngin_publisher::key::{PublicKey, SecretKey};
 
 use crate::args::{Args, ConfError};
-use crate::conf::{
-    Directory, Given, Guest, Kind, LARGEST_EVENT, LocationConf, MainConf, location_of,
-};
+use crate::conf::{Directory, Given, Kind, LARGEST_EVENT, LocationConf, MainConf, location_of};
 use crate::level::{Ack, LEVELS, Level};
-use crate::listen::Listen;
+use crate::listen::{Guest, Listen};
 
 /// The most subscribers that can be named: a ring has so many cursors in each stream.
 const MOST_SUBSCRIBERS: usize = 4;

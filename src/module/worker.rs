@@ -30,8 +30,8 @@ const SELDOM: u64 = 1000;
 pub struct Worker {
     /// Its ring.
     pub store: Store,
-    /// Its part in the election of the publisher.
-    pub lead: Lead,
+    /// Its part in the election of the publisher, if nginx publishes at all.
+    pub lead: Option<Lead>,
     /// The way in.
     pub intake: Intake,
     /// Whose answers come later.
@@ -57,7 +57,7 @@ pub fn start(conf: &MainConf) {
         store: Store::start(conf.wanted(), log::now()),
         // Two of each configuration, whichever slots their streams are in: after a reload the lowest slots are still
         // with those that leave.
-        lead: Lead::new(conf.directory(), conf.publisher(), number < 2),
+        lead: conf.publishes().then(|| Lead::new(conf.directory(), conf.publisher(), number < 2)),
         intake: Intake::new(conf),
         waiting: Waiting::new(conf.max_pending(), conf.configuration()),
         syncing: Syncing::new(conf.sync_interval()),
@@ -71,7 +71,9 @@ pub fn start(conf: &MainConf) {
 /// nginx has asked the worker to leave when its requests are done, which may take hours.
 pub fn leave() {
     with(|worker| {
-        worker.lead.leave(log::now());
+        if let Some(lead) = &mut worker.lead {
+            lead.leave(log::now());
+        }
         sync(worker, log::now());
     });
 }
@@ -81,7 +83,9 @@ pub fn stop() {
     let worker = WORKER.with(RefCell::take);
     if let Some(mut worker) = worker {
         worker.intake.flush(u64::MAX);
-        worker.lead.stop();
+        if let Some(lead) = &mut worker.lead {
+            lead.stop();
+        }
         worker.syncing.stop();
         worker.store.stop();
     }
@@ -132,7 +136,8 @@ fn attend(worker: &mut Worker) {
 /// A process that is stuck in a sync keeps all that it holds, so who publishes, or leaves, lets others sync.
 fn sync(worker: &mut Worker, now: u64) {
     // SAFETY: nginx writes it in this thread only, between two callbacks.
-    let reluctant = worker.lead.publishes() || unsafe { ngx_exiting } != 0;
+    let leaving = unsafe { ngx_exiting } != 0;
+    let reluctant = leaving || worker.lead.as_ref().is_some_and(Lead::publishes);
     worker.syncing.turn(worker.store.writer().ok().as_deref(), reluctant, now);
 }
 
@@ -140,17 +145,21 @@ fn sync(worker: &mut Worker, now: u64) {
 fn turn(worker: &mut Worker) -> u64 {
     let now = log::now();
     // SAFETY: nginx writes it in this thread only, between two callbacks.
-    if unsafe { ngx_exiting } != 0 {
-        worker.lead.leave(now);
+    let leaving = unsafe { ngx_exiting } != 0;
+    if let (true, Some(lead)) = (leaving, &mut worker.lead) {
+        lead.leave(now);
     }
     worker.store.turn(now);
     attend(worker);
     worker.intake.flush(now);
-    worker.lead.turn(worker.store.to_publish(), now);
+    if let Some(lead) = &mut worker.lead {
+        lead.turn(worker.store.to_publish(), now);
+    }
     sync(worker, now);
+    let eager = worker.lead.as_ref().is_some_and(Lead::eager) || worker.syncing.eager();
     match worker.store.ring() {
         None => OPENING.max(worker.store.due(now)),
-        Some(_) if worker.lead.eager() || worker.syncing.eager() => EAGER,
+        Some(_) if eager => EAGER,
         Some(_) => SELDOM,
     }
 }

@@ -24,7 +24,7 @@ our @EXPORT = @Sparkngin::EXPORT;
 
 sub import { goto &Exporter::import }
 
-# new(buf_size =>, policy =>, name => 'kafka', listen => port's name, listening => more of nginx's listen, http/server/
+# new(buf_size =>, policy =>, name => 'kafka', off => 1 where another process publishes, listen => port's name, listening => more of nginx's listen, http/server/
 # location => more of the conf, kafka_conf => more of Kafka's, start => 0 to start nothing but Kafka)
 sub new {
     my ($class, %opt) = @_;
@@ -49,6 +49,7 @@ sub spine_conf {
     my $policy = $opt{policy} ? "sparkngin_overflow $opt{policy};" : '';
     my $port = $opt{listen} ? $self->port($opt{listen}) : '%%PORT%%';
     my $listening = $opt{listening} ? " $opt{listening}" : '';
+    my $publisher = $opt{off} ? 'off' : '127.0.0.1:%%PORT_live%%';
     my %where = (http => $opt{http} // '', server => $opt{server} // '', location => $opt{location} // '');
     $self->conf(
         workers => $opt{workers} // 2,
@@ -57,7 +58,7 @@ sub spine_conf {
 events { worker_connections 4096; }
 http {
     %%HTTP%%
-    sparkngin_listen 127.0.0.1:%%PORT_live%%;
+    sparkngin_listen $publisher;
     sparkngin_buf_path %%DIR%%/ring;
     sparkngin_buf_size $size;
     sparkngin_subscriber $self->{name};
