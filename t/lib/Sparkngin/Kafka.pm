@@ -114,6 +114,38 @@ sub ask {
     return substr $answer, 8;
 }
 
+# Forbids everybody to write to a topic, by an authorizer that allows what no rule names; `permit` takes that back.
+sub forbid {
+    my ($self, $topic) = @_;
+    my $rule = sub { pack 'c n/a* c n/a* n/a* c c', 2, $topic, 3, 'User:ANONYMOUS', '*', @_ };
+    my $answer = $self->ask(30, 1, pack('N', 2) . $rule->(2, 3) . $rule->(4, 2));    # all allowed, writing denied
+    my (undef, undef, $error) = unpack 'N N n', $answer;
+    die "CreateAcls: error $error\n" if $error;
+}
+
+sub permit {
+    my ($self, $topic) = @_;
+    my $answer = $self->ask(31, 1, pack 'N c n/a* c n n c c', 1, 2, $topic, 3, 0xffff, 0xffff, 4, 2);
+    my (undef, undef, $error) = unpack 'N N n', $answer;
+    die "DeleteAcls: error $error\n" if $error;
+}
+
+# Sets a topic's property.
+sub set {
+    my ($self, $topic, $name, $value) = @_;
+    my $answer = $self->ask(44, 0, pack 'N c n/a* N n/a* c n/a* c', 1, 2, $topic, 1, $name, 0, $value, 0);
+    my (undef, undef, $error) = unpack 'N N n', $answer;
+    die "IncrementalAlterConfigs: error $error\n" if $error;
+}
+
+# Gives a topic more partitions.
+sub widen {
+    my ($self, $topic, $partitions) = @_;
+    my $answer = $self->ask(37, 0, pack 'N n/a* N N N c', 1, $topic, $partitions, 0xffffffff, 5000, 0);
+    my (undef, undef, undef, $error) = unpack 'N N n/a* n', $answer;
+    die "CreatePartitions: error $error\n" if $error;
+}
+
 sub kcat {
     my ($self, @words) = @_;
     my $out = "$self->{t}{dir}/kcat.out";
