@@ -115,6 +115,11 @@ impl Access {
         &self.common
     }
 
+    /// The bootstrap servers.
+    pub fn servers(&self) -> &str {
+        self.common.get("bootstrap.servers").unwrap_or_default()
+    }
+
     /// The transactional id, if producers have one.
     pub fn transactional_id(&self) -> Option<&str> {
         self.transactional.as_deref()

@@ -32,6 +32,8 @@ use exactly::Exact;
 const PURGE: Duration = Duration::from_millis(100);
 /// What is on its way then gets so long to be reported; after that it is given up, and may have arrived.
 const COLLECT: Duration = Duration::from_secs(10);
+/// A Kafka that takes records and reports nothing for so long is no longer taken for well.
+const SILENCE: Duration = Duration::from_secs(3);
 /// The longest pause while something waits that nobody will report.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -50,6 +52,10 @@ pub struct Delivery {
     /// Since when reports are collected, and when the queue was last purged.
     collecting: Option<(Instant, Instant)>,
     renewed: u64,
+    /// When Kafka last reported something, or had nothing to report.
+    heard: Instant,
+    /// Nothing was reported for too long.
+    silent: bool,
     /// Transactions, if each record is to be there once.
     exact: Option<Exact>,
     /// The cluster was listed and there is a place for letters, and one for cursors.
@@ -86,6 +92,8 @@ impl Delivery {
             creating: false,
             collecting: None,
             renewed: 0,
+            heard: now,
+            silent: false,
             begun: false,
             ever_begun: false,
             own_again: None,
@@ -104,6 +112,7 @@ impl Delivery {
         for note in notes.drain(..) {
             match note {
                 Note::Report(ticket, outcome) => {
+                    self.heard = now;
                     if outcome.is_ok() && self.down.take().is_some() {
                         tracing::info!("Kafka takes records again");
                     }
@@ -153,7 +162,7 @@ impl Delivery {
             As::Probe => {
                 if let Some(topic) = self.post.topic_of(parcel) {
                     tracing::info!(topic, "the topic takes records again");
-                    self.topics.works(&topic);
+                    self.topics.works(&topic, now);
                 }
             }
             As::Event => {}
@@ -300,7 +309,7 @@ impl Delivery {
             Step::Send if !self.queue.backlog.has_room() && self.queue.backlog.out() == 0 => {
                 now + PAUSE
             }
-            Step::Send if self.waits() => now + PAUSE,
+            Step::Send if self.waits() || self.queue.backlog.out() > 0 => now + PAUSE,
             Step::Send => now + 10 * PAUSE,
         }
     }
@@ -318,6 +327,11 @@ impl Sink for Delivery {
         self.exact.iter().for_each(|exact| exact.said(&mut said));
         self.hear_producer(now, reports);
         self.hear_transactions(said, now, reports);
+        let commits = self.exact.as_ref().is_some_and(Exact::is_committing);
+        if self.queue.backlog.out() == 0 && !commits {
+            self.heard = now;
+        }
+        self.silent = now.duration_since(self.heard) >= SILENCE;
         if self.closed {
             self.close_transaction(true, now);
             return None;
@@ -355,10 +369,14 @@ impl Sink for Delivery {
             .then(|| format!("{failures} producers in a row brought nothing through"));
         let refused = self.queue.parked.why().map(|why| format!("the dead letter refuses: {why}"));
         let missing = self.missing.clone().filter(|_| !self.begun);
+        let silent = self.silent.then(|| {
+            let servers = self.post.access().servers();
+            format!("{servers}: Kafka has reported nothing for {} s", SILENCE.as_secs())
+        });
         let unread = self.exact.as_ref().and_then(Exact::unready);
         let sent = self.queue.backlog.out() + self.queue.backlog.inside();
         Condition {
-            unready: self.down.clone().or(stuck).or(missing).or(unread).or(refused),
+            unready: self.down.clone().or(silent).or(stuck).or(missing).or(unread).or(refused),
             out: match &self.exact {
                 Some(exact) if !exact.is_under_way() => 0,
                 _ => sent,

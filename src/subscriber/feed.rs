@@ -8,7 +8,7 @@ use crate::config::Given;
 use crate::flight::{FeedNo, Flight};
 use crate::keys::Keys;
 use crate::report::Seldom;
-use crate::socket::{FeedSocket, Link};
+use crate::socket::{FeedSocket, Link, why_not};
 use crate::view::FeedView;
 
 /// Why a feed is silent is said this often.
@@ -53,7 +53,7 @@ impl Feed {
     ) -> Result<Feed, String> {
         let endpoint = given.value.clone();
         let socket = FeedSocket::connect(context, &endpoint, no.0, keys)
-            .map_err(|error| format!("{} {endpoint}: {error}", given.origin))?;
+            .map_err(|error| format!("{} {endpoint}: {}", given.origin, why_not(error)))?;
         Ok(Feed { no, endpoint, client, socket, why_not: None, sessions: 0, reminded: now })
     }
 
@@ -120,8 +120,10 @@ impl Feed {
     ) -> Result<(), Over> {
         let endpoint = &self.endpoint;
         let why = match refused.reason {
-            Reason::Name => "no sparkngin_subscriber in nginx has this name",
-            Reason::Key => "the key is not the one that nginx has for this name",
+            Reason::Name => {
+                format!("no sparkngin_subscriber in nginx is named \"{}\"", self.client.name())
+            }
+            Reason::Key => "the key is not the one that nginx has for this name".to_owned(),
             Reason::Session => return Ok(()),
             Reason::Fenced => {
                 let other = refused.other.as_deref().unwrap_or("unknown");
@@ -135,8 +137,8 @@ impl Feed {
                 )));
             }
         };
-        self.why_not = Some(why.to_owned());
         seldom.warn(now, "refused", || format!("{endpoint}: refused: {why}; asking again"));
+        self.why_not = Some(why);
         Ok(())
     }
 

@@ -22,8 +22,19 @@ pub struct Seldom {
 impl Seldom {
     /// Logs a warning, unless one of its kind was logged within the last second.
     pub fn warn(&mut self, now: Instant, kind: &'static str, text: impl FnOnce() -> String) {
-        let (last, left_out) = self.kinds.entry(kind).or_insert_with(|| (now - SELDOM, 0));
-        if now.duration_since(*last) < SELDOM {
+        self.warn_once_in(SELDOM, now, kind, text);
+    }
+
+    /// Logs a warning, unless one of its kind was logged within this time.
+    pub fn warn_once_in(
+        &mut self,
+        time: Duration,
+        now: Instant,
+        kind: &'static str,
+        text: impl FnOnce() -> String,
+    ) {
+        let (last, left_out) = self.kinds.entry(kind).or_insert_with(|| (now - time, 0));
+        if now.duration_since(*last) < time {
             *left_out += 1;
             return;
         }

@@ -9,7 +9,7 @@ use sparkngin_core::gzip;
 use crate::args::Tail;
 use crate::keys::Keys;
 use crate::letter::hex;
-use crate::socket::{Link, Monitor};
+use crate::socket::{Link, Monitor, why_not};
 
 /// A message inflated is no larger: a few bytes may claim to be gigabytes.
 const LARGEST: usize = 16 * 1024 * 1024;
@@ -61,7 +61,8 @@ impl Live<'_> {
     fn connect<'a>(args: &'a Tail, keys: Option<&'a Keys>) -> Result<Live<'a>, String> {
         let context = zmq::Context::new();
         let made = connect(&context, args, keys, 0);
-        let (socket, monitor) = made.map_err(|error| format!("{}: {error}", args.live))?;
+        let (socket, monitor) =
+            made.map_err(|error| format!("{}: {}", args.live, why_not(error)))?;
         Ok(Live { args, keys, context, made: 0, socket, monitor, said: "" })
     }
 

@@ -16,6 +16,8 @@ const LISTING: Duration = Duration::from_secs(1);
 const REFRESH: Duration = Duration::from_secs(60);
 /// One record tries a refusing topic again after this time.
 const PROBE: Duration = Duration::from_secs(5);
+/// A topic that no record asked for in this time takes no place any more.
+const IDLE: Duration = Duration::from_secs(600);
 /// A topic that the cluster will not make is asked for again after this time: rights and policies change.
 const RETRY: Duration = Duration::from_secs(60);
 
@@ -57,6 +59,8 @@ pub enum Verdict {
 enum Known {
     Open {
         partitions: i32,
+        /// When a record last asked for it.
+        wanted: Instant,
     },
     /// Not in the cluster.
     Missing {
@@ -136,7 +140,7 @@ impl Topics {
             return Verdict::Letter(reason);
         }
         if let Some(&partitions) = self.cluster.get(topic) {
-            return self.admit(topic, Known::Open { partitions });
+            return self.admit(topic, Known::Open { partitions, wanted: now });
         }
         let Some(listed) = self.listed else { return Verdict::Wait };
         if matches!(self.allowed, Allowed::Existing) && !self.create {
@@ -160,8 +164,8 @@ impl Topics {
         let before = self.answered.replace(asked);
         for (topic, known) in &mut self.used {
             match (self.cluster.get(topic), &*known) {
-                (Some(&partitions), Known::Open { .. } | Known::Missing { .. }) => {
-                    *known = Known::Open { partitions };
+                (Some(&partitions), Known::Open { wanted, .. } | Known::Missing { wanted, .. }) => {
+                    *known = Known::Open { partitions, wanted: *wanted };
                 }
                 (None, Known::Open { .. } | Known::Refused { .. }) => {
                     // Made again only if a record asks for it: perhaps it was deleted for good.
@@ -177,7 +181,8 @@ impl Topics {
         let unused = self.grace.max(RETRY);
         self.used.retain(|_, known| match known {
             Known::Missing { wanted, .. } => asked.saturating_duration_since(*wanted) <= unused,
-            Known::Open { .. } | Known::Refused { .. } => true,
+            Known::Open { wanted, .. } => asked.saturating_duration_since(*wanted) <= IDLE,
+            Known::Refused { .. } => true,
         });
     }
 
@@ -233,11 +238,11 @@ impl Topics {
     }
 
     /// The record that tried again was taken: the topic is open.
-    pub fn works(&mut self, topic: &str) {
+    pub fn works(&mut self, topic: &str, now: Instant) {
         if let (Some(known), Some(&partitions)) =
             (self.used.get_mut(topic), self.cluster.get(topic))
         {
-            *known = Known::Open { partitions };
+            *known = Known::Open { partitions, wanted: now };
         }
     }
 
@@ -266,7 +271,7 @@ impl Topics {
             return Verdict::Letter(format!("topic \"{topic}\" would be one more than {MOST}"));
         }
         let verdict = match &known {
-            Known::Open { partitions } => Verdict::Send { partitions: *partitions },
+            Known::Open { partitions, .. } => Verdict::Send { partitions: *partitions },
             Known::Missing { .. } | Known::Refused { .. } => Verdict::Wait,
         };
         self.used.insert(topic.to_owned(), known);
@@ -296,7 +301,10 @@ impl Known {
     /// `told`: a listing that is younger than the record says so.
     fn verdict(&mut self, create: bool, grace: Duration, told: bool, now: Instant) -> Verdict {
         match self {
-            Known::Open { partitions } => Verdict::Send { partitions: *partitions },
+            Known::Open { partitions, wanted } => {
+                *wanted = now;
+                Verdict::Send { partitions: *partitions }
+            }
             Known::Missing { away, wanted, reason, create: creation, .. } => {
                 *wanted = now;
                 if create && *creation == Creation::Not {
@@ -456,7 +464,7 @@ mod tests {
         let over = now + GRACE;
         assert_eq!(topics.verdict("a", over, over), Verdict::Probe, "else nobody would find out");
         assert!(matches!(topics.verdict("a", over, over), Verdict::Letter(_)), "since the first");
-        topics.works("a");
+        topics.works("a", now);
         assert_eq!(topics.verdict("a", now, later), Verdict::Send { partitions: 3 });
     }
 
@@ -507,6 +515,24 @@ mod tests {
         assert_eq!(topics.wants_creation().as_deref(), Some("a"));
         topics.list([], now + 2 * GRACE);
         assert_eq!(topics.used.len(), 0);
+    }
+
+    #[test]
+    fn a_topic_that_nobody_asks_for_any_more_takes_no_place() {
+        let now = Instant::now();
+        let names = || (0..MOST + 1).map(|n| (format!("t{n}"), 1));
+        let mut topics = Topics::new(Allowed::Existing, false, GRACE, vec![]);
+        topics.list(names(), now);
+        for (name, _) in names().take(MOST) {
+            assert_eq!(topics.verdict(&name, now, now), Verdict::Send { partitions: 1 });
+        }
+        let last = format!("t{MOST}");
+        assert!(matches!(topics.verdict(&last, now, now), Verdict::Letter(_)));
+        let later = now + IDLE;
+        topics.verdict("t0", later, later);
+        topics.list(names(), later + LISTING);
+        assert_eq!(topics.used.len(), 1, "only the one that is in use");
+        assert_eq!(topics.verdict(&last, later, later), Verdict::Send { partitions: 1 });
     }
 
     #[test]

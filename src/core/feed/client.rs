@@ -76,6 +76,11 @@ impl Client {
         Client { settings, state: State::Apart, streams: BTreeMap::new(), asked: None, kept: false }
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
     /// A subscriber whose caller keeps the books, and says [`Client::done_with`] in place of `done` and `dead`.
     pub fn with_books_kept(settings: Settings) -> Client {
         Client { kept: true, ..Client::new(settings) }

@@ -9,6 +9,5 @@ mod model;
 mod rules;
 mod shuttle;
 mod stage;
-mod syncing;
 mod waiting;
 mod world;

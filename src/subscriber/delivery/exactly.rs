@@ -108,6 +108,10 @@ impl Exact {
         self.phase == Phase::Open
     }
 
+    pub(super) fn is_committing(&self) -> bool {
+        self.phase == Phase::Committing
+    }
+
     pub(super) fn over(&self) -> Option<End> {
         self.over.clone()
     }

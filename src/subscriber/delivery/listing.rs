@@ -11,6 +11,8 @@ use super::Delivery;
 
 /// Topics that are made at once.
 const AT_ONCE: usize = 100;
+/// That Kafka is away is said this often.
+const REMIND: Duration = Duration::from_secs(10);
 /// A topic of the program's own that the cluster will not make is asked for again after this time.
 const OWN: Duration = Duration::from_secs(60);
 
@@ -113,7 +115,10 @@ impl Delivery {
     }
 
     pub(super) fn down(&mut self, now: Instant, why: String) {
-        self.seldom.warn(now, "down", || why.clone());
+        let why = format!("{}: {why}", self.post.access().servers());
+        // At once when it begins, then now and then: it may be away for hours.
+        let again = if self.down.is_some() { REMIND } else { Duration::from_secs(1) };
+        self.seldom.warn_once_in(again, now, "down", || why.clone());
         self.down = Some(why);
     }
 }

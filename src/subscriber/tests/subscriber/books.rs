@@ -159,7 +159,7 @@ fn a_name_that_nginx_does_not_know_waits_loudly() {
     let source = Source::new();
     let kafka = Kafka::new(&["clicks"]);
     let program = Program::subscribe(&source, &kafka, &["--name", "stranger"]);
-    program.says("no sparkngin_subscriber in nginx has this name");
+    program.says("no sparkngin_subscriber in nginx is named \"stranger\"");
     until("not ready", || {
         let (status, why) = program.get("/readyz");
         (status == 503 && why.contains("no sparkngin_subscriber")).then_some(())

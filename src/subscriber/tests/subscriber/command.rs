@@ -22,6 +22,7 @@ fn what_is_wrong_on_the_command_line_is_one_line_with_the_flags_name_and_exit_2(
         (&["--kafka", "nowhere"], "--kafka"),
         (&[], "--kafka"),
         (&["--no-such-flag"], "--no-such-flag"),
+        (&["--feed", "tcp://nowhere", "--kafka", "127.0.0.1:9092"], "it must be ipc://PATH"),
         (&["--lines", "/nowhere/file"], "--lines"),
         (&["--kafka", "127.0.0.1:9092", "--dead-letter", "file:/nowhere/file"], "--dead-letter"),
     ];

@@ -43,7 +43,15 @@ fn each_retriable_code_is_tried_again_without_loss_duplicate_or_disorder() {
         RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE,
         RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
         RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
+        RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND,
         RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR,
+        RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE,
+        RD_KAFKA_RESP_ERR_REPLICA_NOT_AVAILABLE,
+        RD_KAFKA_RESP_ERR_NETWORK_EXCEPTION,
+        RD_KAFKA_RESP_ERR_INVALID_MSG,
+        RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH,
+        RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH,
+        RD_KAFKA_RESP_ERR_THROTTLING_QUOTA_EXCEEDED,
     ] {
         let mut source = Source::new();
         let kafka = Kafka::new(&["clicks"]);
@@ -58,7 +66,14 @@ fn each_retriable_code_is_tried_again_without_loss_duplicate_or_disorder() {
 
 #[test]
 fn a_batch_refused_for_one_record_is_sent_one_by_one_and_only_the_bad_one_is_dead() {
-    for code in [E::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, E::RD_KAFKA_RESP_ERR_INVALID_RECORD] {
+    for code in [
+        E::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+        E::RD_KAFKA_RESP_ERR_INVALID_RECORD,
+        E::RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE,
+        E::RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP,
+        E::RD_KAFKA_RESP_ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT,
+        E::RD_KAFKA_RESP_ERR_POLICY_VIOLATION,
+    ] {
         let mut source = Source::new();
         let sent = source.events("clicks", 50);
         let kafka = Kafka::new(&["clicks", "sparkngin.dead"]);
@@ -83,11 +98,32 @@ fn a_batch_refused_for_one_record_is_sent_one_by_one_and_only_the_bad_one_is_dea
 }
 
 #[test]
+fn a_kafka_that_answers_nothing_is_not_taken_for_well_and_nothing_is_lost_by_it() {
+    let mut source = Source::new();
+    let kafka = Kafka::new(&["clicks"]);
+    let program = Program::subscribe(&source, &kafka, &[]);
+    source.event("clicks", "data=0");
+    source.drained();
+    until("ready", || (program.get("/readyz").0 == 200).then_some(()));
+    kafka.0.broker_round_trip_time(-1, std::time::Duration::from_secs(6)).unwrap();
+    source.events("clicks", 100);
+    until("unready", || program.get("/readyz").1.contains("reported nothing").then_some(()));
+    kafka.0.broker_round_trip_time(-1, std::time::Duration::ZERO).unwrap();
+    assert_eq!(source.drained().delivered, 101);
+    assert_eq!(kafka.tally("clicks", 101).len(), 101);
+    until("ready again", || (program.get("/readyz").0 == 200).then_some(()));
+}
+
+#[test]
 fn a_fatal_producer_is_replaced_and_everything_unreported_goes_again_in_order() {
     for code in [
         E::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER,
         E::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH,
         E::RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID,
+        E::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING,
+        E::RD_KAFKA_RESP_ERR_PRODUCER_FENCED,
+        E::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED,
+        E::RD_KAFKA_RESP_ERR_INVALID_REQUIRED_ACKS,
         E::RD_KAFKA_RESP_ERR_UNKNOWN,
     ] {
         let mut source = Source::new();

@@ -3,7 +3,6 @@
 mod audit;
 mod books;
 mod command;
-mod drain;
 mod exactly;
 mod faults;
 mod rig;
