@@ -41,11 +41,17 @@ impl Source {
 
     /// Looks again, and acts for writers that died.
     pub fn look(&mut self) {
-        self.scan = self.reader.scan();
+        self.scan();
         if self.reader.tend(&self.scan) {
             // What it sealed can be freed now, and not at a look 200 ms later.
-            self.scan = self.reader.scan();
+            self.scan();
         }
+    }
+
+    fn scan(&mut self) {
+        // Given back first: the next look changes it in its place, and copies nothing.
+        self.scan = Scan::default();
+        self.scan = self.reader.scan();
     }
 
     /// What a session of this subscriber begins with.

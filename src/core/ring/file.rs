@@ -22,7 +22,7 @@ use super::mapping::Mapping;
 use super::memory::Memory;
 use super::open_error::{Difference, OpenError, system};
 use super::repair::Remains;
-use super::scan::{Sampled, Scan};
+use super::scan::{Known, Sampled, Scan};
 use super::superblock::Superblock;
 use super::view::View;
 use crate::id::{Region, Seq, Stream};
@@ -316,7 +316,7 @@ impl<M: Memory> Ring<M> {
 
     /// Looks at every block, as the publisher does.
     pub fn scan(&self) -> Scan {
-        Scan::look(&self.view, Sampled::take(&self.view), &mut Vec::new())
+        Scan::look(&self.view, Sampled::take(&self.view), &mut Known::default())
     }
 
     /// What comes after `after` in a stream, see [`Reader::next`](super::Reader::next). Searched for from the block's

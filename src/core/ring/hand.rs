@@ -1,13 +1,13 @@
 //! What the publisher changes in a ring: it frees blocks, and acts for dead writers under their slots' bytes.
 
-use super::block::{self, Filled, Look};
+use super::block::{self, Filled};
 use super::configuration::{Configuration, Overflow, Written};
 use super::cursor::{self, Who};
 use super::layout::{EPOCH, FREED, HOLDER};
 use super::memory::Memory;
 use super::pen::Pen;
 use super::places::settle;
-use super::scan::{Sampled, Scan};
+use super::scan::{Known, Sampled, Scan};
 use super::view::View;
 use super::word::{BlockState, Phase};
 use crate::id::{Seq, Stream};
@@ -20,7 +20,7 @@ pub(super) struct Hand {
     active: Vec<usize>,
     /// The place of each subscriber of the configuration.
     places: Vec<usize>,
-    known: Vec<Look>,
+    known: Known,
     /// Claims that were not begun at the last look.
     unbegun: Vec<(u32, BlockState)>,
 }
@@ -30,7 +30,7 @@ impl Hand {
     /// `freed`, since the one before may have died between FREE and that. `now` is in ns since 1970. None when a newer
     /// configuration left no place for a name of this one.
     pub fn new<M: Memory>(view: &View<M>, configuration: &Configuration, now: u64) -> Option<Hand> {
-        let look = || Scan::look(view, Sampled::take(view), &mut Vec::new());
+        let look = || Scan::look(view, Sampled::take(view), &mut Known::default());
         Hand::with(view, configuration, now, look)
     }
 
@@ -49,7 +49,7 @@ impl Hand {
         let written = Written::read(view);
         let policy = written.policy.unwrap_or(Overflow::Reject);
         let active = written.active().map(|(place, _)| place).collect();
-        Some(Hand { policy, active, places, known: Vec::new(), unbegun: Vec::new() })
+        Some(Hand { policy, active, places, known: Known::default(), unbegun: Vec::new() })
     }
 
     pub fn scan<M: Memory>(&mut self, view: &View<M>) -> Scan {

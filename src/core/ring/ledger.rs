@@ -7,7 +7,7 @@ use super::file::Ring;
 use super::folder::Origin;
 use super::layout::{LAST_TURN, LIVE_DROPPED};
 use super::memory::Memory;
-use super::scan::{Blocks, Sampled, Scan};
+use super::scan::{Blocks, Known, Sampled, Scan};
 use super::view::View;
 use crate::id::{Region, Seq, Stream};
 use crate::record::Slice;
@@ -106,7 +106,7 @@ impl Ledger {
             .iter()
             .map(|index| view.streams().map(|s| cursor::read(view, s, *index)).collect())
             .collect();
-        let scan = Scan::look(view, Sampled::take(view), &mut Vec::new());
+        let scan = Scan::look(view, Sampled::take(view), &mut Known::default());
         let runs: Vec<Runs> = scan.streams().map(|s| Runs::of(view, &scan, s)).collect();
         let books = |index: usize| {
             let both = cursors[index].iter().zip(&runs);

@@ -1,6 +1,5 @@
 //! A looker: reads as the publisher does, without a lease, and changes nothing. For rings in use and left behind.
 
-use super::block::Look;
 use super::configuration::{Held, Name, Written};
 use super::cursor::{self, Cursor};
 use super::eye::{Eye, Next};
@@ -8,13 +7,13 @@ use super::file::Ring;
 use super::mapping::Mapping;
 use super::memory::Memory;
 use super::repair::Remains;
-use super::scan::{Sampled, Scan};
+use super::scan::{Known, Sampled, Scan};
 use crate::id::{Seq, Stream};
 
 /// Who only looks.
 pub struct Looker<M = Mapping> {
     eye: Eye,
-    known: Vec<Look>,
+    known: Known,
     remains: Option<Remains>,
     ring: Ring<M>,
 }
@@ -23,7 +22,7 @@ impl<M: Memory> Looker<M> {
     /// Looks into this ring; [`Ring::open_all`] is enough for it.
     pub fn new(ring: Ring<M>) -> Looker<M> {
         let remains = ring.remains();
-        Looker { eye: Eye::default(), known: Vec::new(), remains, ring }
+        Looker { eye: Eye::default(), known: Known::default(), remains, ring }
     }
 
     /// Samples every stream's last, then looks at every block.

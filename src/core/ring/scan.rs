@@ -1,10 +1,18 @@
 //! One look at a whole ring. First every stream's `last` is sampled, then the descriptors are read: so a seq up to its
 //! stream's sampled `last` that the scan did not find is lost; of what lies beyond, nothing is believed.
+//!
+//! Who looks again and again keeps what he saw ([`Known`]). Of a block that is not OPEN nothing changes under one state,
+//! so its state alone is read again. And while neither a ticket was drawn nor a block freed since the last such round,
+//! no block that can be read was claimed: then only those are looked at that were OPEN, or just being claimed. A claim
+//! that died before its ticket is found by a round at every [`ROUND`]th look.
+
+use std::sync::Arc;
 
 use super::block::{self, Filled, Look};
+use super::layout::{FREED, TICKET};
 use super::memory::Memory;
 use super::view::View;
-use super::word::{BlockState, Phase};
+use super::word::{BlockState, Phase, Ticket};
 use crate::id::{Seq, Stream};
 
 /// Every stream's `last`, taken before a scan.
@@ -26,9 +34,115 @@ pub struct Blocks {
 pub struct Scan {
     lasts: Vec<Seq>,
     /// By stream, in a stream by ticket.
-    filled: Vec<Filled>,
+    filled: Arc<Vec<Filled>>,
     pub(super) unbegun: Vec<(u32, BlockState)>,
     blocks: Blocks,
+}
+
+/// Looks until every state is read again, at the latest.
+const ROUND: u32 = 4;
+
+/// What earlier looks found.
+#[derive(Default)]
+pub(super) struct Known {
+    looks: Vec<Look>,
+    /// By block the state under which its look stays true; None when it must be looked at each time.
+    states: Vec<Option<BlockState>>,
+    /// The blocks of which that is so.
+    hot: Vec<u32>,
+    filled: Arc<Vec<Filled>>,
+    blocks: Blocks,
+    /// The tickets drawn and the blocks freed before the last round, and the looks since.
+    round: Option<(u64, u64)>,
+    since: u32,
+}
+
+impl Known {
+    /// Looks at what may have changed.
+    fn refresh<M: Memory>(&mut self, view: &View<M>) {
+        // Noted before the round: what is claimed or freed behind its back moves them again.
+        let moved = Some((view.load(TICKET), view.load(FREED)));
+        let mut changed = Vec::new();
+        self.since += 1;
+        if moved != self.round || self.since >= ROUND {
+            (self.round, self.since) = (moved, 0);
+            let count = view.layout.geometry().blocks;
+            if self.looks.is_empty() {
+                self.looks.resize(count as usize, Look::Void);
+                self.states.resize(count as usize, None);
+                // As Void counts.
+                self.blocks.open = count;
+            }
+            for block in 0..count {
+                if self.states[block as usize] != Some(block::state(view, block)) {
+                    self.look(view, block, &mut changed);
+                }
+            }
+            let hot = |block: &u32| self.states[*block as usize].is_none();
+            self.hot = (0..count).filter(hot).collect();
+        } else {
+            for block in std::mem::take(&mut self.hot) {
+                self.look(view, block, &mut changed);
+                if self.states[block as usize].is_none() {
+                    self.hot.push(block);
+                }
+            }
+        }
+        self.sort(&changed);
+    }
+
+    /// Looks at one block; what can be read of it is `changed` if it is another claim's.
+    fn look<M: Memory>(&mut self, view: &View<M>, block: u32, changed: &mut Vec<u32>) {
+        let new = block::look(view, block);
+        let old = std::mem::replace(&mut self.looks[block as usize], new);
+        self.states[block as usize] = new.lasts();
+        if old == new {
+            return;
+        }
+        *self.blocks.of(old.phase()) -= 1;
+        *self.blocks.of(new.phase()) += 1;
+        match (old, new) {
+            (Look::Filled(old), Look::Filled(new)) if key(&old) == key(&new) => {
+                let filled = Arc::make_mut(&mut self.filled);
+                if let Ok(at) = filled.binary_search_by_key(&key(&new), key) {
+                    filled[at] = new;
+                }
+            }
+            (Look::Filled(_), _) | (_, Look::Filled(_)) => changed.push(block),
+            _ => {}
+        }
+    }
+
+    /// Puts the blocks that have new owners, or none, in their places.
+    fn sort(&mut self, changed: &[u32]) {
+        if changed.is_empty() {
+            return;
+        }
+        let filled = Arc::make_mut(&mut self.filled);
+        // In the order of their numbers: so they were looked at.
+        filled.retain(|f| changed.binary_search(&f.block).is_err());
+        filled.extend(changed.iter().filter_map(|block| match self.looks[*block as usize] {
+            Look::Filled(new) => Some(new),
+            _ => None,
+        }));
+        // One sorted run and a few more: a stable sort merges them.
+        filled.sort_by_key(key);
+    }
+}
+
+fn key(filled: &Filled) -> (Stream, Ticket, u32) {
+    (filled.state.slot, filled.ticket, filled.block)
+}
+
+impl Blocks {
+    fn of(&mut self, phase: Option<Phase>) -> &mut u32 {
+        match phase {
+            Some(Phase::Free) => &mut self.free,
+            Some(Phase::Sealed) => &mut self.sealed,
+            // What changed while it was looked at has just been claimed.
+            Some(Phase::Open) | None => &mut self.open,
+        }
+    }
 }
 
 impl Sampled {
@@ -38,43 +152,26 @@ impl Sampled {
 }
 
 impl Scan {
-    /// Looks at every block. `known` is what earlier looks found, by block: of a block that is not OPEN nothing changes
-    /// under one state.
-    pub(super) fn look<M: Memory>(view: &View<M>, sampled: Sampled, known: &mut Vec<Look>) -> Scan {
-        let count = view.layout.geometry().blocks;
-        known.resize(count as usize, Look::Void);
-        let mut scan = Scan { lasts: sampled.0, ..Scan::default() };
-        scan.filled.reserve(count as usize);
-        for block in 0..count {
-            let before = &mut known[block as usize];
-            if !before.holds(block::state(view, block)) {
-                *before = block::look(view, block);
-            }
-            scan.count(before.phase());
-            match *before {
-                Look::Filled(filled) => scan.filled.push(filled),
-                Look::Unbegun(state) => scan.unbegun.push((block, state)),
-                Look::Empty(_) | Look::Void => {}
-            }
+    /// Looks at every block, or at those that may have changed since `known` was seen.
+    pub(super) fn look<M: Memory>(view: &View<M>, sampled: Sampled, known: &mut Known) -> Scan {
+        known.refresh(view);
+        let unbegun = known.hot.iter().filter_map(|block| match known.looks[*block as usize] {
+            Look::Unbegun(state) => Some((*block, state)),
+            _ => None,
+        });
+        Scan {
+            lasts: sampled.0,
+            unbegun: unbegun.collect(),
+            filled: known.filled.clone(),
+            blocks: known.blocks,
         }
-        scan.filled.sort_by_key(|filled| (filled.state.slot, filled.ticket));
-        scan
     }
 
     /// What a look at the remains of a ring found: runs by stream and first seq.
     pub(super) fn found(lasts: Vec<Seq>, filled: Vec<Filled>, phases: Vec<Option<Phase>>) -> Scan {
-        let mut scan = Scan { lasts, filled, ..Scan::default() };
-        phases.into_iter().for_each(|phase| scan.count(phase));
+        let mut scan = Scan { lasts, filled: Arc::new(filled), ..Scan::default() };
+        phases.into_iter().for_each(|phase| *scan.blocks.of(phase) += 1);
         scan
-    }
-
-    fn count(&mut self, phase: Option<Phase>) {
-        match phase {
-            Some(Phase::Free) => self.blocks.free += 1,
-            Some(Phase::Sealed) => self.blocks.sealed += 1,
-            // What changed while it was looked at has just been claimed.
-            Some(Phase::Open) | None => self.blocks.open += 1,
-        }
     }
 
     /// The highest seq of a stream that was committed before this look.
@@ -115,12 +212,13 @@ impl Look {
         }
     }
 
-    /// Whether this is still what is there, when the state is `now`.
-    fn holds(&self, now: BlockState) -> bool {
-        now.phase != Phase::Open
-            && match self {
-                Look::Filled(Filled { state, .. }) | Look::Empty(state) => *state == now,
-                Look::Unbegun(_) | Look::Void => false,
+    /// Under which state this stays what is there; None when that may change under any.
+    fn lasts(&self) -> Option<BlockState> {
+        match self {
+            Look::Filled(Filled { state, .. }) | Look::Empty(state) => {
+                (state.phase != Phase::Open).then_some(*state)
             }
+            Look::Unbegun(_) | Look::Void => None,
+        }
     }
 }

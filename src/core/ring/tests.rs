@@ -3,11 +3,13 @@
 mod crash;
 mod disk;
 mod drawing;
+mod looks;
 mod loom;
 mod meddling;
 mod model;
 mod rules;
 mod shuttle;
 mod stage;
+mod threads;
 mod waiting;
 mod world;

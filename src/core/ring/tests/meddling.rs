@@ -14,7 +14,7 @@ use crate::ring::layout::{At, Geometry, Layout};
 use crate::ring::ledger::Ledger;
 use crate::ring::memory::{Heap, Memory};
 use crate::ring::pen::Pen;
-use crate::ring::scan::{Sampled, Scan};
+use crate::ring::scan::{Known, Sampled, Scan};
 use crate::ring::view::View;
 
 type Act<'a> = Box<dyn FnOnce() + 'a>;
@@ -98,7 +98,7 @@ fn read_while(before: u64, prepared: &[usize], act: &[(u16, usize)], marks: bool
             }
         }))),
     });
-    let (mut eye, mut known) = (Eye::default(), Vec::new());
+    let (mut eye, mut known) = (Eye::default(), Known::default());
     let (mut after, mut lost) = (Seq(0), Vec::new());
     let mut voids = 0;
     loop {
@@ -134,7 +134,7 @@ fn read_while(before: u64, prepared: &[usize], act: &[(u16, usize)], marks: bool
         }
         assert!(voids < 3, "load {before}: void again and again");
     }
-    let scan = Scan::look(&mine, Sampled::take(&mine), &mut Vec::new());
+    let scan = Scan::look(&mine, Sampled::take(&mine), &mut Known::default());
     assert_eq!(after, scan.last(ONE), "load {before}");
     for seen in scan.of(ONE) {
         let (mut out, before_it) = (Vec::new(), seen.before());

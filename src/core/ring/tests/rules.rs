@@ -11,7 +11,7 @@ use crate::ring::layout::{FREED, Geometry, SLEEPING};
 use crate::ring::ledger::Ledger;
 use crate::ring::memory::Memory;
 use crate::ring::pen::{Broken, Pen, Refused};
-use crate::ring::scan::{Sampled, Scan};
+use crate::ring::scan::{Known, Sampled, Scan};
 use crate::ring::word::{BlockState, Phase};
 
 /// A record of it fills a block of 128 bytes; of the others two fit.
@@ -371,7 +371,7 @@ fn what_lies_beyond_the_sampled_last_is_not_believed_lost() {
     for _ in 0..9 {
         world.append(0, WHOLE, None).unwrap();
     }
-    let now = Scan::look(&world.view, sampled, &mut Vec::new());
+    let now = Scan::look(&world.view, sampled, &mut Known::default());
     let next = Eye::default().next(&world.view, &now, ONE, Seq(0), 64, &mut Vec::new());
     assert_eq!(next, Next::Nothing);
     let lost = self::next(&mut world, ONE, 0, 64);

@@ -12,7 +12,7 @@ use crate::ring::hand::Hand;
 use crate::ring::layout::{At, FREED, Geometry, Layout, SLEEPING, TICKET};
 use crate::ring::memory::{Heap, Memory};
 use crate::ring::pen::{Pen, Refused};
-use crate::ring::scan::{Sampled, Scan};
+use crate::ring::scan::{Known, Sampled, Scan};
 use crate::ring::view::View;
 
 use super::world::{NOW, name};
@@ -108,7 +108,7 @@ pub fn write<M: Memory>(view: &View<M>, pen: &mut Pen) -> Result<Seq, Refused> {
 pub struct Read {
     pub upto: BTreeMap<u16, u64>,
     pub lost: Vec<(u16, u64, u64)>,
-    known: Vec<crate::ring::block::Look>,
+    known: Known,
     eye: Eye,
 }
 
@@ -154,7 +154,7 @@ impl Read {
             let upto = self.upto.get(stream).copied().unwrap_or_default();
             assert!(upto >= *last, "stream {stream}: {last} was told, read up to {upto}");
         }
-        let scan = Scan::look(view, Sampled::take(view), &mut Vec::new());
+        let scan = Scan::look(view, Sampled::take(view), &mut Known::default());
         for (stream, from, to) in &self.lost {
             // What is counted lost is nowhere.
             for block in scan.of(Stream(*stream)) {

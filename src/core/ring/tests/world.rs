@@ -15,7 +15,7 @@ use crate::ring::layout::{At, Geometry, Layout};
 use crate::ring::ledger::Ledger;
 use crate::ring::memory::{Heap, Memory};
 use crate::ring::pen::{Pen, Refused};
-use crate::ring::scan::{Sampled, Scan};
+use crate::ring::scan::{Known, Sampled, Scan};
 use crate::ring::view::View;
 use crate::ring::word::Phase;
 
@@ -217,7 +217,7 @@ impl World {
     pub fn scan(&mut self) -> Scan {
         match &mut self.hand {
             Some(hand) => hand.scan(&self.view),
-            None => Scan::look(&self.view, Sampled::take(&self.view), &mut Vec::new()),
+            None => Scan::look(&self.view, Sampled::take(&self.view), &mut Known::default()),
         }
     }
 
@@ -317,7 +317,7 @@ impl World {
 
     /// Everything that must hold at any time.
     pub fn check(&mut self) {
-        let scan = Scan::look(&self.view, Sampled::take(&self.view), &mut Vec::new());
+        let scan = Scan::look(&self.view, Sampled::take(&self.view), &mut Known::default());
         let mut open = vec![0; self.committed.len()];
         for block in scan.filled() {
             let slot = usize::from(block.state.slot.0);

@@ -1,0 +1,137 @@
+//! What a look costs: as much in a large ring as in a small one, while nothing is claimed. It prints what it took.
+
+use std::cell::Cell;
+use std::time::Instant;
+
+use crate::id::{Region, Seq, Stream};
+use crate::ring::block;
+use crate::ring::layout::{At, Geometry, Layout};
+use crate::ring::memory::{Heap, Memory};
+use crate::ring::scan::{Known, Sampled, Scan};
+use crate::ring::view::View;
+use crate::ring::word::{BlockState, Fill, Phase};
+
+const ONE: Stream = Stream(0);
+
+struct Counting {
+    heap: Heap,
+    loads: Cell<u64>,
+}
+
+impl Memory for Counting {
+    fn load(&self, at: At) -> u64 {
+        self.loads.set(self.loads.get() + 1);
+        self.heap.load(at)
+    }
+
+    fn store(&self, at: At, value: u64) {
+        self.heap.store(at, value);
+    }
+
+    fn swap(&self, at: At, seen: u64, new: u64) -> bool {
+        self.heap.swap(at, seen, new)
+    }
+
+    fn fence(&self) {
+        self.heap.fence();
+    }
+}
+
+/// Claims a block for one record, which it need not have; the last one stays OPEN.
+fn fill(view: &View<Counting>, number: u32, seq: u64) {
+    let seen = block::state(view, number);
+    let generation = block::claim(view, number, seen, ONE).unwrap();
+    block::begin(view, number, generation, Seq(seq));
+    block::commit(view, number, Fill { generation, used: 32 });
+    view.store(view.layout.slot(ONE).last(), seq);
+}
+
+fn seal(view: &View<Counting>, number: u32, seq: u64) {
+    assert!(block::seal(view, number, block::state(view, number), Seq(seq)));
+}
+
+fn full(blocks: u32) -> View<Counting> {
+    let layout = Layout::new(Geometry { blocks, block_bytes: 64, slots: 1 });
+    let memory = Counting { heap: Heap::new(layout.words()), loads: Cell::new(0) };
+    let view = View { memory, layout, region: Region(7) };
+    view.count_stream(ONE);
+    for number in 0..blocks {
+        fill(&view, number, u64::from(number) + 1);
+        if number + 1 < blocks {
+            seal(&view, number, u64::from(number) + 1);
+        }
+    }
+    view
+}
+
+/// One look; its loads and microseconds.
+fn look(view: &View<Counting>, known: &mut Known) -> (Scan, u64, f64) {
+    view.memory.loads.set(0);
+    let started = Instant::now();
+    let scan = Scan::look(view, Sampled::take(view), known);
+    (scan, view.memory.loads.get(), started.elapsed().as_secs_f64() * 1e6)
+}
+
+#[test]
+fn a_look_at_a_ring_in_which_nothing_was_claimed_reads_as_little_of_a_large_one_as_of_a_small_one()
+{
+    let loads = [1024, 65_536, 262_144].map(|blocks| {
+        let (view, mut known) = (full(blocks), Known::default());
+        let (scan, _, first) = look(&view, &mut known);
+        assert_eq!(scan.of(ONE).len(), blocks as usize);
+        drop(scan);
+        // More in the OPEN block.
+        let open = blocks - 1;
+        let generation = block::state(&view, open).generation;
+        block::commit(&view, open, Fill { generation, used: 64 });
+        let (scan, loads, unchanged) = look(&view, &mut known);
+        assert_eq!(scan.of(ONE).last().map(|f| f.used), Some(64), "a commit is seen at once");
+        drop(scan);
+        // The writer goes on in the oldest block.
+        seal(&view, open, u64::from(blocks));
+        fill(&view, 0, u64::from(blocks) + 1);
+        let (scan, all, claimed) = look(&view, &mut known);
+        let of = scan.of(ONE);
+        assert_eq!((of.len(), of[0].block, of.last().map(|f| f.block)), (blocks as usize, 1, Some(0)));
+        assert!(all > u64::from(blocks) && scan.blocks().open == 1);
+        println!("look: blocks={blocks}, first_us={first:.0}, unchanged_us={unchanged:.1}, claimed_us={claimed:.0}");
+        loads
+    });
+    assert!(loads.iter().all(|n| *n == loads[0] && *n < 50), "{loads:?}");
+}
+
+#[test]
+fn a_claim_that_died_before_its_ticket_is_found_by_a_round() {
+    let (view, mut known) = (full(8), Known::default());
+    look(&view, &mut known);
+    block::claim(&view, 2, block::state(&view, 2), ONE).unwrap();
+    let looks = (1..10).find(|_| look(&view, &mut known).0.unbegun.iter().any(|(b, _)| *b == 2));
+    assert_eq!(looks, Some(4), "at the fourth look");
+}
+
+#[test]
+fn a_kept_look_is_always_what_a_fresh_one_sees() {
+    let (view, mut known) = (full(16), Known::default());
+    let mut random = 7u64;
+    let mut seq = 16;
+    for _ in 0..2000 {
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let number = (random >> 33) as u32 % 16;
+        let state: BlockState = block::state(&view, number);
+        match (state.phase, random >> 60) {
+            (Phase::Open, 0..8) => seal(&view, number, seq),
+            (Phase::Open, _) => {}
+            (Phase::Sealed, 0..4) => drop(block::free(&view, number, state)),
+            (_, 4..12) => {
+                seq += 1;
+                fill(&view, number, seq);
+            }
+            _ => {}
+        }
+        let kept = look(&view, &mut known).0;
+        let fresh = look(&view, &mut Known::default()).0;
+        assert_eq!((kept.filled(), kept.blocks()), (fresh.filled(), fresh.blocks()));
+        assert_eq!(kept.unbegun, fresh.unbegun);
+    }
+}
