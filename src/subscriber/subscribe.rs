@@ -43,6 +43,7 @@ struct Subscriber {
     reports: Vec<Report>,
     window: u64,
     seldom: Seldom,
+    heard: bool,
     end: Option<End>,
 }
 
@@ -76,6 +77,7 @@ pub fn run(settings: Settings) -> Result<End, String> {
         shown: now,
         reports: Vec::new(),
         seldom: Seldom::default(),
+        heard: true,
         end: None,
     };
     let http = settings.http.clone();
@@ -160,15 +162,13 @@ impl Subscriber {
     fn run(&mut self, sink: &mut dyn Sink) -> Result<(), String> {
         while self.end.is_none() && !self.stop.load(Ordering::Relaxed) {
             let now = Instant::now();
-            let heard = sink.wants_feeds();
-            for at in 0..if heard { self.feeds.len() } else { 0 } {
+            self.heard = sink.wants_feeds();
+            for at in self.heard_feeds() {
                 self.receive(sink, at, now);
             }
             let wake_at = self.turn(sink, now);
             self.hurry(sink);
-            if heard {
-                self.speak(now)?;
-            }
+            self.speak(now)?;
             self.show(sink, now);
             self.wait(wake_at)?;
         }
@@ -283,7 +283,13 @@ impl Subscriber {
 
     /// Sends what is due.
     fn speak(&mut self, now: Instant) -> Result<(), String> {
-        self.feeds.iter_mut().try_for_each(|feed| feed.speak(now))
+        let heard = self.heard_feeds();
+        self.feeds[heard].iter_mut().try_for_each(|feed| feed.speak(now))
+    }
+
+    /// The feeds that are heard: all, or none before the sink knows what it has.
+    fn heard_feeds(&self) -> std::ops::Range<usize> {
+        0..if self.heard { self.feeds.len() } else { 0 }
     }
 
     fn show(&mut self, sink: &dyn Sink, now: Instant) {
@@ -293,9 +299,14 @@ impl Subscriber {
         self.shown = now;
         let mut view = self.board.see();
         view.turned = now;
-        view.feeds = self.feeds.iter().map(|feed| feed.view(&self.flight)).collect();
-        view.open = self.flight.open();
         view.condition = sink.condition();
+        view.feeds = self.feeds.iter().map(|feed| feed.view(&self.flight)).collect();
+        if let (false, Some(why)) = (self.heard, view.condition.unready.clone()) {
+            for feed in &mut view.feeds {
+                feed.why_not = Some(format!("not asked before Kafka is: {why}"));
+            }
+        }
+        view.open = self.flight.open();
         self.progress.show(&view, now);
     }
 
@@ -304,11 +315,13 @@ impl Subscriber {
         let now = Instant::now();
         let mut until = self.progress.next().min(now + Duration::from_secs(5));
         until = wake_at.map_or(until, |at| until.min(at));
-        for feed in &self.feeds {
+        // What nobody reads would wake the loop at once, and again.
+        let heard = &self.feeds[self.heard_feeds()];
+        for feed in heard {
             until = feed.client.wait(now).map_or(until, |wait| until.min(now + wait));
         }
         let mut items = vec![poll_fd(self.wakes.as_raw_fd())];
-        for feed in &self.feeds {
+        for feed in heard {
             items.extend(feed.socket.poll_items());
         }
         // Rounded up, or the last millisecond would be spent turning.
@@ -344,7 +357,7 @@ impl Subscriber {
         }
         loop {
             let now = Instant::now();
-            for at in 0..self.feeds.len() {
+            for at in self.heard_feeds() {
                 self.hear(sink, at, now);
             }
             self.turn(sink, now);

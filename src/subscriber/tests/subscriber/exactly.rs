@@ -37,6 +37,24 @@ fn every_event_is_there_once_and_its_cursor_beside_it() {
 }
 
 #[test]
+fn before_the_cursors_are_read_the_feed_is_not_asked_and_waiting_costs_nothing() {
+    let mut source = Source::new();
+    source.event("clicks", "data=1");
+    let kafka = Kafka::new(&["clicks"]);
+    kafka.0.broker_down(-1).unwrap();
+    let program = Program::subscribe(&source, &kafka, &EXACTLY);
+    program.says("Kafka is away");
+    let (before, start) = (program.cpu(), std::time::Instant::now());
+    until("two seconds", || (start.elapsed().as_secs() >= 2).then_some(()));
+    assert!(program.cpu() - before < 0.8, "it turns and turns: {} s", program.cpu() - before);
+    let (status, why) = program.get("/readyz");
+    assert!(status == 503 && why.contains("Kafka is away"), "{why}");
+    assert_eq!(program.metric("sparkngin_sessions_total"), 0);
+    kafka.0.broker_up(-1).unwrap();
+    assert_eq!(source.drained().delivered, 1);
+}
+
+#[test]
 fn term_commits_what_was_sent_and_the_next_one_repeats_nothing() {
     let mut source = Source::new();
     let kafka = Kafka::new(&["clicks"]);
