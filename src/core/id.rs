@@ -39,9 +39,9 @@ pub struct EventId {
 pub struct NotAnId;
 
 impl Seq {
-    /// The number after this one.
+    /// The number after this one. No stream comes to the last of all; a broken file may name it.
     pub fn next(self) -> Seq {
-        Seq(self.0 + 1)
+        Seq(self.0.saturating_add(1))
     }
 }
 

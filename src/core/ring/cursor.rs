@@ -43,7 +43,7 @@ pub struct Cursor {
 impl Cursor {
     /// What was delivered: acked - start - lost - dead - uncertain.
     pub fn delivered(&self) -> u64 {
-        let holes = self.lost + self.dead + self.uncertain;
+        let holes = self.lost.saturating_add(self.dead).saturating_add(self.uncertain);
         (self.acked.0 - self.start.0.min(self.acked.0)).saturating_sub(holes)
     }
 

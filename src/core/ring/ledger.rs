@@ -126,8 +126,8 @@ impl Ledger {
             last_turn: view.load(LAST_TURN),
             live_dropped: view.load(LIVE_DROPPED),
             blocks: scan.blocks(),
-            committed: runs.iter().map(|r| r.last.0).sum(),
-            readable: runs.iter().map(|r| r.readable(Seq(0))).sum(),
+            committed: sum(runs.iter().map(|r| r.last.0)),
+            readable: sum(runs.iter().map(|r| r.readable(Seq(0)))),
             streams: runs.iter().map(Runs::stream_books).collect(),
             live: books(0),
             subscribers: named.collect(),
@@ -162,23 +162,23 @@ impl Runs {
         let beyond = |(first, end): &(Seq, Seq)| {
             end.0.saturating_sub(after.0.max(first.0.saturating_sub(1)))
         };
-        self.runs.iter().map(beyond).sum()
+        sum(self.runs.iter().map(beyond))
     }
 
     fn books(&self, cursor: Cursor) -> Books {
         let unheld = cursor.unheld.min(self.last).max(cursor.acked);
-        let readable = self.readable(cursor.acked) - self.readable(unheld);
+        let readable = self.readable(cursor.acked).saturating_sub(self.readable(unheld));
         // What of it was not held, and is gone.
         let gone = (unheld.0 - cursor.acked.0).saturating_sub(readable);
-        let ahead_of = self.last.0.saturating_sub(cursor.acked.0) - gone;
+        let ahead_of = self.last.0.saturating_sub(cursor.acked.0).saturating_sub(gone);
         let in_ring = self.readable(cursor.acked).min(ahead_of);
         let ahead = ahead_of - in_ring;
-        let before = cursor.start.0 + gone;
+        let before = cursor.start.0.saturating_add(gone);
         Books {
             committed: self.last.max(cursor.acked).0.saturating_sub(before),
             delivered: cursor.delivered(),
             in_ring,
-            lost: cursor.lost + ahead,
+            lost: cursor.lost.saturating_add(ahead),
             ahead,
             dead: cursor.dead,
             uncertain: cursor.uncertain,
@@ -197,26 +197,31 @@ fn end<M: Memory>(view: &View<M>, seen: &block::Filled) -> Seq {
     let mut bytes = Vec::new();
     view.memory.read(view.layout.block(seen.block).data(0), seen.used as usize, &mut bytes);
     let records = Slice::new(view.seed(seen.state.slot), seen.first, &bytes);
-    Seq(seen.before().0 + records.take_while(Result::is_ok).count() as u64)
+    Seq(seen.before().0.saturating_add(records.take_while(Result::is_ok).count() as u64))
+}
+
+/// A file that something else wrote to may hold any numbers: they are shown, and end in no panic.
+fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
 }
 
 impl Books {
     /// What is missing may never have been.
     fn doubt(&mut self) {
-        self.lost -= self.ahead;
-        self.uncertain += self.ahead;
+        self.lost = self.lost.saturating_sub(self.ahead);
+        self.uncertain = self.uncertain.saturating_add(self.ahead);
     }
 
     /// The books of two rings together.
     pub fn and(self, other: Books) -> Books {
         Books {
-            committed: self.committed + other.committed,
-            delivered: self.delivered + other.delivered,
-            in_ring: self.in_ring + other.in_ring,
-            lost: self.lost + other.lost,
-            ahead: self.ahead + other.ahead,
-            dead: self.dead + other.dead,
-            uncertain: self.uncertain + other.uncertain,
+            committed: self.committed.saturating_add(other.committed),
+            delivered: self.delivered.saturating_add(other.delivered),
+            in_ring: self.in_ring.saturating_add(other.in_ring),
+            lost: self.lost.saturating_add(other.lost),
+            ahead: self.ahead.saturating_add(other.ahead),
+            dead: self.dead.saturating_add(other.dead),
+            uncertain: self.uncertain.saturating_add(other.uncertain),
             uncertain_open: self.uncertain_open || other.uncertain_open,
         }
     }

@@ -215,7 +215,7 @@ impl Verified {
                     self.blocks += 1;
                     self.records += good;
                     if let Some(slot) = slots.get_mut(usize::from(filled.state.slot.0)) {
-                        let end = filled.before().0 + good;
+                        let end = filled.before().0.saturating_add(good);
                         slot.end = slot.end.max(end);
                         if filled.state.phase == Phase::Open {
                             slot.open = slot.open.max(Some(end));
@@ -292,7 +292,7 @@ impl Verified {
             self.flaw(place, at.data(offset), what);
             return good;
         }
-        let last = filled.before().0 + good;
+        let last = filled.before().0.saturating_add(good);
         if let Some(said) = filled.last.filter(|said| said.0 != last) {
             self.flaw(
                 place,
