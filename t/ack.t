@@ -22,6 +22,7 @@ my $t = Sparkngin::Spine->new(
         listen 127.0.0.1:%%PORT_h2%% http2;
         location /kafka/ { sparkngin_root_loc; sparkngin_ack kafka timeout=30s; access_log %%DIR%%/access.log seen; }
         location /short/ { sparkngin_root_loc; sparkngin_ack kafka timeout=300ms; access_log %%DIR%%/access.log seen; }
+        location /disk/ { sparkngin_root_loc; sparkngin_ack disk; }
         location /ring/ { sparkngin_root_loc; sparkngin_ack ring max=ring; }
 CONF
 my $kafka = $t->{kafka};
@@ -34,7 +35,8 @@ sub in_kafka { my ($topic) = @_; return map { JSON::PP->new->decode($_->{value})
 
 # Each level, by location and by header.
 for my $row (
-    ['/sn/', [], 'ring'], ['/kafka/', [], 'kafka'], ['/ring/', [], 'ring'],
+    ['/sn/', [], 'ring'], ['/disk/', [], 'disk'], ['/kafka/', [], 'kafka'], ['/ring/', [], 'ring'],
+    ['/sn/', ['Sparkngin-Ack', 'disk'], 'disk'], ['/disk/', ['Sparkngin-Ack', 'kafka'], 'kafka'],
     ['/sn/', ['Sparkngin-Ack', 'kafka'], 'kafka'], ['/sn/', ['sparkngin-ack', 'ring'], 'ring'],
     ['/kafka/', ['Sparkngin-Ack', 'ring'], 'kafka'], ['/sn/', ['Sparkngin-Ack', 'ring', 'Sparkngin-Ack', 'kafka'], 'kafka'],
 ) {
@@ -79,7 +81,7 @@ for my $row (
 {
     $kafka->freeze;
     my $answer = $t->get('/short/log?topic=late&data=late');
-    is("$answer->{status} " . ack($answer), '504 ring', 'Kafka is away: 504 in time, with the receipt of an event in the ring');
+    like("$answer->{status} " . ack($answer), qr/^504 (?:ring|disk)$/, 'Kafka is away: 504 in time, with a receipt that says how far the event has come');
     like(why($answer), qr/it is kept and will arrive, do not send it again/, 'that says what becomes of it');
     my ($id) = $answer->{headers}{'sparkngin-receipt'} =~ /^([\w-]+);/;
     like($t->read_file('access.log'), qr{^/short/log\S* 504 late \Q$id\E$}m, '$sparkngin_status is late, $sparkngin_id is there');
@@ -163,15 +165,49 @@ for my $row (
 }
 
 # Under load, a worker killed.
-{
-    my $load = $t->load(rate => 1500, connections => 100, path => '/kafka/log');
+for my $level (qw(disk kafka)) {
+    my $load = $t->load(rate => 1500, connections => 100, path => "/$level/log");
     $load->wait_more(1000);
-    $load->fault('a worker -9', sub { $t->kill9(($t->workers)[0]) });
+    # Until another one publishes or syncs nobody is answered, so no successes are demanded at once.
+    $t->kill9(($t->workers)[0]);
     $load->wait_more(2000);
-    $t->audit($load, name => 'kafka');
+    $t->audit($load, name => $level);
 }
 
 $t->close_books;
+
+# A sync that fails. Nothing more is written to that file, another one takes the events, and what is in the first arrives.
+{
+    my $library = $t->path('fdatasync.so');
+    my ($code, $said) = $t->run('cc', '-shared', '-fPIC', '-O2', '-o', $library, "$FindBin::Bin/lib/fdatasync.c");
+    is($code, 0, 'our fdatasync is built') or diag($said);
+    $t->stop;
+    $t->start(env => { LD_PRELOAD => $library, FDATASYNC => $t->path('fdatasync') })->ready;
+    poll(20, 'the subscriber is back', sub { $t->books->{connected} });
+    is(ack($t->get('/disk/log?topic=failed&data=before')), 'disk', 'a sync that succeeds');
+    my ($before) = $t->get('/sn/log?topic=failed&data=between')->{headers}{'sparkngin-receipt'} =~ /^(\w+)-/;
+    $t->write_file('fdatasync.hang', '');
+    my @disk = map ask("/disk/log?topic=failed&data=disk$_"), 1 .. 5;
+    my @kafka = map ask("/kafka/log?topic=failed&data=kafka$_"), 1 .. 5;
+    is(join(' ', map { my $it = answer_of($_); "$it->{status} " . ack($it) } @kafka), join(' ', ('204 kafka') x 5), 'the disk hangs: the level kafka does not wait for it');
+    is(scalar(grep readable($_), @disk), 0, 'the level disk does');
+    $t->write_file('fdatasync.fail', '');
+    unlink $t->path('fdatasync.hang');
+    my @answers = map { answer_of($_) } @disk;
+    unlink $t->path('fdatasync.fail');
+    is(join(' ', map { "$_->{status} " . ack($_) } @answers), join(' ', ('504 ring') x 5), 'it fails: 504, with the receipt of an event in the ring');
+    is(why($answers[0]), 'the sync to the disk failed after the event was stored; it is kept and may arrive', 'that says so');
+    $t->logged(qr/\[error\].*ring\.1" cannot be brought to the disk: Input\/output error/);
+    my $after = poll(20, 'the level disk is there again', sub {
+        my $answer = $t->get('/disk/log?topic=failed&data=after');
+        return $answer->{status} == 204 && $answer;
+    });
+    isnt(($after->{headers}{'sparkngin-receipt'} =~ /^(\w+)-/)[0], $before, 'in another file, without a hand');
+    poll(20, 'all of the first file arrives', sub { my %there = map { $_ => 1 } in_kafka('failed'); keys %there == 13 });
+    my %there = map { $_ => 1 } in_kafka('failed');
+    is(join(' ', sort keys %there), join(' ', 'after', 'before', 'between', (map "disk$_", 1 .. 5), map "kafka$_", 1 .. 5), 'also what was answered 504');
+}
+
 $t->finish;
 
 sub connection {

@@ -30,7 +30,7 @@ $t->write_file($_->[0], $_->[1], 0644) for ['a.pub', "$one\n"], ['a2.pub', $one]
 $t->write_file('short.key', substr("$one\n", 1), 0600);
 my $curve = 'sparkngin_curve_key server.key;';
 my $over_tcp = 'sparkngin_listen 7001 feed=127.0.0.1:7002';
-my $address = 'invalid value "%s" in "sparkngin_listen" directive, it must be "port", "address:port" or "unix:path"';
+my $address = 'invalid value "%s" in "sparkngin_listen" directive, it must be "port", "address:port", "unix:path" or "off"';
 my $topic = 'invalid value "%s" in "sparkngin_topic" directive, it must be 1 to 249 of a-z A-Z 0-9 . _ -, '
     . 'not "." or "..", and not start with "__"';
 my $alone = '"sparkngin_root_loc" must be the only directive of its location that answers requests, without "proxy_pass" or one like it';
@@ -68,6 +68,10 @@ my @rows = (
     [http => 'sparkngin_listen 7001 feed=unix:x feed=unix:y;', 'invalid parameter "feed=unix:y" in "sparkngin_listen" directive, it must be "feed=", "readers=" or "insecure"',
         'sparkngin_listen 7001 feed=unix:y;'],
     [http => 'sparkngin_listen 7001 feed=127.0.0.1:7001;', 'the feed must be elsewhere than live in "sparkngin_listen 7001 feed=127.0.0.1:7001"', "$over_tcp;"],
+    [http => 'sparkngin_listen off insecure;', 'invalid parameter "insecure" in "sparkngin_listen" directive, it must be nothing behind "off"', "sparkngin_listen off; $sub"],
+    (map { my ($name) = /^(\w+)/; [http => "$sub sparkngin_listen off; $_;", qq("sparkngin_listen off" leaves "$name" to "sparkngin publish", it must not stand here), "$sub sparkngin_listen 7001; $_;"] }
+        'sparkngin_overflow reject', 'sparkngin_format json', 'sparkngin_gzip off', 'sparkngin_curve_key server.key'),
+    [http => 'sparkngin_listen off; sparkngin_subscriber a key=a.pub;', '"sparkngin_listen off" leaves "key=" to "sparkngin publish", it must not stand here', 'sparkngin_listen off; sparkngin_subscriber a; sparkngin_fields %data%;'],
     [http => "$over_tcp; $sub", sprintf($unlocked, $over_tcp, 'kafka'), "$over_tcp insecure; $sub"],
     [http => "$sub $over_tcp;", sprintf($unlocked, $over_tcp, 'kafka'), "$curve sparkngin_subscriber kafka key=a.pub; $over_tcp;"],
     [http => "$curve $over_tcp; sparkngin_subscriber a key=a.pub; sparkngin_subscriber b;", sprintf($unlocked, $over_tcp, 'b'),
@@ -130,7 +134,7 @@ my @rows = (
     [server => $sub, sprintf($context, 'sparkngin_subscriber'), ''],
 
     (map { my $place = $_; (
-        [$place => 'sparkngin_ack disk;', '"sparkngin_ack disk" is not built yet', 'sparkngin_ack ring;'],
+        [$place => 'sparkngin_ack disk max=ring;', 'invalid value "ring" in "sparkngin_ack" directive, it must be "max=disk" or "max=kafka"', 'sparkngin_ack disk max=disk;'],
         [$place => 'sparkngin_ack kafka timeout=1s;', sprintf($nobody, 'sparkngin_ack kafka timeout=1s'), 'sparkngin_ack ring timeout=1s;'],
         [$place => 'sparkngin_ack kafka max=disk;', 'invalid value "disk" in "sparkngin_ack" directive, it must be "max=kafka"', 'sparkngin_ack ring max=disk;'],
         [$place => 'sparkngin_ack ring max=tape;', 'invalid value "tape" in "sparkngin_ack" directive, it must be "max=ring", "max=disk" or "max=kafka"', 'sparkngin_ack ring timeout=5s max=ring;'],

@@ -20,6 +20,10 @@ use crate::request::Incoming;
 pub enum Late {
     /// The time is over, and somebody has not acknowledged it.
     Unacknowledged,
+    /// The time is over, and no sync has covered it.
+    Unsynced,
+    /// The sync that was to cover it has failed.
+    Failed,
     /// Events were overwritten before they were delivered, perhaps this one.
     Lost,
 }
@@ -29,6 +33,12 @@ impl Late {
         match self {
             Late::Unacknowledged => {
                 "not every subscriber has acknowledged the event in time; it is kept and will arrive, do not send it again"
+            }
+            Late::Unsynced => {
+                "the event is not on the disk in time; it is kept and will arrive, do not send it again"
+            }
+            Late::Failed => {
+                "the sync to the disk failed after the event was stored; it is kept and may arrive"
             }
             Late::Lost => {
                 "events were lost before every subscriber had them, perhaps this one; it may have arrived"
@@ -59,9 +69,9 @@ impl Answer {
 
     /// 504: the event is stored, but not yet as safe as it was to be. The receipt is there in any case: who sends the event
     /// again needs to know which one it may be twice.
-    pub fn late(id: EventId, late: Late) -> Answer {
+    pub fn late(id: EventId, late: Late, reached: Level) -> Answer {
         let mut answer = Answer::error(504, late.sentence(), None);
-        answer.headers.push(receipt_of(id, Level::Ring));
+        answer.headers.push(receipt_of(id, reached));
         answer
     }
 

@@ -4,7 +4,7 @@ use std::ffi::{OsString, c_void};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::ptr::NonNull;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ngx::ffi::{
     NGX_HTTP_CLIENT_TEMP_PATH, ngx_conf_t, ngx_http_complex_value_t, ngx_http_conf_ctx_t,
@@ -12,15 +12,15 @@ use ngx::ffi::{
 use sparkngin_core::escape::Shown;
 use sparkngin_core::field::{FieldList, HeaderFields};
 use sparkngin_core::format::{Delimiter, Fields, Format, Rendering};
-use sparkngin_core::ring::{Configuration, Name, Overflow, SLOTS, Wanted};
+use sparkngin_core::ring::{Configuration, Overflow, SLOTS, Wanted};
 use sparkngin_publisher::Curve;
 use sparkngin_publisher::address::{LONGEST_SOCKET, unix};
-use sparkngin_publisher::key::{PublicKey, SecretKey};
+use sparkngin_publisher::key::SecretKey;
 
 use crate::args::Place;
 use crate::bytes::kept;
 use crate::level::{Ack, Level};
-use crate::listen::Listen;
+use crate::listen::{Guest, Listen};
 
 /// The largest `sparkngin_max_event`.
 pub const LARGEST_EVENT: usize = LARGEST_BLOCK as usize / 2;
@@ -32,6 +32,8 @@ const MOST_WORKERS: u64 = SLOTS as u64;
 const DEFAULT_EVENT: usize = 32 << 10;
 const DEFAULT_BUFFER: u64 = 4 << 20;
 const DEFAULT_PENDING: usize = 4096;
+/// ms
+const DEFAULT_SYNC: u64 = 100;
 /// Old workers and new ones overlap over a reload, and each may hold a block while it fills another.
 const BLOCKS_PER_WORKER: u64 = 4;
 
@@ -60,19 +62,6 @@ impl Directory {
     pub fn feed(&self) -> Vec<u8> {
         [&self.name, b"/feed.sock".as_slice()].concat()
     }
-}
-
-/// A named subscriber.
-#[derive(Clone, Debug)]
-pub struct Guest {
-    /// Its name.
-    pub name: Name,
-    /// Its public key.
-    pub key: Option<PublicKey>,
-    /// The directive as it stands there.
-    pub text: String,
-    /// Where.
-    pub place: Place,
 }
 
 /// What the directives of `http` say, as they were read; None is the default.
@@ -173,7 +162,8 @@ impl MainConf {
             let name = full_name(&default_directory()).unwrap_or_default();
             Directory { name, place: None }
         });
-        let feed_elsewhere = self.listen.as_ref().is_some_and(|listen| listen.feed.is_some());
+        let elsewhere = |listen: &Listen| listen.off || listen.feed.is_some();
+        let feed_elsewhere = self.listen.as_ref().is_some_and(elsewhere);
         if !self.used || feed_elsewhere || unix(&directory.feed()).is_some() {
             return Ok(());
         }
@@ -197,11 +187,19 @@ impl MainConf {
     /// Checks that the keys fit together, and that no door is open that nobody said may be.
     fn locked(&self) -> Result<(), (String, Place)> {
         let curve = self.curve_key.is_some();
+        let listen = self.listen.clone().unwrap_or_default();
+        listen.heeded(&[
+            (self.overflow.is_some(), "sparkngin_overflow"),
+            (self.format.is_some(), "sparkngin_format"),
+            (self.gzip.is_some(), "sparkngin_gzip"),
+            (curve, "sparkngin_curve_key"),
+            (self.guests.iter().any(|guest| guest.key.is_some()), "key="),
+        ])?;
         if let Some(guest) = self.guests.iter().find(|guest| guest.key.is_some() && !curve) {
             let text = format!("\"{}\" needs \"sparkngin_curve_key\"", guest.text);
             return Err((text, guest.place.clone()));
         }
-        self.listen.as_ref().map_or(Ok(()), |listen| listen.locked(curve, &self.guests))
+        listen.locked(curve, &self.guests)
     }
 
     /// Checks that the ring has a slot for each worker process, and room, when their number is known.
@@ -280,6 +278,11 @@ impl MainConf {
         }
     }
 
+    /// How long what was committed is not synced, if nobody waits for it.
+    pub fn sync_interval(&self) -> Duration {
+        Duration::from_millis(self.sync_interval.unwrap_or(DEFAULT_SYNC))
+    }
+
     /// How many requests of a worker may wait.
     pub fn max_pending(&self) -> usize {
         self.max_pending.unwrap_or(DEFAULT_PENDING)
@@ -292,6 +295,11 @@ impl MainConf {
             subscribers: self.guests.iter().map(|guest| guest.name.clone()).collect(),
             configured_at: self.configured_at,
         }
+    }
+
+    /// Whether a worker may publish.
+    pub fn publishes(&self) -> bool {
+        !self.listen.as_ref().is_some_and(|listen| listen.off)
     }
 
     /// What the publisher needs to know.

@@ -103,9 +103,6 @@ impl Intake {
     ) -> Result<Stored, Refusal> {
         let level = incoming.settings().ack().wanted(incoming.ack(), waiting.named());
         let level = level.map_err(Refusal::Denied)?;
-        if level == Level::Disk {
-            return Err(Refusal::Away("the level \"disk\" is not built yet"));
-        }
         let writer = store.writer().map_err(Refusal::Away)?;
         let received =
             SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
@@ -139,14 +136,17 @@ impl Intake {
         self.spare = event.into_spare();
         let place = match level {
             Level::Ring => None,
-            _ => Some(waiting.reserve(incoming, writer).map_err(Refusal::from)?),
+            _ => Some(waiting.reserve(incoming, level, writer).map_err(Refusal::from)?),
         };
         let id = writer.append(received, &self.encoded).map_err(Refusal::Ring)?.id();
         Outcome::Stored(id).keep(incoming);
         Ok(match place {
             None => Stored::Done(id),
             Some(place) => {
-                waiting.add(place, incoming, (id, level), writer, now());
+                waiting.add(place, incoming, id, now());
+                if level == Level::Disk {
+                    writer.urge();
+                }
                 Stored::Waits
             }
         })
@@ -180,7 +180,7 @@ impl From<NoPlace> for Refusal {
     fn from(none: NoPlace) -> Refusal {
         match none {
             NoPlace::Taken(limit) => Refusal::Busy(limit),
-            NoPlace::Memory(NoMemory) => Refusal::Away("there is no memory"),
+            NoPlace::Away(why) => Refusal::Away(why),
         }
     }
 }

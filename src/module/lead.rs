@@ -69,6 +69,11 @@ impl Lead {
         }
     }
 
+    /// Whether the publisher runs here.
+    pub fn publishes(&self) -> bool {
+        self.publisher.is_some()
+    }
+
     /// Whether to look again soon.
     pub fn eager(&self) -> bool {
         self.publisher.is_none() && (self.often || self.bid.is_some() || self.seen != Seen::Held)
@@ -193,8 +198,8 @@ fn to_drain(ring: &Ring) -> Result<Option<Ring>, OpenError> {
     Ok(found.rings.into_iter().find(|own| own.region() == ring.region()))
 }
 
-/// Writes what the publisher has to say: its thread must not touch nginx's log.
-fn tell(publisher: &Handle) {
+/// Writes what a thread has to say: it must not touch nginx's log itself.
+pub fn tell(publisher: &Handle) {
     for (level, text) in publisher.lines() {
         line(level.into(), format_args!("{text}"));
     }

@@ -1,16 +1,18 @@
 //! Where the publisher binds: the words of `sparkngin_listen`, as endpoints of ZeroMQ.
 
+use sparkngin_core::ring::Name;
 use sparkngin_publisher::address::{LONGEST_SOCKET, Unlocked, tcp, unix, unlocked};
 use sparkngin_publisher::key::PublicKey;
 
 use crate::args::{Args, ConfError, Place};
-use crate::conf::Guest;
 
-const ADDRESS: &str = "\"port\", \"address:port\" or \"unix:path\"";
+const ADDRESS: &str = "\"port\", \"address:port\", \"unix:path\" or \"off\"";
 
 /// What `sparkngin_listen` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
+    /// nginx does not publish: `sparkngin publish` does.
+    pub off: bool,
     /// Where live messages are published.
     pub live: String,
     /// Where durable subscribers connect; None is `feed.sock` in the ring's directory.
@@ -27,10 +29,24 @@ pub struct Listen {
     place: Place,
 }
 
+/// A named subscriber.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    /// Its name.
+    pub name: Name,
+    /// Its public key.
+    pub key: Option<PublicKey>,
+    /// The directive as it stands there.
+    pub text: String,
+    /// Where.
+    pub place: Place,
+}
+
 impl Default for Listen {
     /// 127.0.0.1:7000, and the feed in the ring's directory.
     fn default() -> Listen {
         Listen {
+            off: false,
             live: "tcp://127.0.0.1:7000".into(),
             feed: None,
             readers: None,
@@ -50,6 +66,13 @@ impl Listen {
     pub fn read(args: &mut Args<'_>) -> Result<Listen, ConfError> {
         let words: Vec<Vec<u8>> = args.words().map(<[u8]>::to_vec).collect();
         let (address, parameters) = words.split_first().ok_or(ConfError::Logged)?;
+        if address == b"off" {
+            if let Some(word) = parameters.first() {
+                return Err(args.parameter(word, "nothing behind \"off\""));
+            }
+            let (text, place) = (args.text(), args.place());
+            return Ok(Listen { off: true, text, place, ..Listen::default() });
+        }
         let mut feed = None;
         let (mut readers, mut insecure) = (None, false);
         for word in parameters {
@@ -73,7 +96,33 @@ impl Listen {
                 args.text()
             )));
         }
-        Ok(Listen { live, feed, readers, open, insecure, text: args.text(), place: args.place() })
+        Ok(Listen {
+            off: false,
+            live,
+            feed,
+            readers,
+            open,
+            insecure,
+            text: args.text(),
+            place: args.place(),
+        })
+    }
+
+    /// Checks that nothing is said here which only a publisher could heed, if there is none.
+    ///
+    /// # Errors
+    /// As [`Listen::locked`].
+    pub fn heeded(&self, given: &[(bool, &str)]) -> Result<(), (String, Place)> {
+        match given.iter().find(|(there, _)| self.off && *there) {
+            None => Ok(()),
+            Some((_, name)) => Err((
+                format!(
+                    "\"{}\" leaves \"{name}\" to \"sparkngin publish\", it must not stand here",
+                    self.text
+                ),
+                self.place.clone(),
+            )),
+        }
     }
 
     /// Checks that what others reach is locked, or said to be `insecure`.

@@ -10,11 +10,9 @@ use sparkngin_core::ring::{Name, Overflow};
 use sparkngin_publisher::key::{PublicKey, SecretKey};
 
 use crate::args::{Args, ConfError};
-use crate::conf::{
-    Directory, Given, Guest, Kind, LARGEST_EVENT, LocationConf, MainConf, location_of,
-};
+use crate::conf::{Directory, Given, Kind, LARGEST_EVENT, LocationConf, MainConf, location_of};
 use crate::level::{Ack, LEVELS, Level};
-use crate::listen::Listen;
+use crate::listen::{Guest, Listen};
 
 /// The most subscribers that can be named: a ring has so many cursors in each stream.
 const MOST_SUBSCRIBERS: usize = 4;
@@ -94,9 +92,6 @@ pub fn subscriber(conf: &mut MainConf, args: &mut Args<'_>) -> Done {
 pub fn ack(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
     let word = args.first();
     let level = Level::of(word).ok_or_else(|| args.invalid(word, among(Level::Ring, "")))?;
-    if level == Level::Disk {
-        return Err(ConfError::Told(format!("\"{}\" is not built yet", args.text())));
-    }
     let (mut timeout, mut max) = (None, None);
     for word in args.words().skip(1) {
         if let Some(time) = word.strip_prefix(b"timeout=") {

@@ -11,14 +11,15 @@ use ngx::ffi::{
     NGX_DONE, ngx_http_cleanup_add, ngx_http_finalize_request, ngx_http_request_t,
     ngx_http_run_posted_requests, ngx_http_test_reading, ngx_int_t,
 };
-use sparkngin_core::id::{EventId, Region};
-use sparkngin_core::ring::{Configuration, Reach, Writer};
+use sparkngin_core::id::EventId;
+use sparkngin_core::ring::{Configuration, Waiter, Writer};
 
 use crate::answer::{Answer, Late};
-use crate::doorbell::{Doorbell, Rung};
+use crate::doorbell::Rung;
 use crate::guard::guard;
 use crate::level::Level;
-use crate::request::{Incoming, NoMemory};
+use crate::line::Line;
+use crate::request::Incoming;
 use crate::variables::Outcome;
 use crate::worker;
 
@@ -29,23 +30,25 @@ const TICK: u64 = 200;
 pub struct Waiting {
     limit: usize,
     own: Configuration,
-    bell: Option<(Region, Doorbell)>,
     tickets: u64,
-    /// For the subscribers, in the order of their commits.
-    kafka: BTreeMap<u64, Wait>,
-    /// Those whose wait is over.
-    over: BTreeMap<u64, (Wait, End)>,
-    /// How far the subscribers were at the last look.
-    before: Reach,
+    /// One for each ring file that somebody waits for; the last is that of the ring that is written to.
+    lines: Vec<Line>,
+    over: Over,
     nearest: u64,
 }
+
+/// Those whose wait is over, by ticket.
+pub type Over = BTreeMap<u64, (Wait, End)>;
 
 /// A request that waits.
 pub struct Wait {
     request: NonNull<ngx_http_request_t>,
-    id: EventId,
-    level: Level,
-    deadline: u64,
+    /// Its event.
+    pub id: EventId,
+    /// What it waits for.
+    pub level: Level,
+    /// By nginx's clock, ms.
+    pub deadline: u64,
     receipt: bool,
 }
 
@@ -54,36 +57,33 @@ pub struct Wait {
 pub enum End {
     /// The event is as safe as it was to be.
     Reached,
-    /// It is not.
-    Late(Late),
+    /// It is not: why, and how safe it is.
+    Late(Late, Level),
 }
 
 /// A place among those who wait, before the event is stored.
 pub struct Place {
     ticket: u64,
+    level: Level,
 }
 
 /// Why there is no place.
 pub enum NoPlace {
     /// So many wait already.
     Taken(usize),
-    /// For the notice that nginx gives when it ends the request.
-    Memory(NoMemory),
+    /// What is missing, as a client may know it.
+    Away(&'static str),
 }
+
+const NO_BELL: &str = "nobody can wait for the ring, its bell cannot be opened";
+const NO_DISK: &str = "the level \"disk\" cannot be given: the ring lies in memory (tmpfs), and is gone with the machine's power";
+const NO_MEMORY: &str = "there is no memory";
 
 impl Waiting {
     /// Nobody waits: `limit` at most may, for those whom `own` names.
     pub fn new(limit: usize, own: Configuration) -> Waiting {
-        Waiting {
-            limit,
-            own,
-            bell: None,
-            tickets: 0,
-            kafka: BTreeMap::new(),
-            over: BTreeMap::new(),
-            before: Reach::default(),
-            nearest: u64::MAX,
-        }
+        let (lines, over) = (Vec::new(), Over::new());
+        Waiting { limit, own, tickets: 0, lines, over, nearest: u64::MAX }
     }
 
     /// Whether anybody is named who could acknowledge an event.
@@ -91,99 +91,76 @@ impl Waiting {
         !self.own.subscribers.is_empty()
     }
 
-    /// Hangs the bell of the ring's slot up where nginx waits, if it is not there yet.
+    /// Begins a line for the ring that is written to, if there is none yet, with its bell among what nginx waits for.
     pub fn attend(&mut self, writer: &Writer, rung: Rung) {
-        let region = writer.ring().region();
-        if self.bell.as_ref().is_none_or(|(of, _)| *of != region) {
-            let fifo = writer.bell_again().ok();
-            let bell = fifo.and_then(|fifo| Doorbell::hang(fifo.into(), rung));
-            self.bell = bell.map(|bell| (region, bell));
+        let ring = writer.ring();
+        if self.lines.last().is_some_and(|line| line.region() == ring.region()) {
+            return;
         }
+        self.release();
+        let waiter = ring.again().ok().and_then(|own| Waiter::new(own, writer.stream()).ok());
+        let durable = ring.is_durable().unwrap_or(false);
+        self.lines.extend(waiter.map(|waiter| Line::new(waiter, durable, rung)));
+    }
+
+    /// Lets go of rings that nobody waits for: they may have to be removed.
+    pub fn release(&mut self) {
+        self.lines.retain(|line| line.len() > 0);
     }
 
     /// A place for a request whose event is about to be stored: after that it must be able to wait.
-    pub fn reserve(&mut self, incoming: Incoming<'_>, writer: &Writer) -> Result<Place, NoPlace> {
+    pub fn reserve(
+        &mut self,
+        incoming: Incoming<'_>,
+        level: Level,
+        writer: &Writer,
+    ) -> Result<Place, NoPlace> {
         if self.count() >= self.limit {
             return Err(NoPlace::Taken(self.limit));
+        }
+        let region = writer.ring().region();
+        let line = self.lines.last_mut().filter(|line| line.region() == region);
+        let line = line.ok_or(NoPlace::Away(NO_BELL))?;
+        if level == Level::Disk && !line.is_durable() {
+            return Err(NoPlace::Away(NO_DISK));
         }
         // SAFETY: nginx holds the request, and we hold no borrow of it; 0 asks for no memory of ours.
         let cleanup = unsafe { ngx_http_cleanup_add(incoming.raw(), 0) };
         // SAFETY: NULL, or a place in the request's pool for us to fill in.
-        let Some(cleanup) = (unsafe { cleanup.as_mut() }) else {
-            return Err(NoPlace::Memory(NoMemory));
-        };
+        let cleanup = unsafe { cleanup.as_mut() }.ok_or(NoPlace::Away(NO_MEMORY))?;
         self.tickets += 1;
         cleanup.handler = Some(ended);
         cleanup.data = self.tickets as usize as *mut c_void;
-        if self.kafka.is_empty() {
-            // A hole that is there before the event is stored is none of its own.
-            self.before = writer.reach(&self.own).unwrap_or_default();
-        }
-        Ok(Place { ticket: self.tickets })
+        line.expect(&self.own);
+        Ok(Place { ticket: self.tickets, level })
     }
 
     /// The request's event is stored: it waits from now on, which is the time `now`.
-    pub fn add(
-        &mut self,
-        place: Place,
-        incoming: Incoming<'_>,
-        (id, level): (EventId, Level),
-        writer: &Writer,
-        now: u64,
-    ) {
-        let Some(request) = NonNull::new(incoming.raw()) else { return };
-        let (settings, first) = (incoming.settings(), self.kafka.is_empty());
+    pub fn add(&mut self, place: Place, incoming: Incoming<'_>, id: EventId, now: u64) {
+        let (Some(request), Some(line)) = (NonNull::new(incoming.raw()), self.lines.last_mut())
+        else {
+            return;
+        };
+        let (Place { ticket, level }, settings) = (place, incoming.settings());
         let deadline = now.saturating_add(settings.ack().timeout);
-        let receipt = settings.receipt();
-        self.kafka.insert(place.ticket, Wait { request, id, level, deadline, receipt });
+        let wait = Wait { request, id, level, deadline, receipt: settings.receipt() };
         self.nearest = self.nearest.min(deadline);
+        line.add(ticket, wait, &self.own, &mut self.over);
         watch(incoming);
-        if first {
-            // For the others the flag is set, or somebody has taken it and rung.
-            writer.bell().arm();
-            self.collect(writer);
-        }
     }
 
-    /// Finds whose wait is over. `writer` is that of the ring that is open now.
-    pub fn look(&mut self, writer: Option<&Writer>, now: u64) {
-        if let Some(writer) = writer {
-            writer.bell().clear();
-            if !self.kafka.is_empty() {
-                writer.bell().arm();
-                self.collect(writer);
-            }
+    /// Finds whose wait is over.
+    pub fn look(&mut self, now: u64) {
+        for line in &mut self.lines {
+            line.look(&self.own, now, &mut self.over);
         }
-        if now >= self.nearest {
-            let late = self.kafka.iter().filter(|(_, wait)| wait.deadline <= now);
-            let late: Vec<u64> = late.map(|(ticket, _)| *ticket).collect();
-            for ticket in late {
-                if let Some(wait) = self.kafka.remove(&ticket) {
-                    self.over.insert(ticket, (wait, End::Late(Late::Unacknowledged)));
-                }
-            }
-        }
-        self.nearest = self.kafka.values().map(|wait| wait.deadline).min().unwrap_or(u64::MAX);
-    }
-
-    /// What was acknowledged.
-    fn collect(&mut self, writer: &Writer) {
-        let Some(reach) = writer.reach(&self.own) else { return };
-        let region = writer.ring().region();
-        let whole = reach.whole_since(&self.before);
-        while let Some(first) = self.kafka.first_entry() {
-            let id = first.get().id;
-            if id.region == region && id.seq > reach.acked {
-                break;
-            }
-            let end = match whole && id.region == region {
-                true => End::Reached,
-                false => End::Late(Late::Lost),
-            };
-            let (ticket, wait) = first.remove_entry();
-            self.over.insert(ticket, (wait, end));
-        }
-        self.before = reach;
+        let last = self.lines.len().saturating_sub(1);
+        let mut number = 0;
+        self.lines.retain(|line| {
+            number += 1;
+            line.len() > 0 || number > last
+        });
+        self.nearest = self.lines.iter().filter_map(Line::nearest).min().unwrap_or(u64::MAX);
     }
 
     /// One of those whose wait is over. It is the caller's to answer.
@@ -193,7 +170,7 @@ impl Waiting {
 
     /// nginx has ended a request.
     fn forget(&mut self, ticket: u64) {
-        self.kafka.remove(&ticket);
+        self.lines.iter_mut().for_each(|line| line.forget(ticket));
         self.over.remove(&ticket);
     }
 
@@ -207,7 +184,7 @@ impl Waiting {
     }
 
     fn count(&self) -> usize {
-        self.kafka.len() + self.over.len()
+        self.lines.iter().map(Line::len).sum::<usize>() + self.over.len()
     }
 }
 
@@ -231,9 +208,9 @@ impl Wait {
         }
         match end {
             End::Reached => Answer::stored(self.id, self.level, self.receipt).send(incoming),
-            End::Late(late) => {
+            End::Late(late, reached) => {
                 Outcome::Late(self.id).keep(incoming);
-                Answer::late(self.id, late).send(incoming)
+                Answer::late(self.id, late, reached).send(incoming)
             }
         }
     }

@@ -16,6 +16,7 @@ use crate::leave;
 use crate::log;
 use crate::request::Incoming;
 use crate::store::Store;
+use crate::syncing::Syncing;
 use crate::timer::Timer;
 use crate::waiting::Waiting;
 
@@ -29,12 +30,14 @@ const SELDOM: u64 = 1000;
 pub struct Worker {
     /// Its ring.
     pub store: Store,
-    /// Its part in the election of the publisher.
-    pub lead: Lead,
+    /// Its part in the election of the publisher, if nginx publishes at all.
+    pub lead: Option<Lead>,
     /// The way in.
     pub intake: Intake,
     /// Whose answers come later.
     pub waiting: Waiting,
+    /// Its part in syncing.
+    pub syncing: Syncing,
 }
 
 thread_local! {
@@ -54,9 +57,10 @@ pub fn start(conf: &MainConf) {
         store: Store::start(conf.wanted(), log::now()),
         // Two of each configuration, whichever slots their streams are in: after a reload the lowest slots are still
         // with those that leave.
-        lead: Lead::new(conf.directory(), conf.publisher(), number < 2),
+        lead: conf.publishes().then(|| Lead::new(conf.directory(), conf.publisher(), number < 2)),
         intake: Intake::new(conf),
         waiting: Waiting::new(conf.max_pending(), conf.configuration()),
+        syncing: Syncing::new(conf.sync_interval()),
     };
     WORKER.with(|place| place.replace(Some(worker)));
     with(attend);
@@ -66,7 +70,12 @@ pub fn start(conf: &MainConf) {
 
 /// nginx has asked the worker to leave when its requests are done, which may take hours.
 pub fn leave() {
-    with(|worker| worker.lead.leave(log::now()));
+    with(|worker| {
+        if let Some(lead) = &mut worker.lead {
+            lead.leave(log::now());
+        }
+        sync(worker, log::now());
+    });
 }
 
 /// Gives everything up, and waits for the threads: after this nothing of ours runs in the process.
@@ -74,7 +83,10 @@ pub fn stop() {
     let worker = WORKER.with(RefCell::take);
     if let Some(mut worker) = worker {
         worker.intake.flush(u64::MAX);
-        worker.lead.stop();
+        if let Some(lead) = &mut worker.lead {
+            lead.stop();
+        }
+        worker.syncing.stop();
         worker.store.stop();
     }
 }
@@ -115,25 +127,39 @@ fn not_there() -> Answer {
 }
 
 fn attend(worker: &mut Worker) {
-    if let Ok(writer) = worker.store.writer() {
-        worker.waiting.attend(writer, rung);
+    match worker.store.writer() {
+        Ok(writer) => worker.waiting.attend(writer, rung),
+        Err(_) => worker.waiting.release(),
     }
+}
+
+/// A process that is stuck in a sync keeps all that it holds, so who publishes, or leaves, lets others sync.
+fn sync(worker: &mut Worker, now: u64) {
+    // SAFETY: nginx writes it in this thread only, between two callbacks.
+    let leaving = unsafe { ngx_exiting } != 0;
+    let reluctant = leaving || worker.lead.as_ref().is_some_and(Lead::publishes);
+    worker.syncing.turn(worker.store.writer().ok().as_deref(), reluctant, now);
 }
 
 /// One turn: what is ready is taken, what is due is tried. The value is when to look again, in ms.
 fn turn(worker: &mut Worker) -> u64 {
     let now = log::now();
     // SAFETY: nginx writes it in this thread only, between two callbacks.
-    if unsafe { ngx_exiting } != 0 {
-        worker.lead.leave(now);
+    let leaving = unsafe { ngx_exiting } != 0;
+    if let (true, Some(lead)) = (leaving, &mut worker.lead) {
+        lead.leave(now);
     }
     worker.store.turn(now);
     attend(worker);
     worker.intake.flush(now);
-    worker.lead.turn(worker.store.to_publish(), now);
+    if let Some(lead) = &mut worker.lead {
+        lead.turn(worker.store.to_publish(), now);
+    }
+    sync(worker, now);
+    let eager = worker.lead.as_ref().is_some_and(Lead::eager) || worker.syncing.eager();
     match worker.store.ring() {
         None => OPENING.max(worker.store.due(now)),
-        Some(_) if worker.lead.eager() => EAGER,
+        Some(_) if eager => EAGER,
         Some(_) => SELDOM,
     }
 }
@@ -159,7 +185,16 @@ unsafe extern "C" fn rung(_: *mut ngx_event_t) {
 
 /// Answers those whose wait is over: one by one, since nginx may end others with each of them.
 fn look() {
-    with(|worker| worker.waiting.look(worker.store.writer().ok().as_deref(), log::now()));
+    with(|worker| {
+        worker.waiting.look(log::now());
+        if worker.store.ring().is_some_and(|ring| ring.view().poisoned()) {
+            // Another one is made at once, and not at the next turn.
+            TURNS.arm(0);
+        }
+        if let Ok(writer) = worker.store.writer() {
+            writer.remind();
+        }
+    });
     while let Some((wait, end)) = waiting(Waiting::next).flatten() {
         wait.answer(end);
     }

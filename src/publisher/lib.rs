@@ -14,6 +14,7 @@ pub mod address;
 mod door;
 mod feed;
 mod files;
+mod flush;
 pub mod key;
 mod lines;
 mod live;
@@ -31,9 +32,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use sparkngin_core::format::Rendering;
-use sparkngin_core::ring::{Configuration, Lease, Ring};
+use sparkngin_core::ring::{Configuration, Lease, Ring, Syncer};
 
 pub use door::Curve;
 pub use lines::{Level, Lines, Throttle};
@@ -55,7 +57,7 @@ pub struct Settings {
     pub configuration: Configuration,
 }
 
-/// A publisher that runs. Dropping it stops it and waits for its end.
+/// A publisher, or who syncs, that runs. Dropping it stops it and waits for its end.
 #[derive(Debug)]
 pub struct Handle {
     shared: Arc<Shared>,
@@ -89,14 +91,36 @@ pub fn start_draining(lease: Lease, ring: Ring, settings: Settings) -> io::Resul
 }
 
 fn spawn(lease: Lease, ring: Ring, settings: Settings, unwanted: bool) -> io::Result<Handle> {
+    launch("sparkngin", "the publisher has ended", move |shared, wakened| {
+        let done = run::run(&lease, (ring, unwanted), &settings, shared, wakened);
+        drop(lease);
+        done
+    })
+}
+
+/// Starts the thread that syncs. It has the right to it from here on, and gives it back when it ends: asked to, or because
+/// a sync failed.
+///
+/// # Errors
+/// When the system has no thread or socket pair to give; the right is free again then.
+pub fn sync(syncer: Syncer, interval: Duration) -> io::Result<Handle> {
+    launch("sparkngin-sync", "syncing has ended", move |shared, wakened| {
+        flush::run(syncer, interval, shared, wakened)
+    })
+}
+
+fn launch(
+    name: &str,
+    ended: &'static str,
+    body: impl FnOnce(&Shared, &UnixStream) -> io::Result<()> + Send + 'static,
+) -> io::Result<Handle> {
     let shared = Arc::new(Shared::default());
     let (waker, wakened) = UnixStream::pair()?;
     waker.set_nonblocking(true)?;
     wakened.set_nonblocking(true)?;
     let theirs = Arc::clone(&shared);
-    let thread = signals::spawn_deaf("sparkngin", move || {
-        guard(&theirs.lines, || run::run(&lease, (ring, unwanted), &settings, &theirs, &wakened));
-        drop(lease);
+    let thread = signals::spawn_deaf(name, move || {
+        guard(&theirs.lines, ended, || body(&theirs, &wakened));
     })?;
     Ok(Handle { shared, waker, thread: Some(thread) })
 }
@@ -109,7 +133,7 @@ impl Handle {
         let _ = (&self.waker).write(&[1]);
     }
 
-    /// Waits until it has ended, and its lease is free. Ask it to [`Handle::stop`] first.
+    /// Waits until it has ended, and its lease or right is free. Ask it to [`Handle::stop`] first.
     pub fn join(mut self) {
         self.wait();
     }
@@ -140,12 +164,12 @@ impl Drop for Handle {
 }
 
 /// Runs the thread's body; an error and a panic both become a line.
-fn guard(lines: &Lines, body: impl FnOnce() -> io::Result<()>) {
+fn guard(lines: &Lines, ended: &str, body: impl FnOnce() -> io::Result<()>) {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => lines.say(Level::Error, format!("the publisher has ended: {error}")),
+        Ok(Err(error)) => lines.say(Level::Error, format!("{ended}: {error}")),
         Err(panic) => {
-            let text = format!("the publisher has ended by a bug: {}", said(&*panic));
+            let text = format!("{ended} by a bug: {}", said(&*panic));
             lines.say(Level::Error, text);
         }
     }
@@ -164,16 +188,10 @@ mod tests {
     #[test]
     fn a_panic_is_a_line_and_goes_no_further() {
         let lines = Lines::default();
-        guard(&lines, || panic!("number {}", 7));
-        guard(&lines, || panic!("plain"));
-        guard(&lines, || Ok(()));
+        guard(&lines, "it has ended", || panic!("number {}", 7));
+        guard(&lines, "it has ended", || panic!("plain"));
+        guard(&lines, "it has ended", || Ok(()));
         let said: Vec<_> = lines.take().into_iter().map(|(_, text)| text).collect();
-        assert_eq!(
-            said,
-            [
-                "the publisher has ended by a bug: number 7",
-                "the publisher has ended by a bug: plain"
-            ]
-        );
+        assert_eq!(said, ["it has ended by a bug: number 7", "it has ended by a bug: plain"]);
     }
 }

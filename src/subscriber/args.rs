@@ -41,6 +41,8 @@ pub enum Command {
     Tail(Tail),
     /// Read topics back and close the books: what is there twice, what is missing, and why
     Audit(Audit),
+    /// Publish a ring in place of nginx: live and feed, from a process of its own
+    Publish(Box<Publish>),
     /// Make a pair of keys for CURVE
     Keygen(Keygen),
     /// Look into a ring directory, in use or left behind; reads only
@@ -159,6 +161,61 @@ pub struct Keys {
     pub server_key: Vec<String>,
 }
 
+/// `sparkngin publish`.
+#[derive(Debug, Default, Args)]
+#[command(after_help = "How it behaves:\n  \
+    nginx fills the ring; `sparkngin_listen off` in its configuration leaves publishing to this command, which\n  \
+    goes on while nginx is reloaded, upgraded, stopped or killed. There is one publisher at a time: the one\n  \
+    that was started last takes over, any other one stands by.\n  \
+    Run it as nginx's user, the owner of DIR. Without a ring in DIR it waits until nginx has made it.\n  \
+    TERM or INT: notes what was acknowledged, and leaves; what was not stays in the ring.\n\n\
+    Examples:\n  \
+    sparkngin publish /var/lib/nginx/sparkngin --subscriber kafka\n  \
+    sparkngin publish /var/lib/nginx/sparkngin --live '*:7000' --feed '*:7001' \\\n      \
+        --curve-key sparkngin.key --subscriber kafka=kafka.pub\n\n\
+    Exit codes: 0 asked to end, 1 the system refuses, 2 wrong configuration.")]
+pub struct Publish {
+    /// The directory in `sparkngin_buf_path`
+    pub dir: PathBuf,
+    /// Where live messages are published: port (on 127.0.0.1), address:port or unix:path
+    /// [default: 127.0.0.1:7000]
+    #[arg(long, value_name = "ADDRESS")]
+    pub live: Option<String>,
+    /// Where subscribers connect: address:port or unix:path [default: unix:DIR/feed.sock]
+    #[arg(long, value_name = "ADDRESS")]
+    pub feed: Option<String>,
+    /// A durable subscriber, and the file of its public key (repeat it, 4 at most)
+    #[arg(long, value_name = "NAME[=FILE]")]
+    pub subscriber: Vec<String>,
+    /// When the ring is full: reject or overwrite [default: reject with a subscriber, else overwrite]
+    #[arg(long, value_name = "POLICY")]
+    pub overflow: Option<String>,
+    /// The publisher's secret key: live and feed speak CURVE alone
+    #[arg(long, value_name = "FILE")]
+    pub curve_key: Option<String>,
+    /// Who may read live: a file of public keys [default: who knows the publisher's]
+    #[arg(long, value_name = "FILE")]
+    pub readers: Option<String>,
+    /// Live off loopback and a feed over TCP may be without keys
+    #[arg(long)]
+    pub insecure: bool,
+    /// The format of live messages: json, plain, binary or envelope [default: plain]
+    #[arg(long)]
+    pub format: Option<String>,
+    /// What stands between fields in `--format plain` [default: a space]
+    #[arg(long, value_name = "TEXT")]
+    pub delimiter: Option<String>,
+    /// The fields of live messages, as '%ip% %topic% %data%' [default: as sparkngin_fields]
+    #[arg(long, value_name = "LIST")]
+    pub fields: Option<String>,
+    /// Compress each live message
+    #[arg(long)]
+    pub gzip: bool,
+    /// What is written to stderr: auto, text or json [default: auto]
+    #[arg(long, value_name = "FORM")]
+    pub log: Option<String>,
+}
+
 /// `sparkngin keygen`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
@@ -264,6 +321,30 @@ pub enum Ring {
         #[arg(long, value_name = "NAME")]
         unacked: Option<String>,
     },
+    /// Deliver what is left in a ring that nobody uses any more
+    Drain(Box<Drain>),
+}
+
+/// `sparkngin ring drain`.
+#[derive(Debug, Args)]
+#[command(after_help = "How it behaves:\n  \
+    For a disk of a machine that is gone, mounted elsewhere, or a copy of its directory: takes what the\n  \
+    subscriber has not acknowledged, delivers it as `sparkngin subscribe` does, and stores in the files how far\n  \
+    it came. So it can be stopped, and done again: then nothing is left.\n  \
+    A copy keeps cursors of its own: what is drained from the original, too, is there twice, with equal `sg`.\n  \
+    A ring that is in use is refused.\n\n\
+    Example:\n  \
+    sparkngin ring drain /mnt/var/lib/nginx/sparkngin --kafka k1:9092 --create-topics\n\n\
+    Exit codes: 0 nothing is left, 1 something is, 2 wrong configuration.")]
+pub struct Drain {
+    /// The directory that was in `sparkngin_buf_path`
+    pub dir: PathBuf,
+    /// Remove each file that nothing is left in
+    #[arg(long)]
+    pub delete: bool,
+    /// What else there is to say.
+    #[command(flatten)]
+    pub to: Subscribe,
 }
 
 /// `sparkngin mock-kafka`.

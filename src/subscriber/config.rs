@@ -166,16 +166,24 @@ pub fn word<'a>(given: &'a Option<String>, flag: &'static str, default: &'a str)
 /// # Errors
 /// [`Wrong`]: the first one that cannot be.
 pub fn settings(args: &args::Subscribe) -> Result<Settings, Wrong> {
+    let (feeds, keys) = (feeds(&args.feed)?, keys::read(&args.keys, args.feed.len())?);
+    Ok(Settings { feeds, keys, ..without_feeds(args)? })
+}
+
+/// The same for who takes records from elsewhere.
+///
+/// # Errors
+/// [`Wrong`], as [`settings`].
+pub fn without_feeds(args: &args::Subscribe) -> Result<Settings, Wrong> {
     Ok(Settings {
-        feeds: feeds(&args.feed)?,
-        keys: keys::read(&args.keys, args.feed.len())?,
+        feeds: Vec::new(),
+        keys: Vec::new(),
         name: word(&args.name, "--name", "kafka").read(str::parse)?,
         window: word(&args.window, "--window", "8m").read(window)?,
         route: route(args)?,
         target: target(args)?,
         http: http(&args.http)?,
-        form: word(&args.log, "--log", "auto")
-            .read(|text| Form::read(text).ok_or("it must be auto, text or json"))?,
+        form: form(&args.log)?,
     })
 }
 
@@ -201,20 +209,42 @@ fn feeds(given: &[String]) -> Result<Vec<Given<String>>, Wrong> {
     Ok(feeds)
 }
 
-fn route(args: &args::Subscribe) -> Result<Route, Wrong> {
-    let format: Format = word(&args.format, "--format", "json").read(str::parse)?;
-    let delimiter = word(&args.delimiter, "--delimiter", " ");
-    if args.delimiter.is_some() && format != Format::Plain {
-        return Err(delimiter.wrong("only --format plain has a delimiter"));
+/// How events are written: the words of --format, --delimiter and --fields, and what they are by default.
+///
+/// # Errors
+/// [`Wrong`]: the first one that cannot be.
+pub fn rendering(
+    format: &Option<String>,
+    delimiter: &Option<String>,
+    fields: &Option<String>,
+    default: (&str, Fields),
+) -> Result<Rendering, Wrong> {
+    let format: Format = word(format, "--format", default.0).read(str::parse)?;
+    let between = word(delimiter, "--delimiter", " ");
+    if delimiter.is_some() && format != Format::Plain {
+        return Err(between.wrong("only --format plain has a delimiter"));
     }
-    let delimiter = delimiter.read(|text| Delimiter::parse(text.as_bytes()))?;
-    let fields = match &args.fields {
-        None => Fields::All,
+    let delimiter = between.read(|text| Delimiter::parse(text.as_bytes()))?;
+    let fields = match fields {
+        None => default.1,
         Some(text) => {
             let word = Word { text, origin: Origin::Flag("--fields") };
             Fields::Listed(word.read(|text| FieldList::parse(text.split_ascii_whitespace()))?)
         }
     };
+    Ok(Rendering { format, delimiter, fields })
+}
+
+/// How stderr is written: the word of --log.
+///
+/// # Errors
+/// [`Wrong`]
+pub fn form(log: &Option<String>) -> Result<Form, Wrong> {
+    word(log, "--log", "auto").read(|text| Form::read(text).ok_or("it must be auto, text or json"))
+}
+
+fn route(args: &args::Subscribe) -> Result<Route, Wrong> {
+    let rendering = rendering(&args.format, &args.delimiter, &args.fields, ("json", Fields::All))?;
     let key = match &args.record_key {
         None => None,
         Some(text) => {
@@ -227,7 +257,7 @@ fn route(args: &args::Subscribe) -> Result<Route, Wrong> {
         "submitted" => Ok(Stamp::Submitted),
         _ => Err("it must be received or submitted"),
     })?;
-    Ok(Route { rendering: Rendering { format, delimiter, fields }, key, stamp })
+    Ok(Route { rendering, key, stamp })
 }
 
 fn target(args: &args::Subscribe) -> Result<Target, Wrong> {

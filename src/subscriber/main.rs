@@ -11,6 +11,7 @@ mod cluster;
 mod config;
 mod cursor_topic;
 mod delivery;
+mod drain;
 mod feed;
 mod flight;
 mod http;
@@ -25,6 +26,8 @@ mod place;
 mod places;
 mod plan;
 mod post;
+mod publish;
+mod publish_settings;
 mod queue;
 mod report;
 mod ring;
@@ -98,7 +101,12 @@ fn run(cli: Cli) -> Result<(), Failed> {
             let keys = keys::read(&args.keys, 1).map_err(|e| Failed::Wrong(e.to_string()))?;
             tail::run(&args, keys.first()).map_err(Failed::Other)
         }
+        Some(Command::Publish(args)) => publish::run(&args),
         Some(Command::Keygen(args)) => keygen::run(&args).map_err(Failed::Other),
+        Some(Command::Ring(args::Ring::Drain(args))) => drain::run(&args).map_err(|e| match e {
+            drain::Ended::Wrong(text) => Failed::Wrong(text),
+            drain::Ended::Failed(text) => Failed::Other(text),
+        }),
         Some(Command::Ring(args)) => ring::run(&args).map_err(Failed::Other),
         Some(Command::MockKafka(args)) => mock_kafka::run(&args).map_err(Failed::Wrong),
     }

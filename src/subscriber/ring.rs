@@ -25,6 +25,7 @@ const ROOM: usize = 1024 * 1024;
 /// A sentence: no directory, no ring in it, or stdout is gone.
 pub fn run(args: &args::Ring) -> Result<(), String> {
     let done = match args {
+        args::Ring::Drain(_) => unreachable!("drain.rs does it"),
         args::Ring::Verify { path, json } => return verify::run(path, *json),
         args::Ring::Status { dir, json } => status(dir, *json),
         args::Ring::Dump { dir, raw, unacked } => {

@@ -12,6 +12,9 @@ use crate::keys::Keys;
 const RECONNECT: i32 = 20;
 /// A message to a connection that was just made may have to wait for it so long, ms.
 const BRIEFLY: i64 = 20;
+/// A connection that is not made, or whose handshake is not done, after so long is begun anew, ms: half open it would
+/// stay silent for libzmq's own 30 s.
+const HANDSHAKE: i32 = 3000;
 /// At the end the last ACK may take so long to leave, ms.
 const FAREWELL: i32 = 500;
 /// What CURVE adds to a message, at most.
@@ -197,6 +200,8 @@ fn make(
     socket.set_linger(0)?;
     socket.set_reconnect_ivl(RECONNECT)?;
     socket.set_reconnect_ivl_max(0)?;
+    socket.set_connect_timeout(HANDSHAKE)?;
+    socket.set_handshake_ivl(HANDSHAKE)?;
     // The window is the only limit: a high-water mark would count messages.
     socket.set_rcvhwm(0)?;
     socket.set_sndhwm(0)?;

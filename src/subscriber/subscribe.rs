@@ -94,7 +94,11 @@ pub fn run(settings: Settings) -> Result<End, String> {
     Ok(subscriber.end.unwrap_or(End::Asked))
 }
 
-fn stop_on_signals(waker: &wake::Waker) -> io::Result<Arc<AtomicBool>> {
+/// A flag that TERM and INT set; they wake the loop, too.
+///
+/// # Errors
+/// What the system says.
+pub fn stop_on_signals(waker: &wake::Waker) -> io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
@@ -131,7 +135,11 @@ fn listen(http: &Given<SocketAddr>, board: &Board) -> Result<(), String> {
     Ok(())
 }
 
-fn sink(settings: Settings, waker: wake::Waker, now: Instant) -> Result<Box<dyn Sink>, String> {
+/// Where records go, by the settings.
+///
+/// # Errors
+/// A sentence: what cannot be from the start.
+pub fn sink(settings: Settings, waker: wake::Waker, now: Instant) -> Result<Box<dyn Sink>, String> {
     match settings.target {
         Target::Kafka(kafka) => {
             let mut own = vec![kafka.cursors];

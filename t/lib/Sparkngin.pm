@@ -168,7 +168,7 @@ sub run {
 # command returns. (Without a daemon of its own a master takes no USR2.)
 sub start {
     my ($self, %opt) = @_;
-    my ($code, $text) = $self->run($self->nginx_command);
+    my ($code, $text) = $self->run({ env => $opt{env} // {} }, $self->nginx_command);
     die "nginx did not start ($code): $text" . $self->error_log if $code;
     my $pid = poll(5, 'nginx.pid is written', sub { $self->read_file('nginx.pid') =~ /^(\d+)\n/ && $1 });
     $self->adopt($pid);

@@ -1,6 +1,7 @@
 """A peer that does what no subscriber should, on the feed and on the live port.
 
     peer.py garbage FEED LIVE SEED       frames that are no messages, truncated ones, and bytes that are not even ZeroMQ
+    peer.py stale FEED NAME              opens a session, and goes on with it on another connection; prints the answers
     peer.py beyond FEED NAME             opens a session and acknowledges what it never got; prints what it is answered
 """
 
@@ -98,4 +99,23 @@ def beyond(feed, name):
             return
 
 
-{"garbage": garbage, "beyond": beyond}[sys.argv[1]](*sys.argv[2:])
+def stale(feed, name):
+    it = dealer(feed)
+    say(it, {"type": "HELLO", "v": 1, "name": name, "window": 1 << 20, "have": []})
+    session, got = None, None
+    while got is None:
+        message = json.loads(it.recv_multipart()[0])
+        if message["type"] == "WELCOME":
+            session = message["session"]
+        if message["type"] == "BATCH":
+            got = message
+    other = dealer(feed)
+    cursor = {"region": got["region"], "stream": got["stream"], "seq": got["first"]}
+    for message in {"type": "BEAT", "session": session}, {"type": "ACK", "session": session, "cursors": [cursor]}:
+        say(other, message)
+        answer = json.loads(other.recv_multipart()[0])
+        print(answer["type"], answer.get("reason"), flush=True)
+    it.close(linger=0)
+
+
+{"garbage": garbage, "stale": stale, "beyond": beyond}[sys.argv[1]](*sys.argv[2:])

@@ -89,7 +89,12 @@ impl AsFd for Fifo {
 /// The writer's half, after its commit: whether it has to ring, since it was the one to take the flag.
 pub(super) fn rouse<M: Memory>(view: &View<M>, flag: At) -> bool {
     view.memory.fence();
-    view.load(flag) == 1 && view.memory.swap(flag, 1, 0)
+    take(view, flag, 1)
+}
+
+/// [`rouse`] without its fence: whether this one took the flag, which was `set`.
+pub(super) fn take<M: Memory>(view: &View<M>, flag: At, set: u64) -> bool {
+    view.load(flag) == set && view.memory.swap(flag, set, 0)
 }
 
 impl<'a, M: Memory> Bell<'a, M> {

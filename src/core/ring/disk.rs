@@ -50,6 +50,12 @@ impl Disk for Linux {
     }
 }
 
+/// Whether a file lies in memory alone, where nothing outlives the machine's power.
+pub(super) fn in_memory(file: &File) -> io::Result<bool> {
+    // tmpfs, ramfs
+    Ok(matches!(rustix::fs::fstatfs(file)?.f_type as u32, 0x0102_1994 | 0x8584_58F6))
+}
+
 /// Opens a file that is there, and only a file: no link is followed.
 pub(super) fn open(path: &Path, writable: bool) -> io::Result<File> {
     options(writable).open(path)

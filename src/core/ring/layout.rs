@@ -23,6 +23,7 @@
 //!                         2 reject)    1 configured at    2 names in force, a bit for each place
 //!                         8 + 8 x place: name, 64 bytes, filled up with NUL
 //!   slot, bytes           0 last      8 block claimed last (a hint)    16 hour floor    128 synced    136 waiting
+//!                         144 urgent
 //!                         256 64 pairs of words: hour, first seq of it
 //!                         1280 + 256 x n cursor n: 0 live, 1 to 4 named by place; bytes: 0 selector
 //!                         128, 192 the two copies, each in words: 0 start    1 acked    2 lost    3 dead
@@ -117,8 +118,7 @@ pub const LAST_TURN: At = control(7);
 pub const LIVE_DROPPED: At = control(8);
 /// When the last sync that succeeded began, ns since 1970.
 pub const LAST_SYNC: At = control(9);
-/// 1 while a worker waits for the next sync.
-#[cfg_attr(not(test), expect(dead_code, reason = "its place is kept for the sync"))]
+/// What it takes to wake who syncs, see `sync.rs`: 1 any commit, 2 somebody who waits for it, 0 it is awake.
 pub const SYNCING: At = control(10);
 
 /// The time of the configuration by which the holder of the lease publishes, ns since 1970; one that wrote down what holds
@@ -140,6 +140,11 @@ pub const fn presence(place: usize) -> (At, At) {
 pub const fn progress(place: usize) -> (At, At) {
     let at = control(16 + place);
     (at.plus(2), at.plus(3))
+}
+
+/// The lock byte of who syncs the file.
+pub const fn sync_byte() -> u64 {
+    SYNCING.0 as u64 * 8
 }
 
 /// The lock byte that whoever uses the file holds for reading.
@@ -276,6 +281,11 @@ impl SlotAt {
     /// The highest seq that a finished sync covers.
     pub fn synced(self) -> At {
         At(self.0 + LINE)
+    }
+
+    /// The highest seq that somebody waits for to be synced.
+    pub fn urgent(self) -> At {
+        At(self.0 + LINE + 2)
     }
 
     /// 1 while the slot's worker waits for its bell.

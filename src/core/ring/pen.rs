@@ -7,6 +7,7 @@ use super::hours::Hours;
 use super::layout::{FREED, SLEEPING};
 use super::memory::Memory;
 use super::search::Search;
+use super::sync;
 use super::view::View;
 use super::word::{BlockState, Fill, Generation, Phase};
 use crate::id::{EventId, Region, Seq, Stream};
@@ -83,10 +84,11 @@ struct Open {
     used: u32,
 }
 
-/// What a commit did, and whether the publisher must be woken.
+/// What a commit did, and whether the publisher and who syncs must be woken.
 pub(super) struct Wrote {
     pub committed: Committed,
     pub wake: bool,
+    pub sync: bool,
 }
 
 impl Pen {
@@ -166,8 +168,9 @@ impl Pen {
         self.last = last;
         view.store(view.layout.slot(self.stream).last(), last.0); // W5
         let wake = rouse(view, SLEEPING); // W6
+        let sync = sync::committed(view);
         let committed = Committed { region: view.region, stream: self.stream, first, last };
-        Ok(Wrote { committed, wake })
+        Ok(Wrote { committed, wake, sync })
     }
 
     /// Whether an event of so many bytes would find room, in the OPEN block or in another.

@@ -10,6 +10,7 @@ mod model;
 mod rules;
 mod shuttle;
 mod stage;
+mod syncing;
 mod threads;
 mod waiting;
 mod world;

@@ -58,6 +58,11 @@ impl<M: Memory> View<M> {
         Seq(self.load(self.layout.slot(stream).last()))
     }
 
+    /// The highest seq of a stream that a finished sync covers.
+    pub fn synced(&self, stream: Stream) -> Seq {
+        Seq(self.load(self.layout.slot(stream).synced()))
+    }
+
     /// Draws the next ticket.
     pub(super) fn ticket(&self) -> Ticket {
         Ticket(self.memory.raise(TICKET))

@@ -2,15 +2,13 @@
 
 use std::io;
 
-use super::bell::{Bell, Fifo};
-use super::configuration::Configuration;
+use super::bell::Fifo;
 use super::file::Ring;
-use super::lock::{Hold, try_lock};
+use super::lock::{Hold, held_by_another, try_lock};
 use super::mapping::Mapping;
 use super::memory::Memory;
 use super::pen::{Broken, Committed, Pen, Refused};
-use super::reach::Reach;
-use super::slot_bell;
+use super::sync;
 use crate::id::{Seq, Stream};
 
 /// The publisher's bell in a ring's directory.
@@ -22,7 +20,7 @@ pub struct Writer<M = Mapping> {
     // Before the ring: it is dropped first, the slot's byte last.
     pen: Pen,
     bell: Fifo,
-    own: Fifo,
+    sync: Fifo,
     ring: Ring<M>,
 }
 
@@ -65,16 +63,16 @@ impl<M: Memory> Writer<M> {
             let byte = ring.view().layout.slot_byte(stream);
             if try_lock(ring.file(), byte, Hold::Alone)? {
                 ring.view().count_stream(stream);
-                let own = slot_bell::open(&ring, stream)?;
+                let sync = sync::bell(&ring)?;
                 if let Err(error) = ring.begin(stream) {
                     // After a sync that failed nobody knows what the disk has.
                     ring.view().poison();
                     return Err(error.into());
                 }
                 let pen = Pen::take_over(ring.view(), stream).map_err(|Broken| NoSlot::Poisoned)?;
-                let writer = Writer { pen, bell, own, ring };
-                // What was rung for the slot's last owner.
-                writer.bell().clear();
+                let writer = Writer { pen, bell, sync, ring };
+                // The slot's last owner may have died between its commit and the bell.
+                writer.remind();
                 return Ok(writer);
             }
         }
@@ -98,6 +96,9 @@ impl<M: Memory> Writer<M> {
         let wrote = self.pen.append(self.ring.view(), received, events)?;
         if wrote.wake {
             self.bell.ring();
+        }
+        if wrote.sync {
+            self.sync.ring();
         }
         Ok(wrote.committed)
     }
@@ -125,24 +126,31 @@ impl<M: Memory> Writer<M> {
         &self.ring
     }
 
-    /// How far the slot's events are with those who are named; see [`Reach::of`].
-    pub fn reach(&self, own: &Configuration) -> Option<Reach> {
-        Reach::of(self.ring.view(), self.pen.stream(), own)
-    }
-
-    /// The slot's own bell, for a worker that waits until its events are synced or acknowledged: [`Bell::arm`], look once
-    /// more, poll; [`Bell::clear`] when awake, before the next look. The publisher rings it by
-    /// [`Reader::wake`](super::Reader::wake).
-    pub fn bell(&self) -> Bell<'_, M> {
-        let flag = self.ring.view().layout.slot(self.pen.stream()).waiting();
-        Bell::new(&self.own, self.ring.view(), flag)
-    }
-
-    /// The slot's own bell once more, for an event loop to wait for.
+    /// Whether no other stream has a writer.
     ///
     /// # Errors
-    /// When the directory refuses it.
-    pub fn bell_again(&self) -> io::Result<Fifo> {
-        slot_bell::open(&self.ring, self.pen.stream())
+    /// When the file system has no such locks.
+    pub fn is_alone(&self) -> io::Result<bool> {
+        let view = self.ring.view();
+        for stream in view.streams().filter(|stream| *stream != self.pen.stream()) {
+            if held_by_another(self.ring.file(), view.layout.slot_byte(stream))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Has what was stored last synced at once: somebody waits for it.
+    pub fn urge(&self) {
+        if sync::urge(self.ring.view(), self.pen.stream(), self.pen.last()) {
+            self.sync.ring();
+        }
+    }
+
+    /// Rings who syncs once more, if a bell was lost with the one who was to ring it. Costs a look at each stream, seldom.
+    pub fn remind(&self) {
+        if sync::overheard(self.ring.view()) {
+            self.sync.ring();
+        }
     }
 }

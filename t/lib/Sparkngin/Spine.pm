@@ -16,6 +16,7 @@ use Sparkngin;
 use Sparkngin::Books;
 use Sparkngin::Kafka;
 use Sparkngin::Load;
+use Sparkngin::Proxy;
 use Sparkngin::Row;
 use Test::More;
 
@@ -23,7 +24,7 @@ our @EXPORT = @Sparkngin::EXPORT;
 
 sub import { goto &Exporter::import }
 
-# new(buf_size =>, policy =>, name => 'kafka', listen => port's name, listening => more of nginx's listen, http/server/
+# new(buf_size =>, policy =>, name => 'kafka', off => 1 where another process publishes, listen => port's name, listening => more of nginx's listen, http/server/
 # location => more of the conf, kafka_conf => more of Kafka's, start => 0 to start nothing but Kafka)
 sub new {
     my ($class, %opt) = @_;
@@ -48,6 +49,7 @@ sub spine_conf {
     my $policy = $opt{policy} ? "sparkngin_overflow $opt{policy};" : '';
     my $port = $opt{listen} ? $self->port($opt{listen}) : '%%PORT%%';
     my $listening = $opt{listening} ? " $opt{listening}" : '';
+    my $publisher = $opt{off} ? 'off' : '127.0.0.1:%%PORT_live%%';
     my %where = (http => $opt{http} // '', server => $opt{server} // '', location => $opt{location} // '');
     $self->conf(
         workers => $opt{workers} // 2,
@@ -56,7 +58,7 @@ sub spine_conf {
 events { worker_connections 4096; }
 http {
     %%HTTP%%
-    sparkngin_listen 127.0.0.1:%%PORT_live%%;
+    sparkngin_listen $publisher;
     sparkngin_buf_path %%DIR%%/ring;
     sparkngin_buf_size $size;
     sparkngin_subscriber $self->{name};
@@ -72,7 +74,23 @@ CONF
     return $self;
 }
 
-sub feed { "ipc://$_[0]{dir}/ring/feed.sock" }
+# Where the subscriber finds the feed; through a proxy once there is one (`proxied`).
+sub feed { $_[0]{feed} // "ipc://$_[0]{dir}/ring/feed.sock" }
+
+# Puts a proxy between the subscriber and the feed, or Kafka: what subscribes from now on goes through it.
+sub feed_proxied {
+    my ($self) = @_;
+    my $path = "$self->{dir}/proxy.sock";
+    $self->{feed} = "ipc://$path";
+    return Sparkngin::Proxy->new($self, 'feed', "unix:$path", "unix:$self->{dir}/ring/feed.sock");
+}
+
+sub kafka_proxied {
+    my ($self) = @_;
+    my ($listen, $target) = map { '127.0.0.1:' . $self->port($_) } qw(proxy proxied);
+    $self->{kafka_address} = $listen;
+    return Sparkngin::Proxy->new($self, 'kafka', $listen, $target);
+}
 
 # The subscriber, with these arguments (--create-topics unless told) besides feed, Kafka, its name and where /metrics
 # is: on a port of each one's own, so that two of them can be there.
@@ -84,7 +102,7 @@ sub subscribe {
     return $self->{subscriber} = $self->daemon(
         name => "subscriber.$n",
         command => [
-            $Sparkngin::PROGRAM, 'subscribe', '--feed', $self->feed, '--kafka', $self->{kafka}->address,
+            $Sparkngin::PROGRAM, 'subscribe', '--feed', $self->feed, '--kafka', $self->{kafka_address} // $self->{kafka}->address,
             '--name', $self->{name}, '--http', "127.0.0.1:$self->{metrics}", '--log', 'text', @args,
         ]);
 }

@@ -95,6 +95,7 @@ fn the_drawing_of_the_layout_has_the_places_of_the_code() {
         (first.floor(), "hour floor"),
         (first.synced(), "synced"),
         (first.waiting(), "waiting"),
+        (first.urgent(), "urgent"),
         (first.pair(0).0, "64 pairs of words: hour, first seq"),
     ] {
         named(slot(at), name);

@@ -3,6 +3,7 @@
 mod audit;
 mod books;
 mod command;
+mod drain;
 mod exactly;
 mod faults;
 mod rig;

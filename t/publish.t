@@ -1,0 +1,109 @@
+#!/usr/bin/perl
+
+# The publisher in a process of its own: it waits for nginx to make the ring, drains on while nginx is reloaded, upgraded,
+# stopped and killed as a whole, is killed itself and started again, and another one takes over. The books close.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use File::Copy 'copy';
+use Test::More;
+use Sparkngin::Spine;
+
+my $t = Sparkngin::Spine->new(start => 0, off => 1);
+my ($dir, $publishers) = ($t->dir, 0);
+# nginx's user may not enter the clone.
+my $program = $t->path('sparkngin');
+copy($Sparkngin::PROGRAM, $program) or die "copy: $!\n";
+chmod 0755, $program;
+my @as = $> == 0 ? qw(setpriv --reuid www-data --regid www-data --clear-groups) : ();
+
+sub publish {
+    my (@more) = @_;
+    return $t->daemon(name => 'publish.' . ++$publishers, command => [ @as, $program, publish_words(), @more ]);
+}
+sub publish_words { return ('publish', "$dir/ring", '--live', '127.0.0.1:' . $t->port('live'), '--subscriber', 'kafka', '--log', 'text') }
+
+# --- before there is a ring ---
+
+my $first = publish();
+$first->says(qr/waiting: there is no ring in \S+ yet, nginx makes it/);
+pass('without a ring it waits and says so');
+$t->start->ready;
+$first->says(qr/ publishing/);
+pass('and publishes as soon as nginx has made one');
+is($t->epoch, 1, 'nobody else has held the lease');
+like($t->get('/sn/imok')->{body}, qr/^imok\n/, 'nginx is well');
+if ($> == 0) {
+    my ($code, $said) = $t->run($program, publish_words());
+    is($code, 2, 'whoever is not the owner of the directory is refused');
+    like($said, qr/it must be run as the owner of this directory, nginx's user: setpriv --reuid \d+/, '  and told what would do');
+}
+$t->subscribe;
+$t->attached;
+
+# --- nginx comes and goes ---
+
+my $load = $t->load(rate => 2000);
+$load->wait_more(500);
+$load->fault('a worker -9', sub { $t->kill9(($t->workers)[0]) });
+$load->wait_more(500);
+$load->fault('a reload', sub { $t->reload(wait => 0) });
+poll(20, 'the old workers have left', sub { 2 == $t->workers });
+$load->wait_more(500);
+$load->fault('an upgrade', sub { $t->upgrade });
+$load->wait_more(500);
+is($t->epoch, 1, 'over a kill, a reload and an upgrade the publisher is the same');
+is($t->{subscriber}->stop, 0, 'the subscriber leaves');
+$load->wait_more(2000);
+$load->fault('all of nginx -9', sub {
+    $t->kill9($t->master, $t->workers);
+    cmp_ok(unacknowledged(), '>', 1000, 'events wait in the ring');
+    $t->subscribe;
+    poll(60, 'all of them are taken', sub { unacknowledged() == 0 });
+    ok(!grep({ alive($_) } $t->master), 'while nginx is dead');
+    $t->start->ready;
+});
+$load->wait_more(1000);
+$t->attached;
+is($t->epoch, 1, 'nginx came back to the same publisher');
+
+# How many events of the ring the subscriber has not acknowledged, without asking nginx.
+sub unacknowledged {
+    my ($code, $dump) = $t->run($Sparkngin::PROGRAM, 'ring', 'dump', '--unacked', 'kafka', "$dir/ring");
+    die "ring dump: $dump\n" if $code;
+    return scalar(() = $dump =~ /^\{/mg);
+}
+
+# --- publishers come and go ---
+
+sub led { my ($epoch) = @_; return poll(20, "epoch $epoch", sub { (eval { $t->epoch } // 0) >= $epoch }) }
+
+$load->fault('publish -9', sub { $t->kill9($first->pid) });
+$load->wait_more(500);
+my $second = publish();
+led(2);
+$load->wait_more(500);
+my $third = publish();
+$second->says(qr/another one publishes by a newer configuration: standing by/);
+led(3);
+pass('the one that was started last takes over');
+$load->wait_more(500);
+$load->fault('the newest -9', sub { $t->kill9($third->pid) });
+led(4);
+ok($second->running, 'the one that stood by goes on');
+$load->wait_more(1000);
+my $feed = sub { -S "$dir/ring/feed.sock" };
+ok($feed->(), 'the feed is there');
+is($second->stop, 0, 'TERM ends it');
+ok(!$feed->(), 'and its socket is gone');
+$load->wait_more(500);
+my $fourth = publish();
+led(5);
+$load->wait_more(500);
+$load->stop;
+$t->audit($load);
+is($t->epoch, 5, 'nginx has never held the lease');
+$t->close_books;
+$t->finish;
