@@ -8,6 +8,7 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use IO::Socket::INET;
 use Test::More;
 use Sparkngin::Spine;
 
@@ -44,11 +45,13 @@ use Sparkngin::Spine;
 }
 
 {
-    my $t = Sparkngin::Spine->new(buf_size => '1m', policy => 'overwrite');
+    my $t = Sparkngin::Spine->new(buf_size => '1m', policy => 'overwrite', http => 'sparkngin_ack ring timeout=100s;');
     my $load = $t->load(rate => 3000);
     $load->wait_more(1000);
     $load->fault('the subscriber leaves', sub { $t->{subscriber}->signal('TERM') });
     is($t->{subscriber}->ended, 0, 'TERM: the subscriber drains and leaves');
+    my $waits = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $t->port) or die;
+    syswrite $waits, "GET /sn/log?topic=waits HTTP/1.1\r\nHost: a\r\nSparkngin-Ack: kafka\r\nConnection: close\r\n\r\n";
     $load->wait_more(15_000);
     my $imok = $t->get('/sn/imok');
     is($imok->{status}, 200, 'overwrite: an event sent now would be accepted');
@@ -57,6 +60,11 @@ use Sparkngin::Spine;
     $t->attached;
     $load->stop;
     is(scalar(grep { $_->{status} != 204 } $load->events), 0, 'overwrite: each event was answered with success');
+    my $late = $t->raw('', socket => $waits, timeout => 60);
+    is($late->{status}, 504, 'who waited for Kafka meanwhile is not answered with success');
+    like($late->{body}, qr/events were lost .* perhaps this one/, 'for the event may be among the lost ones');
+    $t->{totals}{unanswered}++;
+    $t->{totals}{missing}++;
     my $found = $t->audit($load, name => 'overwrite', lost => 'counted');
     my $lost = $t->lost_told;
     ok($lost > 1000, "more than a thousand were overwritten: $lost");
