@@ -22,9 +22,9 @@ $t->attached;
 # side, fault, how often, for how many seconds. A half-open connection to the feed is noticed after 3 s; one to Kafka by
 # librdkafka's own time-out only, which takes too long for every day.
 for (
-    ['feed', 'cut', 2, 0], ['feed', 'refuse', 1, 0.5], ['feed', 'hang', 1, 0.5], ['feed', 'delay 5', 1, 4],
+    ['feed', 'cut', 1, 0], ['feed', 'refuse', 1, 0.5], ['feed', 'hang', 1, 0.5], ['feed', 'delay 5', 1, 4],
     ['feed', 'throttle 50000', 1, 2],
-    ['kafka', 'cut', 2, 0], ['kafka', 'reset', 2, 0], ['kafka', 'refuse', 1, 0.5], ['kafka', 'hang', 0, 0.5],
+    ['kafka', 'cut', 1, 0], ['kafka', 'reset', 1, 0], ['kafka', 'refuse', 1, 0.5], ['kafka', 'hang', 0, 0.5],
     ['kafka', 'delay 5', 1, 4], ['kafka', 'throttle 50000', 1, 2],
 ) {
     my ($side, $command, $count, $seconds) = @$_;

@@ -15,7 +15,7 @@ use Sparkngin::Row 'chosen';
 my $t = Sparkngin::Spine->new;
 my $kafka = $t->{kafka};
 
-$t->row(14, 'kafka', 2, sub {
+$t->row(14, 'kafka', 1, sub {
     my ($load) = @_;
     $load->fault('Kafka -9', sub { $kafka->kill9 });
     $load->wait_more(2000);
@@ -33,7 +33,7 @@ $t->row(14, 'restart', 1, sub {
 $t->row(14, 'frozen', 1, sub {
     my ($load) = @_;
     $load->fault('Kafka frozen', sub { $kafka->freeze });
-    $load->wait_more(5000);
+    $load->wait_more(3000);
     $kafka->thaw;
     $load->wait_more(1000);
 });

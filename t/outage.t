@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# Kafka away under load for SECONDS, 6 unless told: killed, frozen, and killed with nginx and the subscriber killed (-9)
+# Kafka away under load for SECONDS, 4 unless told: killed, frozen, and killed with nginx and the subscriber killed (-9)
 # a moment later; and frozen and thawed in turns (STOP and CONT seconds). Nothing is lost, each stream is in its order in
 # its partition, the subscriber's memory stays where it is, and all is in Kafka again without a hand: it prints in how
 # many seconds.
@@ -13,8 +13,8 @@ use Test::More;
 use Time::HiRes 'time';
 use Sparkngin::Spine;
 
-my $seconds = $ENV{SECONDS} // 6;
-my ($stop, $cont) = ($ENV{STOP} // 4, $ENV{CONT} // 2);
+my $seconds = $ENV{SECONDS} // 4;
+my ($stop, $cont) = ($ENV{STOP} // 2, $ENV{CONT} // 1);
 my $rate = 1500;
 my $longest = $seconds > $stop ? $seconds : $stop;
 my $t = Sparkngin::Spine->new(buf_size => 64 + int($longest * $rate * 600 / 1e6) . 'm');

@@ -11,8 +11,8 @@ use Test::More;
 use Sparkngin::Spine;
 
 my %rows = (
-    reloads => { size => '512k', workers => 2, reloads => 12, load => { rate => 5, connections => 4 }, events => 1 },
-    workers => { size => '16m', workers => 64, reloads => 2, load => { rate => 500, connections => 512 }, events => 500 },
+    reloads => { size => '512k', workers => 2, reloads => 8, load => { rate => 5, connections => 4 }, events => 1 },
+    workers => { size => '16m', workers => 64, reloads => 1, load => { rate => 500, connections => 512 }, events => 500 },
 );
 for my $name (sort keys %rows) {
     next if !Sparkngin::Row::chosen($name);
