@@ -33,13 +33,12 @@ pub struct Connection {
     retry: Option<Instant>,
     pending: Option<Pending>,
     answer: Vec<u8>,
+    patience: Duration,
 }
 
-const PATIENCE: Duration = Duration::from_secs(10);
-
 impl Connection {
-    /// Not open yet; the n-th of them begins with the n-th port.
-    pub fn new(ports: &[u16], n: usize) -> Connection {
+    /// Not open yet; the n-th of them begins with the n-th port. It waits so long for an answer.
+    pub fn new(ports: &[u16], n: usize, patience: Duration) -> Connection {
         let ports = ports.to_vec();
         Connection {
             ports,
@@ -48,6 +47,7 @@ impl Connection {
             retry: None,
             pending: None,
             answer: Vec::new(),
+            patience,
         }
     }
 
@@ -113,7 +113,7 @@ impl Connection {
             None if self
                 .pending
                 .as_ref()
-                .is_some_and(|p| now.duration_since(p.since) > PATIENCE) =>
+                .is_some_and(|p| now.duration_since(p.since) > self.patience) =>
             {
                 self.stream = None;
                 self.end(0)

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! issuer --ports 8080,8081 --log FILE [--rate 2000] [--connections 32] [--count N] [--path /sn/log]
-//!        [--prefix e] [--topic load] [--topics 1] [--requests FILE]
+//!        [--prefix e] [--topic load] [--topics 1] [--requests FILE] [--patience 10]
 //! ```
 //! Each event has an id of its own, `<prefix><n>`, and is never repeated: an answer, or none, is its last word. A line
 //! of the log is `id status sent done`, times in µs since 1970, status 0 where no answer came (the event may be there
-//! or not). `--requests FILE` sends prepared requests instead, each `id length\n` and its bytes. It ends after `--count`
-//! events, or when its standard input is closed, once all that was sent is answered or 5 s have passed.
+//! or not): none within `--patience` seconds. `--requests FILE` sends prepared requests instead, each `id length\n` and
+//! its bytes. It ends after `--count` events, or when its standard input is closed, once all that was sent is answered
+//! or 5 s have passed.
 
 mod connection;
 mod event;
@@ -85,8 +86,9 @@ fn run() -> io::Result<()> {
         options.number("topics", 1)?,
         options.number("count", u64::MAX)?,
     )?;
+    let patience = Duration::from_secs(options.number("patience", 10)?);
     let connections = (0..options.number("connections", 32)?)
-        .map(|n| Connection::new(&ports, usize::try_from(n).unwrap_or(0)))
+        .map(|n| Connection::new(&ports, usize::try_from(n).unwrap_or(0), patience))
         .collect();
     let log = BufWriter::new(File::create(options.text("log", "/dev/stdout"))?);
     let pace = Pace::new(options.number("rate", 2000)?.max(1));

@@ -26,7 +26,7 @@ sub new {
     $self->{topic} //= "load.$self->{prefix}";
     my @command = ($ISSUER, '--log', $self->{log}, '--prefix', $self->{prefix},
         '--ports', join ',', @{ $self->{ports} // [ $t->port ] });
-    for my $name (qw(rate connections topic topics count requests path)) {
+    for my $name (qw(rate connections topic topics count requests path patience)) {
         push @command, "--$name", $self->{$name} if defined $self->{$name};
     }
     pipe my $in, my $hold or die "pipe: $!\n";
