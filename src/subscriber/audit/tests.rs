@@ -207,7 +207,7 @@ fn one_dropped_one_duplicated_two_swapped_and_a_dropped_beside_a_duplicated_are_
         assert_eq!(sums(&log.audit()), (1, 1, 0, before + 1), "round {round}: both");
     }
     assert!(duplicates > count, "what is sent again is in the right logs, too");
-    println!("row 21: count=4x{count}, seed={seed}, undetected=0");
+    println!("row 21: runs={count}, mutations={}, seed={seed}, undetected=0", 4 * count);
 }
 
 const KEY: Key = (Region(1), Stream(2));
