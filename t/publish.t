@@ -11,7 +11,10 @@ use File::Copy 'copy';
 use Test::More;
 use Sparkngin::Spine;
 
-my $t = Sparkngin::Spine->new(start => 0, off => 1);
+my $t = Sparkngin::Spine->new(start => 0, off => 1, server => <<'CONF');
+    location /acked/ { sparkngin_root_loc; sparkngin_ack kafka timeout=30s; }
+    location /late/ { sparkngin_root_loc; sparkngin_ack kafka timeout=300ms; }
+CONF
 my ($dir, $publishers) = ($t->dir, 0);
 # nginx's user may not enter the clone.
 my $program = $t->path('sparkngin');
@@ -80,6 +83,8 @@ sub unacknowledged {
 
 sub led { my ($epoch) = @_; return poll(20, "epoch $epoch", sub { (eval { $t->epoch } // 0) >= $epoch }) }
 
+is($t->get('/acked/log?topic=acked&data=one')->{status}, 204, 'sparkngin_ack kafka is answered through it');
+$t->{totals}{taken}++;
 $load->fault('publish -9', sub { $t->kill9($first->pid) });
 $load->wait_more(500);
 my $second = publish();
@@ -98,6 +103,8 @@ my $feed = sub { -S "$dir/ring/feed.sock" };
 ok($feed->(), 'the feed is there');
 is($second->stop, 0, 'TERM ends it');
 ok(!$feed->(), 'and its socket is gone');
+is($t->get('/late/log?topic=acked&data=two')->{status}, 504, 'without any publisher sparkngin_ack kafka is answered late');
+$t->{totals}{taken}++;
 $load->wait_more(500);
 my $fourth = publish();
 led(5);
@@ -105,5 +112,15 @@ $load->wait_more(500);
 $load->stop;
 $t->audit($load);
 is($t->epoch, 5, 'nginx has never held the lease');
+
+# COUNT kills of the publisher, each followed by another one.
+$t->row(11, 'publish', 2, sub {
+    my ($again, $n) = @_;
+    my $epoch = $t->epoch;
+    $again->fault("publish -9 $n", sub { $t->kill9($fourth->pid) });
+    $fourth = publish();
+    led($epoch + 1);
+    $again->wait_more(500);
+});
 $t->close_books;
 $t->finish;
