@@ -1,7 +1,7 @@
 //! The hand of a stream's only writer: events in, a commit or a refusal out. It takes no lock and waits for nobody.
 
 use super::bell::rouse;
-use super::block::{self, Look};
+use super::block::{self, Filled, Look};
 use super::configuration::Name;
 use super::hours::Hours;
 use super::layout::{FREED, SLEEPING};
@@ -98,6 +98,7 @@ impl Pen {
         let at = view.layout.slot(stream);
         let seed = view.seed(stream);
         let (mut last, mut open, mut freed) = (view.last(stream), None, false);
+        let mut twin = false;
         for block in 0..view.layout.geometry().blocks {
             let state = block::state(view, block);
             if state.phase != Phase::Open || state.slot != stream {
@@ -116,6 +117,7 @@ impl Pen {
                         end = record.map_err(|_| broken(view))?.seq.0;
                     }
                     last = last.max(Seq(end));
+                    twin = uncommitted(view, seed, &seen, Seq(end).next());
                     open = Some(Open { block, generation: state.generation, used: seen.used });
                 }
                 Look::Unbegun(_) => {
@@ -133,7 +135,11 @@ impl Pen {
         }
         let hours = Hours::take_over(view, stream, last);
         let (scratch, search) = (Vec::new(), Search::default());
-        Ok(Pen { stream, seed, last, open, hours, scratch, search })
+        let mut pen = Pen { stream, seed, last, open, hours, scratch, search };
+        if twin {
+            pen.seal(view);
+        }
+        Ok(pen)
     }
 
     /// The number of the stream's last committed event.
@@ -238,6 +244,22 @@ fn measure<M: Memory>(view: &View<M>, events: &[&[u8]]) -> Result<u32, Refused> 
         });
     }
     Ok(bytes as u32)
+}
+
+/// Whether a whole record lies behind what is committed, of the number that comes next: its writer died between W3 and W4.
+/// It may be on the disk already, and another one in its place not yet when the power goes: then the commit would name
+/// the wrong one. So the block ends here.
+fn uncommitted<M: Memory>(view: &View<M>, seed: Seed, seen: &Filled, next: Seq) -> bool {
+    let left = (view.layout.geometry().block_bytes - seen.used) as usize;
+    if left < HEADER {
+        return false;
+    }
+    let at = view.layout.block(seen.block).data(seen.used);
+    let length = (view.load(at) as u32 as usize).checked_next_multiple_of(8);
+    let Some(length) = length.filter(|length| *length <= left) else { return false };
+    let mut bytes = Vec::new();
+    view.memory.read(at, length, &mut bytes);
+    record::read(seed, next, &bytes).is_ok()
 }
 
 fn broken<M: Memory>(view: &View<M>) -> Broken {

@@ -7,6 +7,7 @@ mod looks;
 mod loom;
 mod meddling;
 mod model;
+mod power;
 mod rules;
 mod shuttle;
 mod stage;

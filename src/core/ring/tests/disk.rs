@@ -1,26 +1,28 @@
-//! Making a file while the disk fails.
+//! Making a file, and leaving one in order, while the disk fails.
 
 use std::cell::Cell;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use crate::ring::disk::{Disk, Linux};
-use crate::ring::layout::Geometry;
+use crate::ring::attached::leave;
+use crate::ring::disk::{self, Disk, Linux};
+use crate::ring::folder::{Judged, Origin, judge, word};
+use crate::ring::layout::{CLEAN, Geometry, IS_CLEAN};
 use crate::ring::making::make;
 use crate::ring::open_error::OpenError;
 
-/// The disk, but for its call number `fails`.
+/// The disk, but for its calls of these numbers.
 struct Faulty {
     calls: Cell<u32>,
-    fails: u32,
+    fails: [u32; 2],
     error: i32,
 }
 
 impl Faulty {
     fn call<T>(&self, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         self.calls.set(self.calls.get() + 1);
-        if self.calls.get() == self.fails + 1 {
+        if self.fails.contains(&(self.calls.get() - 1)) {
             return Err(io::Error::from_raw_os_error(self.error));
         }
         act()
@@ -57,7 +59,7 @@ fn whichever_call_fails_no_half_made_file_has_a_rings_name() {
         for fails in 0.. {
             let _ = fs::remove_dir_all(&dir);
             fs::create_dir_all(&dir).unwrap();
-            let disk = Faulty { calls: Cell::new(0), fails, error };
+            let disk = Faulty { calls: Cell::new(0), fails: [fails, u32::MAX], error };
             match make(&disk, &dir, geometry) {
                 Ok(()) => {
                     assert_eq!(fails, 6, "each of the calls failed once");
@@ -75,6 +77,52 @@ fn whichever_call_fails_no_half_made_file_has_a_rings_name() {
                 }
             }
         }
+    }
+    fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn after_two_faults_too_what_has_a_rings_name_is_whole_and_the_next_one_is_made() {
+    let dir = std::env::temp_dir().join(format!("sparkngin-faults-{}", std::process::id()));
+    let geometry = Geometry { blocks: 2, block_bytes: 4096, slots: 1 };
+    let mut pairs = 0;
+    for error in [libc::EIO, libc::ENOSPC, libc::EINTR] {
+        for fails in (0..8).flat_map(|a| (a + 1..9).map(move |b| [a, b])) {
+            let _ = fs::remove_dir_all(&dir);
+            fs::create_dir_all(&dir).unwrap();
+            let disk = Faulty { calls: Cell::new(0), fails, error };
+            let made = make(&disk, &dir, geometry);
+            let there = match judge(&dir.join("ring.1"), true).unwrap() {
+                Judged::Ours(_, superblock, origin) => {
+                    assert_eq!((superblock.geometry, origin), (geometry, Origin::Here));
+                    true
+                }
+                Judged::Stranger(why) => panic!("calls {fails:?}: half a file, {why}"),
+                Judged::Gone => false,
+            };
+            assert!(there || made.is_err(), "calls {fails:?}: made, and not there");
+            make(&Linux, &dir, geometry).unwrap();
+            let next = if there { "ring.2" } else { "ring.1" };
+            assert!(matches!(judge(&dir.join(next), true).unwrap(), Judged::Ours(..)), "{fails:?}");
+            pairs += 1;
+        }
+    }
+    println!("row 18: count={pairs}, half_made=0");
+    fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn a_file_is_called_clean_only_when_all_of_it_came_to_the_disk() {
+    let dir = std::env::temp_dir().join(format!("sparkngin-clean-{}", std::process::id()));
+    let geometry = Geometry { blocks: 2, block_bytes: 4096, slots: 1 };
+    for (fails, clean) in [(0, 0), (u32::MAX, IS_CLEAN)] {
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).unwrap();
+        make(&Linux, &dir, geometry).unwrap();
+        let file = disk::open(&dir.join("ring.1"), true).unwrap();
+        let disk = Faulty { calls: Cell::new(0), fails: [fails, u32::MAX], error: libc::EIO };
+        assert_eq!(leave(&disk, &file).is_ok(), clean == IS_CLEAN);
+        assert_eq!(word(&file, CLEAN).unwrap(), clean);
     }
     fs::remove_dir_all(&dir).unwrap();
 }

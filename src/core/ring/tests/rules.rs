@@ -587,3 +587,23 @@ fn a_lost_range_older_than_64_hours_has_an_open_first_hour() {
     let lost = next(&mut world, ONE, 50, 64);
     assert_eq!(lost, Next::Lost { to, hours: (1050, 1000 + to.0 - 1) });
 }
+
+#[test]
+fn a_block_with_a_whole_record_that_was_not_committed_is_not_written_to_again() {
+    const QUARTER: &[usize] = &[8];
+    let blocks = |step| {
+        let mut world = world(4, Overflow::Reject);
+        world.append(0, QUARTER, None).unwrap();
+        let _ = world.append(0, QUARTER, Some(step));
+        let committed = world.view.last(ONE) == Seq(2);
+        world.append(0, QUARTER, None).unwrap();
+        (committed, world.scan().filled().len())
+    };
+    let all: Vec<_> = (0..40).map(blocks).collect();
+    // Four words of the record; then it is whole, until the commit.
+    assert!(all[..4].iter().all(|seen| *seen == (false, 1)), "{all:?}");
+    let whole = all[4..].iter().take_while(|(committed, _)| !committed);
+    assert!(whole.clone().count() > 0 && whole.clone().all(|seen| *seen == (false, 2)), "{all:?}");
+    let after = &all[4 + whole.count()..];
+    assert!(after.len() > 20 && after.iter().all(|seen| *seen == (true, 1)), "{all:?}");
+}

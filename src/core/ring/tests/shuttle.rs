@@ -277,6 +277,9 @@ impl Play {
         for (sum, n) in sums.iter().zip([notes.told.len() as u64, notes.deaths, lost as u64]) {
             sum.fetch_add(n, Ordering::Relaxed);
         }
+        drop(notes);
+        // What was sealed just now, behind a record that its writer did not commit, the next look frees.
+        self.publish(&view, 1);
         let scan = Read::default().look(&view);
         assert_eq!(scan.blocks().sealed, 0, "all of it is acknowledged");
         assert!(scan.unbegun.is_empty(), "a claim that was never begun is kept");

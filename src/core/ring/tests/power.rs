@@ -1,0 +1,365 @@
+//! The machine stops: any sector of 512 bytes that was written since the last sync holds what it held then, or at any
+//! time since. Writers and publishers may have been killed before, between any two steps.
+//!
+//! `COUNT=n SEED=m` for more images, and for the same once more.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::{Duration, Instant};
+
+use super::world::{NOW, name};
+use crate::id::{Region, Seq, Stream};
+use crate::record::Slice;
+use crate::ring::configuration::{Configuration, Overflow};
+use crate::ring::cursor::{self, Who};
+use crate::ring::eye::{Eye, Next};
+use crate::ring::hand::Hand;
+use crate::ring::layout::{At, Geometry, LAST_SYNC, Layout};
+use crate::ring::memory::{Heap, Memory};
+use crate::ring::pen::Pen;
+use crate::ring::repair::Remains;
+use crate::ring::view::View;
+
+const GEOMETRY: Geometry = Geometry { blocks: 7, block_bytes: 1024, slots: 3 };
+const SECTOR: usize = 512 / 8;
+const MADE: u64 = 5;
+
+/// A memory that remembers every store since the last sync, and whose user may die before one.
+struct Disk {
+    heap: Heap,
+    synced: RefCell<Vec<u64>>,
+    since: RefCell<Vec<(usize, u64)>>,
+    dies_in: Cell<u64>,
+}
+
+struct Died;
+
+impl Disk {
+    fn wrote(&self, at: At, value: u64) {
+        self.since.borrow_mut().push((at.0, value));
+    }
+
+    fn step(&self) {
+        let left = self.dies_in.get();
+        self.dies_in.set(left.saturating_sub(1));
+        if left == 1 {
+            self.dies_in.set(0);
+            resume_unwind(Box::new(Died));
+        }
+    }
+
+    fn sync(&self) {
+        for (at, value) in self.since.borrow_mut().drain(..) {
+            self.synced.borrow_mut()[at] = value;
+        }
+    }
+
+    /// What the disk may show: of each sector that was written to, the stores up to one of them.
+    fn image(&self, draw: &mut Draw) -> Heap {
+        let image = Heap::new(self.synced.borrow().len());
+        for (at, value) in self.synced.borrow().iter().enumerate() {
+            image.store(At(at), *value);
+        }
+        let mut sectors: BTreeMap<usize, Vec<(usize, u64)>> = BTreeMap::new();
+        for (at, value) in self.since.borrow().iter() {
+            sectors.entry(at / SECTOR).or_default().push((*at, *value));
+        }
+        for stores in sectors.values() {
+            let kept = match draw.below(3) {
+                0 => 0,
+                1 => stores.len(),
+                _ => draw.below(stores.len() as u64 + 1) as usize,
+            };
+            stores[..kept].iter().for_each(|(at, value)| image.store(At(*at), *value));
+        }
+        image
+    }
+}
+
+impl Memory for Disk {
+    fn load(&self, at: At) -> u64 {
+        self.heap.load(at)
+    }
+
+    fn store(&self, at: At, value: u64) {
+        self.step();
+        self.heap.store(at, value);
+        self.wrote(at, value);
+    }
+
+    fn swap(&self, at: At, seen: u64, new: u64) -> bool {
+        self.step();
+        let done = self.heap.swap(at, seen, new);
+        if done {
+            self.wrote(at, new);
+        }
+        done
+    }
+
+    fn fence(&self) {
+        self.heap.fence();
+    }
+}
+
+/// Numbers from a seed.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+}
+
+/// A machine until it stops.
+struct Machine {
+    view: View<Disk>,
+    draw: Draw,
+    policy: Overflow,
+    pens: Vec<Option<Pen>>,
+    hand: Option<Hand>,
+    /// Every payload that was committed, by stream and seq.
+    committed: BTreeMap<(Stream, Seq), Vec<u8>>,
+    /// What writers were at when they died: committed or not, the next one finds out.
+    perhaps: BTreeMap<Stream, (Seq, Vec<u8>)>,
+    delivered: BTreeMap<(Stream, Seq), ()>,
+    /// By stream, the last seq when the last sync began.
+    durable: Vec<Seq>,
+    salt: u64,
+}
+
+impl Machine {
+    fn new(seed: u64) -> Machine {
+        let layout = Layout::new(GEOMETRY);
+        let words = layout.words();
+        let memory = Disk {
+            heap: Heap::new(words),
+            synced: RefCell::new(vec![0; words]),
+            since: RefCell::default(),
+            dies_in: Cell::new(0),
+        };
+        let mut draw = Draw(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        let policy = if draw.below(4) == 0 { Overflow::Overwrite } else { Overflow::Reject };
+        Machine {
+            view: View { memory, layout, region: Region(seed.into()) },
+            draw,
+            policy,
+            pens: (0..GEOMETRY.slots).map(|_| None).collect(),
+            hand: None,
+            committed: BTreeMap::new(),
+            perhaps: BTreeMap::new(),
+            delivered: BTreeMap::new(),
+            durable: vec![Seq(0); GEOMETRY.slots.into()],
+            salt: 0,
+        }
+    }
+
+    /// Does something that is killed before one of its next steps, if `killed`. None when it died.
+    fn perhaps_dying<T>(&mut self, killed: bool, act: impl FnOnce(&mut Machine) -> T) -> Option<T> {
+        let step = if killed { 1 + self.draw.below(60) } else { 0 };
+        self.view.memory.dies_in.set(step);
+        let done = catch_unwind(AssertUnwindSafe(|| act(self)));
+        self.view.memory.dies_in.set(0);
+        match done {
+            Ok(done) => Some(done),
+            Err(cause) if cause.is::<Died>() => None,
+            Err(cause) => resume_unwind(cause),
+        }
+    }
+
+    fn act(&mut self) {
+        let killed = self.draw.below(6) == 0;
+        match self.draw.below(12) {
+            0 => self.sync(),
+            1..=3 => drop(self.perhaps_dying(killed, Machine::publish)),
+            _ => {
+                let stream = Stream(self.draw.below(GEOMETRY.slots.into()) as u16);
+                let done = self.perhaps_dying(killed, |machine| machine.append(stream));
+                if done.is_none() {
+                    self.pens[usize::from(stream.0)] = None;
+                }
+            }
+        }
+        if killed {
+            self.hand = None;
+        }
+    }
+
+    /// The writer of a slot, as `Writer::take` makes it.
+    fn pen(&mut self, stream: Stream) -> Pen {
+        if let Some(pen) = self.pens[usize::from(stream.0)].take() {
+            return pen;
+        }
+        self.view.count_stream(stream);
+        if self.view.last(stream) == Seq(0) {
+            self.sync();
+        }
+        let Ok(pen) = Pen::take_over(&self.view, stream) else { panic!("a broken record") };
+        if let Some((seq, bytes)) = self.perhaps.remove(&stream) {
+            if pen.last() >= seq {
+                self.committed.insert((stream, seq), bytes);
+            }
+        }
+        pen
+    }
+
+    fn append(&mut self, stream: Stream) {
+        let mut pen = self.pen(stream);
+        self.salt += 1;
+        let length = 8 + self.draw.below(250) as usize;
+        let mut bytes = self.salt.to_le_bytes().to_vec();
+        bytes.resize(length, self.salt as u8);
+        let seq = pen.last().next();
+        self.perhaps.insert(stream, (seq, bytes.clone()));
+        let wrote = pen.append(&self.view, NOW, &[&bytes]);
+        self.perhaps.remove(&stream);
+        if wrote.is_ok() {
+            self.committed.insert((stream, seq), bytes);
+        }
+        self.pens[usize::from(stream.0)] = Some(pen);
+    }
+
+    /// A turn of the publisher, whose subscriber acknowledges what it gets.
+    fn publish(&mut self) {
+        let configuration = Configuration {
+            policy: self.policy,
+            subscribers: vec![name("kafka")],
+            configured_at: 1,
+        };
+        let view = &self.view;
+        let mut hand = match self.hand.take() {
+            Some(hand) => hand,
+            None => Hand::new(view, &configuration, NOW).expect("a place"),
+        };
+        let scan = hand.scan(view);
+        let index = hand.index(Who::Named(0));
+        for stream in scan.streams() {
+            let mut cursor = cursor::read(view, stream, index);
+            let room = 600;
+            match Eye::default().next(view, &scan, stream, cursor.acked, room, &mut Vec::new()) {
+                Next::Slice { first, count } => {
+                    for seq in first.0..first.0 + u64::from(count) {
+                        self.delivered.insert((stream, Seq(seq)), ());
+                    }
+                    cursor.acked = Seq(first.0 + u64::from(count) - 1);
+                }
+                Next::Lost { to, .. } => cursor = cursor.lose(to),
+                _ => continue,
+            }
+            cursor::store(view, stream, index, cursor);
+        }
+        hand.free(view, &scan);
+        let free = |stream: Stream| self.pens[usize::from(stream.0)].is_none().then_some(());
+        hand.tend(view, &scan, free);
+        self.hand = Some(hand);
+    }
+
+    fn sync(&mut self) {
+        for (n, last) in self.durable.iter_mut().enumerate() {
+            *last = self.view.last(Stream(n as u16));
+        }
+        self.view.memory.sync();
+        self.view.memory.heap.store(LAST_SYNC, NOW);
+    }
+}
+
+/// What a subscriber is told of a stream after a power loss, from the cursor that is there.
+struct Told {
+    from: Seq,
+    records: BTreeMap<Seq, Vec<u8>>,
+    /// The last seq that anything was said of.
+    to: Seq,
+}
+
+fn told(view: &View<Heap>, remains: &Remains, stream: Stream) -> Told {
+    // The name's place was given before the loss, or never: then it begins at the oldest event.
+    let from = cursor::read(view, stream, 1).acked;
+    let mut told = Told { from, records: BTreeMap::new(), to: from };
+    let eye = Eye::default();
+    loop {
+        let mut bytes = Vec::new();
+        let next = remains.next(&eye, view, (stream, told.to), 300, &mut bytes);
+        match next {
+            Next::Slice { first, count } => {
+                assert_eq!(first, told.to.next());
+                for record in Slice::new(view.seed(stream), first, &bytes) {
+                    let record = record.expect("checked");
+                    told.records.insert(record.seq, record.bytes.to_vec());
+                }
+                told.to = Seq(told.to.0 + u64::from(count));
+            }
+            Next::Uncertain { to: Some(to), .. } => {
+                assert!(to > told.to, "a hole of nothing");
+                told.to = to;
+            }
+            Next::Uncertain { to: None, since } => {
+                assert!(since >= MADE);
+                return told;
+            }
+            other => panic!("{other:?} after a power loss"),
+        }
+    }
+}
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().map_or(otherwise, |text| text.parse().expect("a number"))
+}
+
+#[test]
+fn whichever_sectors_reached_the_disk_what_was_synced_is_there_and_nothing_stale_is_believed() {
+    let (count, seed) = (number("COUNT", 1500), number("SEED", 1));
+    let (mut slowest, mut records, mut holes, mut spared) = (Duration::ZERO, 0u64, 0u64, 0u64);
+    for seed in seed..seed + count {
+        let mut machine = Machine::new(seed);
+        for _ in 0..20 + machine.draw.below(120) {
+            machine.act();
+        }
+        // Whoever was at it when the machine stopped.
+        let view = &machine.view;
+        let image = view.memory.image(&mut machine.draw);
+        let view = View { memory: image, layout: view.layout, region: view.region };
+        let begin = Instant::now();
+        let remains = Remains::of(&view, MADE);
+        slowest = slowest.max(begin.elapsed());
+        for stream in (0..GEOMETRY.slots).map(Stream) {
+            let durable = machine.durable[usize::from(stream.0)];
+            let known = remains.scan().streams().any(|it| it == stream);
+            assert!(known || durable == Seq(0), "seed {seed}: stream {stream} is not known");
+            let told = told(&view, &remains, stream);
+            for (seq, bytes) in &told.records {
+                let was = machine.committed.get(&(stream, *seq));
+                let perhaps = machine.perhaps.get(&stream).filter(|(it, _)| it == seq);
+                let was = was.or(perhaps.map(|(_, bytes)| bytes));
+                assert_eq!(was, Some(bytes), "seed {seed}: {stream}-{seq} is another event");
+            }
+            let acked = told.from.0;
+            assert!(
+                (1..=acked).all(|seq| machine.policy == Overflow::Overwrite
+                    || machine.delivered.contains_key(&(stream, Seq(seq)))),
+                "seed {seed}: the cursor of stream {stream} is beyond what was delivered"
+            );
+            assert!(told.to >= durable, "seed {seed}: stream {stream} ends before what was synced");
+            for seq in (acked + 1..=durable.0).map(Seq) {
+                let there = told.records.contains_key(&seq);
+                let in_kafka = machine.delivered.contains_key(&(stream, seq));
+                let kept = there || in_kafka || machine.policy == Overflow::Overwrite;
+                assert!(kept, "seed {seed}: {stream}-{seq} was synced, and is gone");
+                spared += u64::from(there);
+            }
+            records += told.records.len() as u64;
+            holes += told.to.0 - acked - told.records.len() as u64;
+        }
+    }
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    assert!(
+        count < 100 || (records > count && holes > count && spared > count),
+        "a test of nothing"
+    );
+    println!(
+        "row 7: count={count}, seed={seed}, records={records}, synced={spared}, uncertain={holes}, \
+         stale=0, lost=0, slowest={slowest:?}"
+    );
+}
