@@ -596,3 +596,33 @@ fn an_acknowledgement_with_another_key_on_the_same_connection_counts_for_nothing
     assert_eq!(refused(&publisher.acks(&thief, 1, 40, [0; 3])), Reason::Session);
     assert!(matches!(publisher.acks(&peer(1), 1, 40, [0; 3]), Heard::Acked { .. }), "it goes on");
 }
+
+#[test]
+fn a_caller_that_keeps_the_books_acknowledges_by_totals_though_it_was_ahead_of_what_it_took() {
+    let (mut sessions, now) = (Sessions::new(vec!["kafka".to_owned()]), Instant::now());
+    let settings = Settings { name: "kafka".to_owned(), window: 5000, from: None };
+    let mut client = Client::with_books_kept(settings);
+    client.connected(now);
+    let Some(Due::Send(Message::Hello(hello))) = client.due(now) else { panic!("no HELLO") };
+    let welcome =
+        let_in(&mut sessions, &peer(1), &hello, SessionId(1), &[shelf(12, 40)], now).remove(0);
+    client.receive(welcome.message.frames(vec![]), now).unwrap();
+    // The caller knows from elsewhere: up to 20, of which one more is lost and two more are dead.
+    let place = Place { acked: Seq(20), lost: 11, dead: 22, uncertain: 30, ..Place::default() };
+    client.done_with(REGION, STREAM, place);
+    assert_eq!(client.due(now), None, "nothing of it was taken");
+    let mut acknowledged = |count: u64, first: u64| {
+        let session = sessions.get_mut(0).unwrap();
+        let packet = session.batch(REGION, STREAM, count as u32, records(first, count));
+        client.receive(packet.message.frames(packet.body), now).unwrap();
+        let Some(Due::Send(ack)) = client.due(now) else { panic!("no ACK") };
+        let frames = ack.frames(vec![]);
+        let Heard::Acked { moved, .. } = sessions.receive(&peer(1), &frames, now) else {
+            panic!("refused")
+        };
+        let place = moved[0].place;
+        (place.acked.0, [place.lost, place.dead, place.uncertain])
+    };
+    assert_eq!(acknowledged(4, 13), (16, [10, 20, 30]), "the counts come with the last of them");
+    assert_eq!(acknowledged(8, 17), (20, [11, 22, 30]));
+}
