@@ -77,7 +77,7 @@ pub fn run(settings: Settings) -> Result<End, String> {
         shown: now,
         reports: Vec::new(),
         seldom: Seldom::default(),
-        heard: true,
+        heard: false,
         end: None,
     };
     let http = settings.http.clone();
@@ -170,11 +170,12 @@ impl Subscriber {
     fn run(&mut self, sink: &mut dyn Sink) -> Result<(), String> {
         while self.end.is_none() && !self.stop.load(Ordering::Relaxed) {
             let now = Instant::now();
-            self.heard = sink.wants_feeds();
             for at in self.heard_feeds() {
                 self.receive(sink, at, now);
             }
             let wake_at = self.turn(sink, now);
+            // Before it waits: what a feed said meanwhile must wake it.
+            self.heard = sink.wants_feeds();
             self.hurry(sink);
             self.speak(now)?;
             self.show(sink, now);
