@@ -136,3 +136,28 @@ fn what_makes_no_sense_is_told() {
     assert!(name.contains("it never had a subscriber \"other\"; it has"), "{name}");
     assert!(said(&drain(Path::new("/nowhere"), &kafka, &[]), 1).contains("/nowhere"));
 }
+
+#[test]
+fn a_file_of_another_machine_that_lost_its_power_is_drained_and_its_ends_are_unknown() {
+    let mut source = Source::new();
+    let kafka = Kafka::new(&["clicks", "sparkngin.dead"]);
+    until("a name in the ring", || Some(source.books()));
+    let sent = source.events("clicks", 300);
+    source.stop_publishing();
+    let there = copy(&source);
+    // Another boot's id, and the superblock's sum over it.
+    let path = there.path().join("ring.1");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[64] ^= 1;
+    let sum = u64::from(crc32c::crc32c(&bytes[..120]));
+    bytes[120..128].copy_from_slice(&sum.to_le_bytes());
+    fs::write(&path, bytes).unwrap();
+    let text = said(&drain(there.path(), &kafka, &[]), 0);
+    let books =
+        "300 events in Kafka, 0 dead, 0 lost, 0 uncertain, 1 streams whose end is not known";
+    assert!(text.contains(books), "{text}");
+    let tally = kafka.tally("clicks", sent.len());
+    assert!(tally.len() == sent.len() && sent.iter().all(|sg| tally[sg] == 1));
+    let text = said(&drain(there.path(), &kafka, &[]), 0);
+    assert!(text.contains(": 0 events in Kafka, "), "{text}");
+}
