@@ -80,6 +80,22 @@ if (chosen('twins')) {
     once($load, 'twins');
 }
 
+# The thawed one says HELLO before it can hear from Kafka that it is over: the younger one goes on all the same.
+if (chosen('thawed')) {
+    my $old = $t->{subscriber};
+    $old->signal('STOP');
+    my $stopped = time;
+    begin();
+    pause_until($stopped + 4);    # a session dies after 3 s
+    $old->signal('CONT');
+    is($old->ended, 3, 'one that was stopped and says HELLO before anything else ends');
+    my $load = $t->load(rate => 1500);
+    $load->wait_more(1000);
+    ok($t->{subscriber}->running, 'and the younger one goes on');
+    $strikes++;
+    once($load, 'thawed');
+}
+
 if (chosen('kafka')) {
     my $load = $t->load(rate => 1500);
     $load->wait_more(500);

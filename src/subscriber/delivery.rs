@@ -402,6 +402,14 @@ impl Sink for Delivery {
         }
     }
 
+    fn contest(&mut self, now: Instant) -> bool {
+        let contests = self.exact.as_mut().is_some_and(|exact| exact.contest(now));
+        if contests {
+            self.queue.backlog.fail();
+        }
+        contests
+    }
+
     fn keeps_books(&self) -> bool {
         self.exact.is_some()
     }

@@ -105,6 +105,12 @@ pub trait Sink {
     /// A feed's session is open.
     fn welcome(&mut self, _feed: FeedNo, _welcome: &Welcome, _now: Instant) {}
 
+    /// Another subscriber of the name was let in by a feed. True if the sink finds out by itself which of the two is to go
+    /// on: then it wants no feeds until it knows that it is this one.
+    fn contest(&mut self, _now: Instant) -> bool {
+        false
+    }
+
     /// Whether the sink keeps the books of what is done in each stream: then reports alone acknowledge nothing.
     fn keeps_books(&self) -> bool {
         false

@@ -203,11 +203,14 @@ impl Subscriber {
             Incoming::Nothing => {}
             Incoming::Welcome(welcome) => self.welcome(sink, at, &welcome, now),
             Incoming::Refused(refused) => {
-                if let Err(over) = self.feeds[at].refused(&refused, now, &mut self.seldom) {
-                    self.end.get_or_insert(match over {
-                        Over::Fenced(text) => End::Fenced(text),
-                        Over::Version(text) => End::Wrong(text),
-                    });
+                match self.feeds[at].refused(&refused, now, &mut self.seldom) {
+                    Ok(()) => {}
+                    Err(Over::Version(text)) => drop(self.end.get_or_insert(End::Wrong(text))),
+                    Err(Over::Fenced(text)) if sink.contest(now) => {
+                        self.feeds[at].client.contest(now);
+                        tracing::warn!("{text}; asking Kafka which of the two goes on");
+                    }
+                    Err(Over::Fenced(text)) => drop(self.end.get_or_insert(End::Fenced(text))),
                 }
             }
             Incoming::Batch(records) => {

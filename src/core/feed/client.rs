@@ -107,6 +107,13 @@ impl Client {
         }
     }
 
+    /// Another one of the name was let in, but it is this one that is to go on: it says HELLO once more.
+    pub fn contest(&mut self, now: Instant) {
+        if self.state == State::Over {
+            self.state = State::Hello { at: self.not_before(RETRY, now) };
+        }
+    }
+
     /// Whether a session is open.
     pub fn in_session(&self) -> bool {
         matches!(self.state, State::In { .. })

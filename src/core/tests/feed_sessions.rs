@@ -510,6 +510,11 @@ fn a_fenced_client_never_says_anything_again() {
     ));
     client.connected(now);
     assert_eq!(client.due(now + ms(9000)), None);
+    // Unless who can tell finds that it is this one that is to go on.
+    client.contest(now + ms(9000));
+    assert!(matches!(client.due(now + ms(9000)), Some(Due::Send(Message::Hello(_)))));
+    client.contest(now + ms(9000));
+    assert_eq!(client.due(now + ms(9000)), None);
 }
 
 #[test]

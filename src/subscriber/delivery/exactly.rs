@@ -43,6 +43,9 @@ pub struct ExactPlan {
 /// Who is fenced waits so long before it looks who has the id now.
 const COURTESY: Duration = Duration::from_secs(5);
 
+/// Who has asked whether the id is still its own does not ask again for so long: of two that each have an id one must end.
+const CONTEST: Duration = Duration::from_secs(30);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// The topic of cursors is not known to exist.
@@ -65,6 +68,8 @@ pub(super) struct Exact {
     again: bool,
     /// Until then another one that fenced this one has time to say so.
     courtesy: Option<Instant>,
+    /// When it was asked last whether the id is still this process's.
+    contested: Option<Instant>,
     /// The cursors were read once: feeds may be heard.
     ready: bool,
     /// Cursors that are still to be handed over.
@@ -86,6 +91,7 @@ impl Exact {
             phase: Phase::Idle,
             again: false,
             courtesy: None,
+            contested: None,
             ready: false,
             writing: VecDeque::new(),
             opened: None,
@@ -168,6 +174,17 @@ impl Exact {
         self.courtesy = Some(now + COURTESY);
         let id = &self.plan.own.id;
         seldom.warn(now, "fenced", || format!("a younger producer of \"{id}\", or a transaction of more than transaction.timeout.ms: asking who has the id in 5 s"));
+    }
+
+    /// A feed has let in another one of the name. That may be one that was stopped and does not know that it is over: the
+    /// owner in the topic tells, before the next producer begins. False if that was asked a moment ago.
+    pub(super) fn contest(&mut self, now: Instant) -> bool {
+        if self.contested.is_some_and(|at| now < at + CONTEST) {
+            return false;
+        }
+        self.contested = Some(now);
+        (self.again, self.ready) = (true, false);
+        true
     }
 
     /// The topics are there.
