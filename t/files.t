@@ -31,7 +31,8 @@ my $number = 1;
         $load->wait_more(1000);
     }
     $load->stop;
-    is(scalar(grep { $_->{status} != 204 } $load->events), 0, 'each event was answered with success');
+    # A worker that leaves may close a connection over which a request is just coming: that one gets no answer.
+    is(scalar(grep { $_->{status} && $_->{status} != 204 } $load->events), 0, 'each event was answered with success');
     $t->audit($load, name => 'changed sizes', surplus => 'none');
     is_deeply([ rings() ], ["ring.$number"], 'one file is left');
 }

@@ -27,6 +27,8 @@ use super::superblock::Superblock;
 use super::view::View;
 use crate::id::{Region, Seq, Stream};
 
+/// How long a file may be held by one process alone, before it is passed over for now.
+const BUSY: Duration = Duration::from_secs(1);
 /// How long another process may take to make the file.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -122,7 +124,9 @@ impl Ring {
             if known(number) {
                 continue;
             }
-            match Ring::attach(&path)? {
+            // The last one that leaves a file holds it alone while it syncs it: a publisher that began without this file would
+            // tell its subscribers that there is none.
+            match disk::poll(BUSY, || Ring::attach(&path))? {
                 Some(Opened::Ring(ring)) => found.rings.push(*ring),
                 Some(Opened::Stranger(left)) => found.left_alone.push(left),
                 Some(Opened::Gone) | None => {}

@@ -149,8 +149,13 @@ sub widen {
 sub kcat {
     my ($self, @words) = @_;
     my $out = "$self->{t}{dir}/kcat.out";
-    unlink $out;
-    my ($code, $errors) = $self->{t}->run({ out => $out }, 'kcat', '-b', $self->address, @words);
+    my ($code, $errors);
+    # A broker that has just been started has no leaders yet.
+    poll(20, "kcat @words finds the leaders", sub {
+        unlink $out;
+        ($code, $errors) = $self->{t}->run({ out => $out }, 'kcat', '-b', $self->address, @words);
+        return !$code || $errors !~ /leader/i;
+    });
     die "kcat @words: $errors\n" if $code;
     my $text = $self->{t}->read_file($out);
     unlink $out;
