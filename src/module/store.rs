@@ -14,9 +14,12 @@ use crate::log::{Level, line};
 
 /// How long after a failure it is tried again, ms.
 const AGAIN: u64 = 1000;
-/// How long a worker waits for its ring before it serves: a file that is there is opened in a few ms. One that has to be
-/// made may take longer; then /log is 503 until it is there.
-const FIRST: Duration = Duration::from_millis(250);
+/// How long a worker waits for its ring before it serves. A file that is there is opened in a few ms, but for one that the
+/// last worker of the configuration before is just bringing to the disk: then clients wait for a moment in the socket's
+/// queue, and none of them is refused for a reload.
+const THERE: Duration = Duration::from_secs(5);
+/// One that has to be made may take long; /log is 503 until it is there.
+const TO_MAKE: Duration = Duration::from_millis(250);
 /// How long the same failure is not told again, ms.
 const SILENT: u64 = 60_000;
 
@@ -50,9 +53,10 @@ impl Store {
     /// Begins to open the ring, and waits a moment for it: nothing is served yet that it could delay.
     pub fn start(wanted: Wanted, now: u64) -> Store {
         let state = State::Away { again: 0 };
+        let patience = if Ring::is_there(&wanted.dir) { THERE } else { TO_MAKE };
         let mut store = Store { wanted, state, failure: None, left: None, hurry: false };
         store.turn(now);
-        store.take(now, FIRST);
+        store.take(now, patience);
         store
     }
 

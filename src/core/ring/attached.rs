@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use super::disk::{Disk, Linux};
 use super::folder::word;
 use super::layout::{At, CLEAN, IS_CLEAN, POISONED, attach_byte};
-use super::lock::{Hold, try_lock, unlock};
+use super::lock::{Hold, held_by_another, try_lock, unlock};
 
 /// An open file, and whether the byte is held.
 pub(super) struct Attached {
@@ -64,12 +64,17 @@ impl Drop for Attached {
 
 /// Gives the byte back and, if nobody else has it, brings the file to the disk and says so.
 pub(super) fn leave(disk: &impl Disk, file: &File) -> io::Result<()> {
+    let to_do = || Ok::<_, io::Error>(word(file, POISONED)? == 0 && word(file, CLEAN)? != IS_CLEAN);
+    // The most of it while others can still come: whoever comes while the file is held alone has to wait.
+    if to_do()? && !held_by_another(file, attach_byte())? {
+        disk.sync(file)?;
+    }
     // First given back: of two that leave at a time each would see the other one.
     unlock(file, attach_byte())?;
     if !try_lock(file, attach_byte(), Hold::Alone)? {
         return Ok(());
     }
-    if word(file, POISONED)? == 0 && word(file, CLEAN)? != IS_CLEAN {
+    if to_do()? {
         disk.sync(file)?;
         put(file, CLEAN, IS_CLEAN)?;
         disk.sync(file)?;

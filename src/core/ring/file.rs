@@ -113,6 +113,11 @@ impl Ring {
         }
     }
 
+    /// Whether a ring's file is there: then [`Ring::open_or_make`] is a matter of milliseconds, or of who just leaves it.
+    pub fn is_there(dir: &Path) -> bool {
+        files(dir).is_ok_and(|files| !files.is_empty())
+    }
+
     /// Opens the rings of a directory for who publishes them: for storing cursors, and for removing them. Those whose
     /// numbers are `known` are left out; so is one that somebody is just leaving or removing: ask again later.
     ///
