@@ -39,7 +39,7 @@ sub address { $_[0]{address} }
 sub arm {
     my ($self, $api, $when, $n) = @_;
     print { $self->{orders} } join(' ', 'arm', $API{$api} // die("no request $api\n"), $when, $n // 1), "\n";
-    $self->{daemon}->says(qr/^(armed\n(?:.|\n)*){@{[ ++$self->{armed} ]}}/m);
+    $self->has_said('armed', ++$self->{armed});
 }
 
 sub victim {
@@ -49,8 +49,13 @@ sub victim {
 
 sub struck {
     my ($self, $seconds) = @_;
-    $self->{strikes}++;
-    poll($seconds // 30, "strike $self->{strikes}", sub { (() = $self->{daemon}->log_text =~ /^struck$/mg) >= $self->{strikes} });
+    $self->has_said('struck', ++$self->{strikes}, $seconds);
+}
+
+# Waits until it has said a word so many times.
+sub has_said {
+    my ($self, $word, $times, $seconds) = @_;
+    poll($seconds // 30, "kafka-proxy says \"$word\" for time $times", sub { (() = $self->{daemon}->log_text =~ /^$word$/mg) >= $times });
 }
 
 # --- the process ---
