@@ -11,6 +11,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Errno;
 use Test::More;
+use Time::HiRes 'time';
 
 # Only root may mount; what is mounted ends with the namespace.
 BEGIN {
@@ -63,7 +64,10 @@ sub full {
     is($post->(), 204, "$kind: a large event goes through a temporary file");
     $t->row(17, "temp-$kind", 1, sub {
         my ($load) = @_;
-        $load->fault('the disk of temporary files is full', sub { fill($temp) });
+        # The room of the large event before comes back after its answer.
+        $load->fault('the disk of temporary files is full', sub {
+            poll(10, 'not a byte more fits for a while', sub { !fill($temp) && !fill($temp, 0.05) });
+        });
         cmp_ok($post->(), '>=', 500, "$kind: a large event is refused while there is no room");
         $load->wait_more(500);
         empty($temp);
@@ -95,14 +99,17 @@ sub mounted {
     return $dir;
 }
 
-# To the last byte.
+# To the last byte, at once or a little later. How many were written.
 sub fill {
-    my ($dir) = @_;
+    my ($dir, $later) = @_;
+    pause_until(time + $later) if $later;
     open my $out, '>>:raw', "$dir/filler" or die "$dir/filler: $!\n";
+    my $before = -s $out;
     for my $size (65536, 512, 1) {
         1 while syswrite $out, "\0" x $size;
         die "$dir: $!\n" if !$!{ENOSPC};
     }
+    return -s($out) - $before;
 }
 
 sub empty {
