@@ -39,8 +39,22 @@ def payload(kind, value):
     return {"type": "bytes", "data": base64.b64encode(value).decode()}
 
 
+def pair(both):
+    """A name with its length before it, and what follows."""
+    length, shift, at = 0, 0, 0
+    while True:
+        length |= (both[at] & 0x7F) << shift
+        shift += 7
+        at += 1
+        if both[at - 1] < 0x80:
+            return both[at:at + length], both[at + length:]
+
+
 def binary(message):
-    """Version 1, then per field: id, length, bytes. Id 0 has a name before the value; an unknown id is passed over."""
+    """Version 1, then per field: id, length, bytes. Id 0 has a name before the value; 17 has both in it, the value JSON.
+
+    Others are passed over: 16 is a Kafka header and no field, and those above are of later versions.
+    """
     if message[:1] != b"\x01":
         raise ValueError("not version 1 of the binary format")
     at, fields = 1, {}
@@ -65,6 +79,10 @@ def binary(message):
         at += 1
         name = text(take()) if number == 0 else NAMES.get(number)
         value = take()
+        if number == 17:
+            name, value = pair(value)
+            fields[text(name)] = json.loads(value)
+            continue
         if name is None:
             continue
         if name in TIMES:

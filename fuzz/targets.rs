@@ -52,11 +52,13 @@ fn request(query: &[u8], body: Option<&[u8]>, content_type: Option<&[u8]>) {
         content_type,
         peer: b"192.0.2.7",
         user_agent: Some(query),
-        referrer: None,
         cookie: Some(query),
+        headers: &[(query, query)],
         received: 1_393_671_600_500_000_000,
+        ..Request::default()
     };
-    let intake = Intake { topic: Some(b"fallback"), keep: &keep, max_event: LARGEST };
+    let intake =
+        Intake { topic: Some(b"fallback"), keep: &keep, max_event: LARGEST, ..Intake::default() };
     let Ok(event) = Event::read(&request, &intake) else { return };
     let mut stored = Vec::new();
     binary::encode(&event, &mut stored);

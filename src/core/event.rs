@@ -9,18 +9,24 @@
 mod invalid;
 mod json;
 mod names;
+mod privacy;
 mod read;
 
 use std::fmt;
 
 pub use crate::field::HeaderFields;
-use crate::field::{DataKind, Field, FieldName, Name, Value};
+use crate::field::{DataKind, Field, FieldName, Name, Value, is_name};
 use crate::query::Span;
 use crate::time::Millis;
 pub use invalid::Invalid;
+pub use json::is_json;
+pub use privacy::{Addresses, Privacy};
 
 /// The most custom fields that an event has.
 pub const MOST_FIELDS: usize = 1024;
+
+/// The most Kafka headers that an event has.
+pub const MOST_HEADERS: usize = 64;
 
 /// The deepest that arrays and objects of a JSON body lie in each other.
 pub const DEEPEST_JSON: usize = 100;
@@ -29,8 +35,10 @@ pub const DEEPEST_JSON: usize = 100;
 const TEXTS: usize = Field::Sg.id() as usize;
 
 /// What a request says, borrowed from the server that received it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Request<'a> {
+    /// The topic that its path names; it wins over all others.
+    pub topic: Option<&'a [u8]>,
     /// What stands after the `?`, as it was sent.
     pub query: &'a [u8],
     /// The body; an empty one is none.
@@ -45,6 +53,8 @@ pub struct Request<'a> {
     pub referrer: Option<&'a [u8]>,
     /// The whole header `Cookie`.
     pub cookie: Option<&'a [u8]>,
+    /// What becomes Kafka headers: names, in lower case, and values.
+    pub headers: &'a [(&'a [u8], &'a [u8])],
     /// When the request was received, ns since 1970.
     pub received: u64,
 }
@@ -56,8 +66,61 @@ pub struct Intake<'a> {
     pub topic: Option<&'a [u8]>,
     /// Which header values are stored.
     pub keep: &'a HeaderFields,
+    /// Fields that the place itself gives; no parameter changes them.
+    pub fields: &'a [Given<'a>],
+    /// What of a client is not stored.
+    pub privacy: &'a Privacy,
     /// The most bytes that an event has as it lies in the ring (its binary form).
     pub max_event: usize,
+}
+
+impl Default for Intake<'_> {
+    /// A place that says nothing, and takes events of 32 KiB.
+    fn default() -> Self {
+        static KEEP: HeaderFields =
+            HeaderFields { user_agent: false, referrer: false, cookie: false, cookies: Vec::new() };
+        static PRIVACY: Privacy = Privacy { addresses: Addresses::Whole, cookies: None };
+        Intake { topic: None, keep: &KEEP, fields: &[], privacy: &PRIVACY, max_event: 32 << 10 }
+    }
+}
+
+/// A field that the place gives.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// One of those that [`may_be_given`].
+    pub name: &'a FieldName,
+    /// Its value; an empty one is none.
+    pub value: &'a [u8],
+    /// What it is.
+    pub form: Form,
+}
+
+/// What a field that is given holds. A value that is not of its form is a string.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// Text.
+    #[default]
+    String,
+    /// A number as JSON has it.
+    Number,
+    /// Any JSON.
+    Json,
+}
+
+/// Whether a place may give this field: custom ones, and known ones that hold any text.
+pub fn may_be_given(name: &FieldName) -> bool {
+    match name {
+        FieldName::Named(name) => is_name(name) && **name != *b"data_base64",
+        FieldName::Known(field) => !matches!(
+            field,
+            Field::Ip
+                | Field::TimeStamp
+                | Field::Submitted
+                | Field::Topic
+                | Field::Data
+                | Field::Sg
+        ),
+    }
 }
 
 /// One event. See the head of this file.
@@ -69,23 +132,45 @@ pub struct Event<'a> {
     texts: [Option<Span<'a>>; TEXTS],
     kind: DataKind,
     named: Vec<Named<'a>>,
+    /// Kafka headers.
+    headers: Vec<Named<'a>>,
     /// Fields of a newer version: kept, not understood.
     others: Vec<(u8, &'a [u8])>,
     /// What was decoded.
     text: Vec<u8>,
 }
 
-/// A single cookie's or a custom field.
+/// A single cookie's or a custom field, or a Kafka header.
 #[derive(Clone, Copy, Debug)]
 struct Named<'a> {
     name: Span<'a>,
     value: Span<'a>,
+    /// The value is JSON, and was checked to be.
+    json: bool,
+}
+
+impl<'a> Named<'a> {
+    fn text(name: Span<'a>, value: Span<'a>) -> Named<'a> {
+        Named { name, value, json: false }
+    }
+
+    #[inline]
+    fn value<'e>(&self, text: &'e [u8]) -> Value<'e>
+    where
+        'a: 'e,
+    {
+        match self.value.of(text) {
+            json if self.json => Value::Data(DataKind::Json, json),
+            bytes => Value::Text(bytes),
+        }
+    }
 }
 
 /// The memory of an event that is no longer needed, for the next one.
 #[derive(Debug, Default)]
 pub struct Spare {
     named: Vec<Named<'static>>,
+    headers: Vec<Named<'static>>,
     text: Vec<u8>,
 }
 
@@ -113,7 +198,7 @@ impl<'a> Event<'a> {
     /// Gives its memory to the next event.
     pub fn into_spare(mut self) -> Spare {
         self.text.clear();
-        Spare { named: emptied(self.named), text: self.text }
+        Spare { named: emptied(self.named), headers: emptied(self.headers), text: self.text }
     }
 
     fn new(spare: Spare, time_stamp: Millis) -> Event<'a> {
@@ -123,6 +208,7 @@ impl<'a> Event<'a> {
             texts: [None; TEXTS],
             kind: DataKind::Text,
             named: emptied(spare.named),
+            headers: emptied(spare.headers),
             others: Vec::new(),
             text: spare.text,
         }
@@ -154,7 +240,8 @@ impl<'a> Event<'a> {
         match field.name() {
             Name::Known(field) => self.known(field),
             Name::Named(name) => {
-                self.named().find(|(other, _)| *other == name).map(|(_, value)| Value::Text(value))
+                let field = self.named.iter().find(|other| other.name.of(&self.text) == name)?;
+                Some(field.value(&self.text))
             }
         }
     }
@@ -174,7 +261,9 @@ impl<'a> Event<'a> {
     pub fn fields(&self) -> impl Iterator<Item = (Name<'_>, Value<'_>)> {
         let known = |field| Some((Name::Known(field), self.known(field)?));
         let head = Field::ALL[..Field::Data.id() as usize - 1].iter();
-        let named = self.named().map(|(name, value)| (Name::Named(name), Value::Text(value)));
+        let named = self.named.iter();
+        let named =
+            named.map(|field| (Name::Named(field.name.of(&self.text)), field.value(&self.text)));
         head.filter_map(move |field| known(*field)).chain(named).chain(known(Field::Data))
     }
 
@@ -187,7 +276,7 @@ impl<'a> Event<'a> {
             }
         }
         for field in &self.named {
-            see(Name::Named(field.name.of(&self.text)), Value::Text(field.value.of(&self.text)));
+            see(Name::Named(field.name.of(&self.text)), field.value(&self.text));
         }
         if let Some((kind, bytes)) = self.data() {
             see(Name::Known(Field::Data), Value::Data(kind, bytes));
@@ -199,6 +288,11 @@ impl<'a> Event<'a> {
         self.named.iter().map(|field| (field.name.of(&self.text), field.value.of(&self.text)))
     }
 
+    /// Its Kafka headers, as they came: a name may stand there more than once.
+    pub fn headers(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
+        self.headers.iter().map(|header| (header.name.of(&self.text), header.value.of(&self.text)))
+    }
+
     /// Fields of a newer version, by id: kept, not understood.
     pub fn others(&self) -> &[(u8, &'a [u8])] {
         &self.others
@@ -207,12 +301,22 @@ impl<'a> Event<'a> {
     /// The bytes of its binary form.
     pub fn encoded_len(&self) -> usize {
         let texts = self.texts.iter().flatten().map(|span| framed(span.of(&self.text).len()));
-        let named = self.named().map(|(name, value)| framed(name.len()) + framed(value.len()) - 1);
+        let named = self.named.iter().map(|field| {
+            let (name, value) = (field.name.of(&self.text), field.value.of(&self.text));
+            match field.json {
+                true => framed(header_len(name, value)),
+                false => framed(name.len()) + framed(value.len()) - 1,
+            }
+        });
+        let headers = self.headers().map(|(name, value)| framed(header_len(name, value)));
         let others = self.others.iter().map(|(_, bytes)| framed(bytes.len()));
         let submitted = if self.submitted.is_some() { framed(8) } else { 0 };
         // The payload's kind is one byte more, and may be what takes its length over a boundary.
         let kind = self.data().map_or(0, |(_, data)| framed(data.len() + 1) - framed(data.len()));
-        1 + framed(8) + submitted + kind + texts.chain(named).chain(others).sum::<usize>()
+        1 + framed(8)
+            + submitted
+            + kind
+            + texts.chain(named).chain(headers).chain(others).sum::<usize>()
     }
 
     #[inline]
@@ -258,7 +362,17 @@ impl<'a> Event<'a> {
     /// Adds a single cookie's or a custom field.
     #[inline]
     pub(crate) fn push_named(&mut self, name: &'a [u8], value: &'a [u8]) {
-        self.named.push(Named { name: Span::Sent(name), value: Span::Sent(value) });
+        self.named.push(Named::text(Span::Sent(name), Span::Sent(value)));
+    }
+
+    /// Adds a custom field that holds JSON.
+    pub(crate) fn push_json(&mut self, name: &'a [u8], json: &'a [u8]) {
+        self.named.push(Named { json: true, ..Named::text(Span::Sent(name), Span::Sent(json)) });
+    }
+
+    /// Adds a Kafka header.
+    pub(crate) fn push_header(&mut self, name: &'a [u8], value: &'a [u8]) {
+        self.headers.push(Named::text(Span::Sent(name), Span::Sent(value)));
     }
 
     /// Adds a field that this version does not know.
@@ -279,17 +393,24 @@ fn framed(len: usize) -> usize {
     1 + length + len
 }
 
+/// The bytes of a Kafka header, or of a custom field that holds JSON, in the binary format, without id and length.
+pub(crate) fn header_len(name: &[u8], value: &[u8]) -> usize {
+    framed(name.len()) - 1 + value.len()
+}
+
 /// The memory of an empty list, which can hold what lives shorter or longer.
 fn emptied<'b>(mut named: Vec<Named<'_>>) -> Vec<Named<'b>> {
     named.clear();
     // Collecting in place keeps the allocation.
-    named.into_iter().map(|_| Named { name: Span::Sent(&[]), value: Span::Sent(&[]) }).collect()
+    named.into_iter().map(|_| Named::text(Span::Sent(&[]), Span::Sent(&[]))).collect()
 }
 
 /// Equal when every field is, in the same order; where the bytes lie does not matter.
 impl PartialEq for Event<'_> {
     fn eq(&self, other: &Event<'_>) -> bool {
-        self.fields().eq(other.fields()) && self.others == other.others
+        self.fields().eq(other.fields())
+            && self.headers().eq(other.headers())
+            && self.others == other.others
     }
 }
 
@@ -299,6 +420,7 @@ impl fmt::Debug for Event<'_> {
         for (name, value) in self.fields() {
             map.entry(&format_args!("{name}"), &value);
         }
+        map.entries(self.headers());
         map.entries(self.others.iter().map(|(id, bytes)| (id, bytes))).finish()
     }
 }

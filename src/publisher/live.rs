@@ -347,16 +347,12 @@ mod tests {
         let query = format!("topic={topic}&level=info&data=x");
         let request = Request {
             query: query.as_bytes(),
-            body: None,
-            content_type: None,
             peer: b"192.0.2.1",
-            user_agent: None,
-            referrer: None,
-            cookie: None,
             received: 1,
+            ..Request::default()
         };
         let keep = HeaderFields::default();
-        let intake = Intake { topic: None, keep: &keep, max_event: 32768 };
+        let intake = Intake { topic: None, keep: &keep, max_event: 32768, ..Intake::default() };
         let (mut bytes, mut out) = (Vec::new(), Vec::new());
         binary::encode(&Event::read(&request, &intake).expect("an event"), &mut bytes);
         let record = record::Record { seq, received: 1, bytes: &bytes };

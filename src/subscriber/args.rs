@@ -122,7 +122,8 @@ pub struct Subscribe {
     /// How often exactly-once commits: 1ms to 10s [default: 100ms]
     #[arg(long, value_name = "TIME")]
     pub commit_interval: Option<String>,
-    /// The field whose value is the record's key [default: none, records are spread]
+    /// The field whose value is the record's key; "" for none, records are then spread
+    /// [default: key]
     #[arg(long, value_name = "FIELD")]
     pub record_key: Option<String>,
     /// The record's value: json, plain, binary or envelope [default: json]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use regex::Regex;
 use sparkngin_core::event::is_topic;
 use sparkngin_core::feed::WINDOW_MAX;
-use sparkngin_core::field::{FieldList, FieldName};
+use sparkngin_core::field::{Field, FieldList, FieldName};
 use sparkngin_core::format::{Delimiter, Fields, Format, Rendering};
 use sparkngin_core::ring::Name;
 
@@ -246,7 +246,8 @@ pub fn form(log: &Option<String>) -> Result<Form, Wrong> {
 fn route(args: &args::Subscribe) -> Result<Route, Wrong> {
     let rendering = rendering(&args.format, &args.delimiter, &args.fields, ("json", Fields::All))?;
     let key = match &args.record_key {
-        None => None,
+        None => Some(Field::Key.into()),
+        Some(text) if text.is_empty() => None,
         Some(text) => {
             let word = Word { text, origin: Origin::Flag("--record-key") };
             Some(word.read(|text| FieldName::parse(text.as_bytes()))?)
@@ -479,6 +480,7 @@ mod tests {
         let settings = settings(&args(|_| ())).unwrap();
         assert_eq!((settings.name.as_str(), settings.window), ("kafka", 8 << 20));
         assert_eq!(settings.http.unwrap().value, "127.0.0.1:7010".parse().unwrap());
+        assert_eq!(settings.route.key, Some(Field::Key.into()));
         let Target::Kafka(kafka) = settings.target else { panic!() };
         assert_eq!(kafka.grace, Duration::from_secs(300));
         assert_eq!(kafka.letters, Letters::Topic("sparkngin.dead".into()));
@@ -565,5 +567,6 @@ mod tests {
         assert_eq!(kafka.grace, Duration::from_millis(1500));
         assert_eq!(kafka.letters, Letters::File("/tmp/dead".into()));
         assert_eq!(settings.route.stamp, Stamp::Submitted);
+        assert_eq!(settings.route.key, Some(FieldName::parse(b"user").unwrap()));
     }
 }

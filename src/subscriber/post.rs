@@ -188,13 +188,22 @@ impl Post {
         self.value.clear();
         self.route.value(&routed, &mut self.value);
         let sg = parcel.id().text();
+        let own = ("sg", sg.bytes());
+        let all: Vec<_>;
+        let headers = match routed.headers() {
+            none if none.len() == 0 => &[own][..],
+            some => {
+                all = std::iter::once(own).chain(some).collect();
+                &all
+            }
+        };
         let message = Outgoing {
             topic,
             partition: route::partition(key.as_deref(), parcel.seed(), record.seq, partitions),
             key: key.as_deref(),
             value: Some(&self.value),
             timestamp: Some(self.route.timestamp(&routed)),
-            headers: &[("sg", sg.bytes())],
+            headers,
         };
         match self.producer.send(&message, ticket) {
             Handed::Yes => Put::Out,
@@ -244,6 +253,10 @@ impl Post {
             // Without `sg`: it is nobody's duplicate.
             Some(told) => headers.push((letter::HOLE, told.as_bytes())),
             None => headers.extend([("sg", id.bytes()), (letter::TOPIC, named.as_bytes())]),
+        }
+        // What had to be made smaller goes without.
+        if let (Some(routed), None) = (&routed, reason.cut) {
+            headers.extend(routed.headers());
         }
         if reason.cut.is_some_and(|bytes| bytes < self.value.len()) {
             headers.push((letter::CUT, full.as_bytes()));

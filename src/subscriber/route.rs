@@ -33,7 +33,7 @@ pub enum Stamp {
 pub struct Route {
     /// The value.
     pub rendering: Rendering,
-    /// The field that is the key.
+    /// The field that is the key; None: no record has one.
     pub key: Option<FieldName>,
     /// The time.
     pub stamp: Stamp,
@@ -82,6 +82,13 @@ impl Route {
 }
 
 impl Routed<'_> {
+    /// The Kafka headers that the event brings along.
+    pub fn headers(&self) -> impl ExactSizeIterator<Item = (&str, &[u8])> {
+        // A header that was read back has a name that is a text.
+        let text = |name| std::str::from_utf8(name).unwrap_or_default();
+        self.event.headers().map(move |(name, value)| (text(name), value))
+    }
+
     /// The topic that the event names.
     pub fn topic(&self) -> &str {
         // A stored event's topic is a legal one, and those are ASCII.
@@ -132,17 +139,9 @@ pub mod tests {
     /// An event as it lies in the ring.
     pub fn stored(query: &str, received: u64) -> Vec<u8> {
         let keep = HeaderFields::default();
-        let request = Request {
-            query: query.as_bytes(),
-            body: None,
-            content_type: None,
-            peer: b"127.0.0.1",
-            user_agent: None,
-            referrer: None,
-            cookie: None,
-            received,
-        };
-        let intake = Intake { topic: None, keep: &keep, max_event: 1 << 20 };
+        let request =
+            Request { query: query.as_bytes(), peer: b"127.0.0.1", received, ..Request::default() };
+        let intake = Intake { topic: None, keep: &keep, max_event: 1 << 20, ..Intake::default() };
         let mut out = Vec::new();
         binary::encode(&Event::read(&request, &intake).unwrap(), &mut out);
         out

@@ -1,6 +1,6 @@
 //! Why a request is no event.
 
-use super::{DEEPEST_JSON, MOST_FIELDS};
+use super::{DEEPEST_JSON, MOST_FIELDS, MOST_HEADERS};
 
 /// What is wrong with a request, and what would be right. Nothing of it was stored.
 ///
@@ -90,6 +90,19 @@ pub enum Invalid {
     /// There are too many parameters with different names that are no known field's.
     #[error("there are more than {MOST_FIELDS} custom fields, it must be {MOST_FIELDS} at most")]
     TooMany,
+    /// A Kafka header has a name that none may have.
+    #[error(
+        "header \"Sparkngin-Header-{name}\" names no Kafka header, it must be 1 to 255 bytes, not \"sg\", and not start with \"sparkngin-\""
+    )]
+    Header {
+        /// The name.
+        name: String,
+        /// The whole header's, as the answer names it.
+        field: String,
+    },
+    /// There are too many of them.
+    #[error("there are more than {MOST_HEADERS} Kafka headers, it must be {MOST_HEADERS} at most")]
+    TooManyHeaders,
     /// The event is larger than the place takes.
     #[error("the event has {bytes} bytes as it would be stored, it must be {limit} at most")]
     TooLarge {
@@ -115,7 +128,8 @@ impl Invalid {
             Invalid::Timestamp { .. } => Some("submitted_timestamp"),
             Invalid::Address { .. } => Some("ip"),
             Invalid::TwoPayloads | Invalid::Json { .. } | Invalid::Depth { .. } => Some("data"),
-            Invalid::TooMany | Invalid::TooLarge { .. } => None,
+            Invalid::Header { field, .. } => Some(field),
+            Invalid::TooMany | Invalid::TooManyHeaders | Invalid::TooLarge { .. } => None,
         }
     }
 }

@@ -16,6 +16,11 @@ pub fn says_json(content_type: &[u8]) -> bool {
     kind.eq_ignore_ascii_case(b"application/json") || (kind.contains(&b'/') && ends(b"+json"))
 }
 
+/// Whether this is one JSON value, not too deep.
+pub fn is_json(text: &[u8]) -> bool {
+    check(text, |_, _| {}).is_ok()
+}
+
 /// A content type without its parameters.
 pub fn media_type(content_type: &[u8]) -> &[u8] {
     content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii()

@@ -4,9 +4,12 @@
 use std::net::IpAddr;
 
 use super::names::Names;
-use super::{Event, Intake, Invalid, MOST_FIELDS, Named, Request, Spare, TEXTS, is_topic, json};
+use super::{
+    Event, Form, Intake, Invalid, MOST_FIELDS, MOST_HEADERS, Named, Request, Spare, TEXTS,
+    is_topic, json, privacy,
+};
 use crate::escape::Shown;
-use crate::field::{COOKIE, DataKind, Field, is_name};
+use crate::field::{COOKIE, DataKind, Field, FieldName, is_name};
 use crate::query::{self, BadPercent, Pair, Raw, Span};
 use crate::time::Millis;
 
@@ -20,12 +23,17 @@ pub fn event<'a>(
         return Err(Invalid::TooLarge { bytes: request.query.len(), limit: intake.max_event });
     }
     let mut event = Event::new(spare, Millis::of_nanos(request.received));
+    // What its path says no parameter changes.
+    event.texts[usize::from(Field::Topic.id())] = request.topic.map(Span::Sent);
+    given(&mut event, intake);
     let mut names = Names::default();
-    parameters(&mut event, &mut names, request.query, "query")?;
+    parameters(&mut event, &mut names, request.query, "query", intake)?;
+    kafka_headers(&mut event, request, intake)?;
     body(&mut event, &mut names, request, intake)?;
     check_parameters(&mut event)?;
     headers(&mut event, request, intake);
     topic(&mut event, intake)?;
+    privacy::known(&mut event, intake.privacy);
 
     let bytes = event.encoded_len();
     if bytes > intake.max_event {
@@ -34,12 +42,38 @@ pub fn event<'a>(
     Ok(event)
 }
 
+/// Takes what the place gives, first of all: so nobody can say otherwise.
+fn given<'a>(event: &mut Event<'a>, intake: &Intake<'a>) {
+    for given in intake.fields.iter().filter(|given| !given.value.is_empty()) {
+        let value = Span::Sent(given.value);
+        let value = privacy::masked(value, &mut event.text, intake.privacy.addresses);
+        let bytes = value.of(&event.text);
+        let number = || matches!(bytes.first(), Some(b'-' | b'0'..=b'9'));
+        let json = match given.form {
+            Form::String => false,
+            Form::Number => number() && json::is_json(bytes),
+            Form::Json => json::is_json(bytes),
+        };
+        match given.name {
+            FieldName::Known(field) => {
+                if let Some(place) = event.texts.get_mut(usize::from(field.id())) {
+                    *place = Some(value);
+                }
+            }
+            FieldName::Named(name) => {
+                event.named.push(Named { json, ..Named::text(Span::Sent(name), value) });
+            }
+        }
+    }
+}
+
 /// Takes the first parameter of each name. A repeated one is not looked at.
 fn parameters<'a>(
     event: &mut Event<'a>,
     names: &mut Names,
     query: &'a [u8],
     part: &'static str,
+    intake: &Intake<'a>,
 ) -> Result<(), Invalid> {
     for Pair { name: sent, value } in query::pairs(query) {
         let percent = |bad: BadPercent| Invalid::Percent {
@@ -58,7 +92,7 @@ fn parameters<'a>(
                     *place = Some(value.decode(&mut event.text).map_err(percent)?);
                 }
             }
-            None => custom(event, names, name, value).map_err(|wrong| match wrong {
+            None => custom(event, names, name, value, intake).map_err(|wrong| match wrong {
                 Wrong::Percent(bad) => percent(bad),
                 Wrong::Invalid(invalid) => invalid,
             })?,
@@ -78,6 +112,7 @@ fn custom<'a>(
     names: &mut Names,
     name: Span<'a>,
     value: Raw<'a>,
+    intake: &Intake<'a>,
 ) -> Result<(), Wrong> {
     let bytes = name.of(&event.text);
     if names.contains(bytes, &event.named, &event.text) {
@@ -94,7 +129,9 @@ fn custom<'a>(
         return Err(Wrong::Invalid(Invalid::TooMany));
     }
     let value = value.decode(&mut event.text).map_err(Wrong::Percent)?;
-    event.named.push(Named { name, value });
+    let Some(addresses) = intake.privacy.own(name.of(&event.text)) else { return Ok(()) };
+    let value = privacy::masked(value, &mut event.text, addresses);
+    event.named.push(Named::text(name, value));
     names.add(&event.named, &event.text);
     Ok(())
 }
@@ -130,15 +167,18 @@ fn headers<'a>(event: &mut Event<'a>, request: &Request<'a>, intake: &Intake<'a>
         }
     }
     if let (false, Some(header)) = (keep.cookies.is_empty(), request.cookie) {
-        cookies(event, header, &keep.cookies);
+        cookies(event, header, intake);
     }
 }
 
 /// Takes single cookies out of the header `Cookie`, the first of each key, where no parameter of that name came.
-fn cookies<'a>(event: &mut Event<'a>, header: &'a [u8], wanted: &'a [Box<[u8]>]) {
+fn cookies<'a>(event: &mut Event<'a>, header: &'a [u8], intake: &Intake<'a>) {
     // The list comes from the configuration and is short; the header comes from the client.
-    for name in wanted {
+    for name in &intake.keep.cookies {
         let key = name.strip_prefix(COOKIE).unwrap_or_default();
+        if !intake.privacy.keeps(key) {
+            continue;
+        }
         let held = |crumb: &'a [u8]| {
             let equals = crumb.iter().position(|b| *b == b'=')?;
             (crumb[..equals].trim_ascii() == key).then(|| crumb[equals + 1..].trim_ascii())
@@ -148,6 +188,31 @@ fn cookies<'a>(event: &mut Event<'a>, header: &'a [u8], wanted: &'a [Box<[u8]>])
             event.push_named(name, value);
         }
     }
+}
+
+/// Takes what becomes Kafka headers. Those of our own say where a record comes from: nobody else may write them.
+fn kafka_headers<'a>(
+    event: &mut Event<'a>,
+    request: &Request<'a>,
+    intake: &Intake<'a>,
+) -> Result<(), Invalid> {
+    if request.headers.len() > MOST_HEADERS {
+        return Err(Invalid::TooManyHeaders);
+    }
+    for (name, value) in request.headers {
+        if !is_name(name) || *name == b"sg" || name.starts_with(b"sparkngin-") {
+            let name = Shown(name).to_string();
+            let field = format!("Sparkngin-Header-{name}");
+            return Err(Invalid::Header { name, field });
+        }
+        let whole_cookie = *name == b"cookie" && intake.privacy.cookies.is_some();
+        let addresses = intake.privacy.own(name).filter(|_| !whole_cookie);
+        if let Some(addresses) = addresses {
+            let value = privacy::masked(Span::Sent(value), &mut event.text, addresses);
+            event.headers.push(Named::text(Span::Sent(name), value));
+        }
+    }
+    Ok(())
 }
 
 /// Checks the topic, or fills in that of the place.
@@ -188,7 +253,7 @@ fn body<'a>(
         (kind.is_none() || form || is("text/plain")) && opens(body) && keys(event, body).is_ok()
     };
     if form && !json && body.contains(&b'=') {
-        parameters(event, names, body, "body")?;
+        parameters(event, names, body, "body", intake)?;
         event.kind = DataKind::of(event.text_of(Field::Data).unwrap_or_default());
     } else if event.text_of(Field::Data).is_some() {
         return Err(Invalid::TwoPayloads);

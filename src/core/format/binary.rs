@@ -6,15 +6,17 @@
 //!   0             | length varint | name | length varint | bytes       a single cookie or a custom field
 //!   3, 4          | 8             | ms since 1970, u64, little endian  time_stamp, submitted_timestamp
 //!   14            | 1 + n         | kind u8 | n bytes                   data: 1 JSON, 2 text, 3 bytes
+//!   16            | length varint | length varint | name | value        a Kafka header
+//!   17            | length varint | length varint | name | JSON         a custom field that holds JSON
 //! ```
 //!
 //! A varint holds seven bits a byte, the lowest first; the highest bit says that another follows; five bytes at most. A
-//! reader passes over an id that it does not know by its length. `encode` writes the fields in their order, each once, and then those
-//! of a newer version, as it found them.
+//! reader passes over an id that it does not know by its length. `encode` writes the fields in their order, each once, then the
+//! Kafka headers, as they came, and then what is of a newer version, as it found it.
 
 use super::Chosen;
-use crate::event::{Event, is_topic};
-use crate::field::{DataKind, Field, Name, Value};
+use crate::event::{Event, header_len, is_topic};
+use crate::field::{DataKind, Field, Name, Value, is_name};
 use crate::time::Millis;
 
 /// The version of the format.
@@ -22,6 +24,12 @@ pub const VERSION: u8 = 1;
 
 /// The id of fields that have a name instead.
 const NAMED: u8 = 0;
+
+/// The id of Kafka headers. There may be many.
+const HEADER: u8 = 16;
+
+/// The id of custom fields that hold JSON.
+const JSON: u8 = 17;
 
 /// Bytes that are no event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +55,12 @@ pub enum Malformed {
         /// Which.
         field: Field,
     },
+    /// A Kafka header has a name that none may have.
+    #[error("a header of an event has a bad name at byte {at}")]
+    Header {
+        /// Where the header begins.
+        at: usize,
+    },
     /// A field that every stored event has is missing.
     #[error("an event has no field \"{field}\"")]
     Missing {
@@ -60,6 +74,9 @@ pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
     out.reserve(event.encoded_len());
     out.push(VERSION);
     event.each(|name, value| field(name, value, out));
+    for (name, value) in event.headers() {
+        pair(HEADER, name, value, out);
+    }
     for (id, bytes) in event.others() {
         out.push(*id);
         framed(bytes, out);
@@ -77,14 +94,20 @@ pub fn decode(bytes: &[u8]) -> Result<Event<'_>, Malformed> {
         let (id, part) = part?;
         let (name, value) = match part {
             Part::Field(name, value) => (name, value),
+            Part::Header(name, value) => {
+                event.push_header(name, value);
+                continue;
+            }
             Part::Other(bytes) => {
                 event.push_other(id, bytes);
                 continue;
             }
         };
         let Name::Known(field) = name else {
-            if let (Name::Named(name), Value::Text(value)) = (name, value) {
-                event.push_named(name, value);
+            match (name, value) {
+                (Name::Named(name), Value::Text(value)) => event.push_named(name, value),
+                (Name::Named(name), Value::Data(_, json)) => event.push_json(name, json),
+                _ => {}
             }
             continue;
         };
@@ -115,6 +138,8 @@ pub fn decode(bytes: &[u8]) -> Result<Event<'_>, Malformed> {
 pub enum Part<'a> {
     /// A field of this version.
     Field(Name<'a>, Value<'a>),
+    /// A Kafka header: name and value.
+    Header(&'a [u8], &'a [u8]),
     /// A field of a newer one: its bytes.
     Other(&'a [u8]),
 }
@@ -157,6 +182,16 @@ fn part(id: u8, after: &[u8], at: usize) -> Result<(Part<'_>, &[u8]), Malformed>
     if id == NAMED {
         let (value, rest) = take(rest).ok_or(Malformed::Cut { at })?;
         return Ok((Part::Field(Name::Named(first), Value::Text(value)), rest));
+    }
+    if id == HEADER {
+        // Whoever hands it to Kafka needs a text without a zero.
+        let (name, value) =
+            take(first).filter(|(name, _)| is_name(name)).ok_or(Malformed::Header { at })?;
+        return Ok((Part::Header(name, value), rest));
+    }
+    if id == JSON {
+        let (name, json) = take(first).ok_or(Malformed::Cut { at })?;
+        return Ok((Part::Field(Name::Named(name), Value::Data(DataKind::Json, json)), rest));
     }
     let Some(field) = Field::of_id(id) else { return Ok((Part::Other(first), rest)) };
     let bad = Malformed::Value { field };
@@ -202,6 +237,9 @@ pub(super) fn write(chosen: &Chosen<'_, '_>, out: &mut Vec<u8>) {
 
 #[inline]
 fn field(name: Name<'_>, value: Value<'_>, out: &mut Vec<u8>) {
+    if let (Name::Named(name), Value::Data(_, json)) = (name, value) {
+        return pair(JSON, name, json, out);
+    }
     match name {
         Name::Known(known) => out.push(known.id()),
         Name::Named(name) => {
@@ -218,6 +256,14 @@ fn field(name: Name<'_>, value: Value<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(bytes);
         }
     }
+}
+
+/// A header, or a custom field that holds JSON.
+fn pair(id: u8, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.push(id);
+    length(header_len(name, value), out);
+    framed(name, out);
+    out.extend_from_slice(value);
 }
 
 #[inline]

@@ -311,9 +311,10 @@ proptest! {
         let request = Request {
             query: &query, body: Some(&body), content_type: Some(&head), peer: &head,
             user_agent: Some(&head), referrer: Some(&head), cookie: Some(&head), received: RECEIVED,
+            topic: None, headers: &[(&head, &body)],
         };
         for topic in [None, Some(&b"t"[..]), Some(&head[..])] {
-            match Event::read(&request, &Intake { topic, keep: &keep, max_event: 400 }) {
+            match Event::read(&request, &Intake { topic, keep: &keep, max_event: 400, ..Intake::default() }) {
                 Err(invalid) => prop_assert!(invalid.to_string().bytes().all(|b| matches!(b, b' '..=b'~'))),
                 Ok(event) => {
                     let mut bytes = Vec::new();
@@ -437,11 +438,11 @@ fn fields_of_a_newer_version_are_kept() {
     let bytes = [
         &[1, 3, 8, 1, 0, 0, 0, 0, 0, 0, 0, 7, 1][..],
         b"t",
-        &[14, 2, 2, b'd', 16, 3, 1, b'n', b'v', 255, 0],
+        &[14, 2, 2, b'd', 18, 3, 1, b'n', b'v', 255, 0],
     ]
     .concat();
     let event = binary::decode(&bytes).unwrap();
-    assert_eq!(event.others(), [(16, &b"\x01nv"[..]), (255, b"")]);
+    assert_eq!(event.others(), [(18, &b"\x01nv"[..]), (255, b"")]);
     assert_eq!(event.data(), Some((DataKind::Text, &b"d"[..])));
     let mut again = Vec::new();
     binary::encode(&event, &mut again);

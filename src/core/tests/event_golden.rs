@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 
 use sender::{hex, lossy, object, unhex};
 use serde_json::{Map, Value as Json};
-use sparkngin_core::event::{Event, Intake, Request};
-use sparkngin_core::field::{DataKind, Field, FieldList, HeaderFields, Value};
+use sparkngin_core::event::{Event, Form, Given, Intake, Request};
+use sparkngin_core::field::{DataKind, Field, FieldList, FieldName, HeaderFields, Name, Value};
 use sparkngin_core::format::{Delimiter, Fields, Format, Rendering, binary};
 use sparkngin_core::gzip;
 
@@ -21,6 +21,10 @@ const FORMATS: [(&str, Format); 4] = [
     ("json", Format::Json),
     ("envelope", Format::Envelope),
 ];
+
+fn array(json: &Json) -> impl Iterator<Item = &Json> {
+    json.as_array().into_iter().flatten()
+}
 
 fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -57,6 +61,25 @@ impl Vector<'_> {
             None => HeaderFields::default(),
         };
         let topic = self.0["intake"]["topic"].as_str().map(str::as_bytes);
+        let given: Vec<(FieldName, &[u8], Form)> = array(&self.0["intake"]["fields"])
+            .map(|given| {
+                let at = |n: usize| given[n].as_str().unwrap().as_bytes();
+                let form = match at(2) {
+                    b"number" => Form::Number,
+                    b"json" => Form::Json,
+                    _ => Form::String,
+                };
+                (FieldName::parse(at(0)).unwrap(), at(1), form)
+            })
+            .collect();
+        let fields: Vec<Given<'_>> =
+            given.iter().map(|(name, value, form)| Given { name, value, form: *form }).collect();
+        let headers: Vec<(&[u8], &[u8])> = array(&request["headers"])
+            .map(|pair| {
+                let at = |n: usize| pair[n].as_str().unwrap().as_bytes();
+                (at(0), at(1))
+            })
+            .collect();
         let request = Request {
             query: part("query").unwrap(),
             body: part("body").or(of_hex.as_deref()),
@@ -66,8 +89,13 @@ impl Vector<'_> {
             referrer: part("referrer"),
             cookie: part("cookie"),
             received: request["received"].as_u64().unwrap(),
+            topic: part("topic"),
+            headers: &headers,
         };
-        let event = Event::read(&request, &Intake { topic, keep: &keep, max_event: 32768 });
+        let event = Event::read(
+            &request,
+            &Intake { topic, keep: &keep, fields: &fields, ..Intake::default() },
+        );
         let mut out = Vec::new();
         binary::encode(&event.unwrap(), &mut out);
         out
@@ -89,6 +117,14 @@ impl Vector<'_> {
         wanted.remove("data_base64");
         if let Some((kind, bytes)) = event.data() {
             wanted.insert("data".into(), payload(kind, bytes, form));
+        }
+        if form == "plain" {
+            // It does not say what a value is.
+            for (name, value) in event.fields() {
+                if let (Name::Named(name), Value::Data(_, json)) = (name, value) {
+                    wanted.insert(lossy(name), lossy(json).into());
+                }
+            }
         }
         if !all {
             let list = self.list();
@@ -112,8 +148,7 @@ fn payload(kind: DataKind, bytes: &[u8], form: &str) -> Json {
     if form == "plain" {
         return lossy(bytes).into();
     }
-    let (_, data) =
-        sender::member(sparkngin_core::field::Name::Known(Field::Data), Value::Data(kind, bytes));
+    let (_, data) = sender::member(Name::Known(Field::Data), Value::Data(kind, bytes));
     // JSON alone cannot tell a JSON body that is a string from text.
     let kind = if form == "json" && data.is_string() && kind == DataKind::Json {
         DataKind::Text
@@ -273,7 +308,8 @@ fn corpus() -> Vec<Vec<u8>> {
 #[test]
 fn real_world_lines_survive_every_format() {
     let keep = sender::keeps("%user-agent%");
-    let intake = Intake { topic: Some(b"lines"), keep: &keep, max_event: 64 << 10 };
+    let intake =
+        Intake { topic: Some(b"lines"), keep: &keep, max_event: 64 << 10, ..Intake::default() };
     let (mut stored, mut out) = (Vec::new(), Vec::new());
     for line in corpus() {
         let query = format!("line={}&data={}", sender::percent(&line), sender::percent(&line));

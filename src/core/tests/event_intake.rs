@@ -103,7 +103,7 @@ fn each_bad_body_is_refused_and_its_twin_is_not() {
 #[test]
 fn an_event_without_a_topic_needs_a_place_that_has_one() {
     let keep = HeaderFields::default();
-    let at = |topic| Intake { topic, keep: &keep, max_event: 1000 };
+    let at = |topic| Intake { topic, keep: &keep, max_event: 1000, ..Intake::default() };
     let topic_at = |place, query: &'static [u8]| {
         Event::read(&get(query), &at(place)).map(|event| event.topic().to_vec())
     };
@@ -120,7 +120,8 @@ fn the_size_that_counts_is_that_of_what_is_stored() {
     let body = vec![b'x'; 40_000];
     for body in [&body[..], b"", b"x", &body[..115], &body[..16_371], &body[..16_372]] {
         let request = post("a=1", body);
-        let at = |max_event| Intake { topic: Some(b"t"), keep: &keep, max_event };
+        let at =
+            |max_event| Intake { topic: Some(b"t"), keep: &keep, max_event, ..Intake::default() };
         let bytes = Event::read(&request, &at(1 << 20)).unwrap().encoded_len();
         assert!(Event::read(&request, &at(bytes)).is_ok());
         let invalid = Event::read(&request, &at(bytes - 1)).unwrap_err();
@@ -178,7 +179,7 @@ fn a_parameter_wins_over_the_head_of_the_request() {
         ..request
     };
     let keep = keeps("%user-agent% %referrer% %cookie% %cookie_k%");
-    let intake = Intake { topic: Some(b"t"), keep: &keep, max_event: 1000 };
+    let intake = Intake { topic: Some(b"t"), keep: &keep, max_event: 1000, ..Intake::default() };
     let of_head = Event::read(&request, &intake).unwrap();
     let of_query = Event::read(&named, &intake).unwrap();
     for name in ["user-agent", "referrer", "cookie_k"] {
@@ -200,7 +201,8 @@ fn header_values_are_stored_only_where_they_are_asked_for() {
     };
     let fields = |words: &str| {
         let keep = keeps(words);
-        let intake = Intake { topic: Some(b"t"), keep: &keep, max_event: 1000 };
+        let intake =
+            Intake { topic: Some(b"t"), keep: &keep, max_event: 1000, ..Intake::default() };
         let event = Event::read(&request, &intake).unwrap();
         let names =
             ["user-agent", "referrer", "cookie", "cookie_a", "cookie_c", "cookie_d", "cookie_e"];
@@ -265,7 +267,7 @@ fn names_that_differ_late_or_by_encoding_alone_are_told_apart() {
 #[test]
 fn the_memory_of_one_event_serves_the_next() {
     let keep = HeaderFields::default();
-    let intake = Intake { topic: Some(b"t"), keep: &keep, max_event: 1000 };
+    let intake = Intake { topic: Some(b"t"), keep: &keep, max_event: 1000, ..Intake::default() };
     let (first, second) = (get(b"a=%41&b=%42&c=1"), get(b"d=%44"));
     let spare = Event::read(&first, &intake).unwrap().into_spare();
     let event = Event::read_with(spare, &second, &intake).unwrap();

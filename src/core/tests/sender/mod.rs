@@ -10,16 +10,7 @@ pub const RECEIVED: u64 = 1_393_671_600_500_123_456;
 
 /// A request of this query alone.
 pub fn get(query: &[u8]) -> Request<'_> {
-    Request {
-        query,
-        body: None,
-        content_type: None,
-        peer: b"192.0.2.7",
-        user_agent: None,
-        referrer: None,
-        cookie: None,
-        received: RECEIVED,
-    }
+    Request { query, peer: b"192.0.2.7", received: RECEIVED, ..Request::default() }
 }
 
 /// The values of a request's header that a list of fields keeps.
@@ -31,7 +22,10 @@ pub fn keeps(words: &str) -> HeaderFields {
 pub fn read<'a>(request: &Request<'a>) -> Result<Event<'a>, Invalid> {
     static KEEP: HeaderFields =
         HeaderFields { user_agent: true, referrer: true, cookie: true, cookies: Vec::new() };
-    Event::read(request, &Intake { topic: Some(b"default"), keep: &KEEP, max_event: 32 << 10 })
+    Event::read(
+        request,
+        &Intake { topic: Some(b"default"), keep: &KEEP, max_event: 32 << 10, ..Intake::default() },
+    )
 }
 
 /// Every byte as `%HH`.

@@ -180,16 +180,13 @@ pub fn event(topic: &str, data: &str) -> Vec<u8> {
     let query = format!("topic={topic}&level=info&data={data}");
     let request = Request {
         query: query.as_bytes(),
-        body: None,
-        content_type: None,
         peer: b"192.0.2.1",
         user_agent: Some(b"curl/8"),
-        referrer: None,
-        cookie: None,
         received: 1_700_000_000_000_000_000,
+        ..Request::default()
     };
     let keep = HeaderFields { user_agent: true, ..HeaderFields::default() };
-    let intake = Intake { topic: None, keep: &keep, max_event: 32768 };
+    let intake = Intake { topic: None, keep: &keep, max_event: 32768, ..Intake::default() };
     let event = Event::read(&request, &intake).expect("an event");
     let mut bytes = Vec::new();
     binary::encode(&event, &mut bytes);

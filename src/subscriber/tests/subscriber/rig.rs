@@ -156,15 +156,11 @@ fn stored(query: &str) -> Vec<u8> {
     let keep = HeaderFields::default();
     let request = Request {
         query: query.as_bytes(),
-        body: None,
-        content_type: None,
         peer: b"127.0.0.1",
-        user_agent: None,
-        referrer: None,
-        cookie: None,
         received: now(),
+        ..Request::default()
     };
-    let intake = Intake { topic: None, keep: &keep, max_event: 1 << 20 };
+    let intake = Intake { topic: None, keep: &keep, max_event: 1 << 20, ..Intake::default() };
     let mut out = Vec::new();
     binary::encode(&Event::read(&request, &intake).unwrap(), &mut out);
     out
