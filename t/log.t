@@ -70,7 +70,7 @@ taken($t->get($_->[0]), "$_->[1]: $_->[0]") for (
     ['/sn/%6Cog?id=n9', 'an encoded name'],
 );
 is($t->get($_)->{status}, 404, "nothing is at $_")
-    for qw(/sn/ /sn/Log /sn/log/ /sn/log/x /sn/x/log /prelog /pre/ /exact/other /re/log/ /sn/logs);
+    for qw(/sn/ /sn/Log /sn/log/ /sn/x/log /prelog /pre/ /exact/other /re/log/ /sn/logs);
 
 # Fields.
 taken($t->get('/sn/log?topic=t&id=f1&level=info&type=click&env=prod&ver=2.1&key=k&timestamp=134545634345&campaign=spring&data=a+b%20c'),

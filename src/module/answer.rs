@@ -1,6 +1,7 @@
 //! What a client gets: status, headers, and a body that is never the client's own words unescaped. Nothing else writes
 //! output.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::ptr::{NonNull, null_mut, write_bytes};
 
@@ -12,6 +13,7 @@ use ngx::ffi::{
 use sparkngin_core::id::EventId;
 
 use crate::bytes;
+use crate::cors;
 use crate::level::Level;
 use crate::request::Incoming;
 
@@ -47,24 +49,52 @@ impl Late {
     }
 }
 
+/// A GIF of one transparent pixel, as small as it can be.
+const PIXEL: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\xFF\xFF\xFF\0\0\0!\xF9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
+const _: () = assert!(PIXEL.len() == 43);
+
 /// An answer of ours. All of them say `Cache-Control: no-store`: even a 204 may be cached, and then nginx would not see
 /// the next event.
 #[derive(Debug, Default)]
 pub struct Answer {
     status: u16,
-    body: Option<(&'static str, String)>,
+    body: Option<(&'static str, Cow<'static, [u8]>)>,
     headers: Vec<(&'static str, String)>,
 }
 
 impl Answer {
     /// 204: the event is stored, and as safe as this level says. The receipt tells a client how many events there are, so
-    /// it is asked for.
-    pub fn stored(id: EventId, level: Level, receipt: bool) -> Answer {
-        let mut answer = Answer { status: 204, ..Answer::default() };
-        if receipt {
+    /// it is asked for. To who asked for the pixel, 200 and that.
+    pub fn stored(incoming: Incoming<'_>, id: EventId, level: Level) -> Answer {
+        let mut answer = Answer::done(incoming);
+        if incoming.settings().receipt() {
             answer.headers.push(receipt_of(id, level));
         }
         answer
+    }
+
+    /// The same, of an event that is not stored, since its client does not want to be tracked: by which header it said so.
+    pub fn private(incoming: Incoming<'_>, by: &'static str) -> Answer {
+        let mut answer = Answer::done(incoming);
+        answer.headers.push(("Sparkngin-Privacy", by.into()));
+        answer
+    }
+
+    fn done(incoming: Incoming<'_>) -> Answer {
+        if incoming.path().name != b"log.gif" {
+            return Answer { status: 204, ..Answer::default() };
+        }
+        let mut answer = Answer { status: 200, ..Answer::default() };
+        answer.body = Some(("image/gif", Cow::Borrowed(PIXEL)));
+        // For what does not know Cache-Control.
+        answer.headers.push(("Pragma", "no-cache".into()));
+        answer.headers.push(("Expires", "Thu, 01 Jan 1970 00:00:00 GMT".into()));
+        answer
+    }
+
+    /// 204 to who asks what it may send.
+    pub fn preflight(headers: Vec<(&'static str, String)>) -> Answer {
+        Answer { status: 204, headers, ..Answer::default() }
     }
 
     /// 504: the event is stored, but not yet as safe as it was to be. The receipt is there in any case: who sends the event
@@ -77,12 +107,12 @@ impl Answer {
 
     /// 200 and a JSON object.
     pub fn json(body: String) -> Answer {
-        Answer { status: 200, body: Some(("application/json", body)), ..Answer::default() }
+        Answer { status: 200, body: Some(("application/json", owned(body))), ..Answer::default() }
     }
 
     /// 200 or 503 and lines of text.
     pub fn text(status: u16, body: String) -> Answer {
-        Answer { status, body: Some(("text/plain", body)), ..Answer::default() }.retried()
+        Answer { status, body: Some(("text/plain", owned(body))), ..Answer::default() }.retried()
     }
 
     /// Nothing was stored, or shown: why, and which field was at fault.
@@ -95,7 +125,8 @@ impl Answer {
             None => body.push_str("null"),
         }
         body.push_str("}\n");
-        Answer { status, body: Some(("application/json", body)), ..Answer::default() }.retried()
+        Answer { status, body: Some(("application/json", owned(body))), ..Answer::default() }
+            .retried()
     }
 
     /// 405, and the methods there are.
@@ -124,12 +155,15 @@ impl Answer {
         for (name, value) in &self.headers {
             header(request, name, value)?;
         }
+        for (name, value) in cors::headers(incoming) {
+            header(request, name, &value)?;
+        }
         let length = self.body.as_ref().map(|(_, body)| body.len());
         // SAFETY: nginx holds the request, and no other borrow of it lasts over this function.
         let out = unsafe { &mut (*request).headers_out };
         out.status = usize::from(self.status);
         out.content_length_n = length.unwrap_or(0) as _;
-        if let Some((kind, _)) = self.body {
+        if let Some((kind, _)) = &self.body {
             out.content_type = bytes::constant(kind);
             out.content_type_len = kind.len();
         }
@@ -145,6 +179,10 @@ impl Answer {
     }
 }
 
+fn owned(text: String) -> Cow<'static, [u8]> {
+    Cow::Owned(text.into_bytes())
+}
+
 fn receipt_of(id: EventId, level: Level) -> (&'static str, String) {
     ("Sparkngin-Receipt", format!("{id}; ack={level}"))
 }
@@ -156,7 +194,7 @@ fn end(incoming: Incoming<'_>) -> ngx_int_t {
     unsafe { ngx_http_send_special(incoming.raw(), NGX_HTTP_LAST as ngx_uint_t) }
 }
 
-fn output(incoming: Incoming<'_>, body: &str) -> Option<ngx_int_t> {
+fn output(incoming: Incoming<'_>, body: &[u8]) -> Option<ngx_int_t> {
     let request = incoming.raw();
     // SAFETY: the request's pool; nginx gives `body.len()` bytes, or NULL.
     let buffer = unsafe { ngx_create_temp_buf(incoming.get().pool, body.len()) };
@@ -169,7 +207,7 @@ fn output(incoming: Incoming<'_>, body: &str) -> Option<ngx_int_t> {
     Some(unsafe { ngx_http_output_filter(request, &raw mut chain) })
 }
 
-fn fill<'a>(mut buffer: NonNull<ngx_buf_t>, body: &str) -> &'a mut ngx_buf_t {
+fn fill<'a>(mut buffer: NonNull<ngx_buf_t>, body: &[u8]) -> &'a mut ngx_buf_t {
     // SAFETY: just made for us alone, in the request's pool.
     let buffer = unsafe { buffer.as_mut() };
     // SAFETY: it was made with room for all of the body.

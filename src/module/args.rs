@@ -12,6 +12,7 @@ use ngx::ffi::{
     ngx_int_t, ngx_parse_offset, ngx_parse_time, ngx_pcalloc, ngx_str_t, ngx_uint_t,
 };
 use sparkngin_core::escape::Shown;
+use sparkngin_core::event::is_topic;
 use sparkngin_publisher::key::{self, KeyError};
 
 use crate::bytes;
@@ -197,9 +198,27 @@ impl<'a> Args<'a> {
         read.map_err(|why| ConfError::Told(format!("{why}, in \"{}\" directive", self.name())))
     }
 
-    /// A word that may have variables in it.
-    pub fn complex(&mut self) -> Result<NonNull<ngx_http_complex_value_t>, ConfError> {
-        let mut text = self.all().get(1).copied().unwrap_or(ngx_str_t::empty());
+    /// The first word, the name of a topic, which may have variables in it.
+    pub fn topic(&mut self) -> Result<NonNull<ngx_http_complex_value_t>, ConfError> {
+        let value = self.complex(1, 0)?;
+        if constant(value).is_some_and(|word| !is_topic(word)) {
+            return Err(self.invalid(
+                self.first(),
+                "1 to 249 of a-z A-Z 0-9 . _ -, not \".\" or \"..\", and not start with \"__\"",
+            ));
+        }
+        Ok(value)
+    }
+
+    /// A word (1 is the first behind the name) without its first `skip` bytes, which may have variables in it.
+    pub fn complex(
+        &mut self,
+        word: usize,
+        skip: usize,
+    ) -> Result<NonNull<ngx_http_complex_value_t>, ConfError> {
+        let whole = self.all().get(word).copied().unwrap_or(ngx_str_t::empty());
+        let skip = skip.min(whole.len);
+        let mut text = ngx_str_t { len: whole.len - skip, data: whole.data.wrapping_add(skip) };
         // SAFETY: the configuration's pool; zeros are a value of it.
         let made = unsafe { ngx_pcalloc(self.cf.pool, size_of::<ngx_http_complex_value_t>()) };
         let made =
@@ -235,6 +254,13 @@ impl<'a> Args<'a> {
             );
         }
     }
+}
+
+/// What a value without variables in it is; None for one with them.
+pub fn constant<'a>(value: NonNull<ngx_http_complex_value_t>) -> Option<&'a [u8]> {
+    // SAFETY: `complex` made it in the configuration's pool, where it lives as long as anything that knows of it.
+    let value = unsafe { &*value.as_ptr() };
+    value.lengths.is_null().then(|| bytes::of(&value.value))
 }
 
 /// What a relative path begins at.

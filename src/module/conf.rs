@@ -4,6 +4,7 @@ use std::ffi::{OsString, c_void};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ngx::ffi::{
@@ -17,10 +18,15 @@ use sparkngin_publisher::Curve;
 use sparkngin_publisher::address::{LONGEST_SOCKET, unix};
 use sparkngin_publisher::key::SecretKey;
 
-use crate::args::Place;
+use crate::args::{Place, constant};
 use crate::bytes::kept;
+use crate::cors::Cors;
+use crate::fields::Variables;
 use crate::level::{Ack, Level};
 use crate::listen::{Guest, Listen};
+use crate::privacy::Policy;
+use crate::topics::Topics;
+use crate::traffic::{Columns, Traffic};
 
 /// The largest `sparkngin_max_event`.
 pub const LARGEST_EVENT: usize = LARGEST_BLOCK as usize / 2;
@@ -67,8 +73,12 @@ impl Directory {
 /// What the directives of `http` say, as they were read; None is the default.
 #[derive(Default)]
 pub struct MainConf {
-    /// Some location serves events. Else nothing listens and no file is made.
+    /// Some location serves events, or has its traffic stored. Else nothing listens and no file is made.
     pub used: bool,
+    /// Some place has its traffic stored.
+    pub traffic: bool,
+    /// What is stored of it.
+    pub columns: Option<Columns>,
     /// The largest event that any of those locations takes.
     pub largest_event: usize,
     /// When it was read, ns since 1970: the newest configuration publishes.
@@ -122,7 +132,21 @@ pub struct LocationConf {
     /// Where that was said.
     pub root_place: Place,
     /// sparkngin_topic
-    pub topic: Option<NonNull<ngx_http_complex_value_t>>,
+    pub topic: Option<Given<NonNull<ngx_http_complex_value_t>>>,
+    /// sparkngin_topics
+    pub topics: Option<Arc<Topics>>,
+    /// sparkngin_cors; Some(None) is `off`
+    pub cors: Option<Option<Arc<Cors>>>,
+    /// sparkngin_field
+    pub variables: Option<Arc<Variables>>,
+    /// Where the last of them stands.
+    pub variables_place: Place,
+    /// sparkngin_access
+    pub traffic: Option<Given<Traffic>>,
+    /// It stands in this very place: the way in of events does not take it from around.
+    pub traffic_said: bool,
+    /// sparkngin_privacy; Some(None) is `off`
+    pub policy: Option<Option<Arc<Policy>>>,
     /// sparkngin_receipt
     pub receipt: Option<bool>,
     /// sparkngin_max_event
@@ -326,7 +350,15 @@ impl MainConf {
 impl LocationConf {
     /// Takes from the place around it what was not said here.
     pub fn merge(&mut self, outer: &LocationConf) {
-        self.topic = self.topic.or(outer.topic);
+        self.topic = self.topic.take().or_else(|| outer.topic.clone());
+        self.topics = self.topics.take().or_else(|| outer.topics.clone());
+        self.cors = self.cors.take().or_else(|| outer.cors.clone());
+        if self.variables.is_none() {
+            self.variables = outer.variables.clone();
+            self.variables_place = outer.variables_place.clone();
+        }
+        self.traffic = self.traffic.take().or_else(|| outer.traffic.clone());
+        self.policy = self.policy.take().or_else(|| outer.policy.clone());
         self.receipt = self.receipt.or(outer.receipt);
         self.max_event = self.max_event.or(outer.max_event);
         self.ack = self.ack.take().or_else(|| outer.ack.clone());
@@ -340,6 +372,60 @@ impl LocationConf {
     /// What a success means, and what a client may ask for.
     pub fn ack(&self) -> Ack {
         self.ack.as_ref().map_or_else(Ack::default, |given| given.value)
+    }
+
+    /// Who may read the answers in a browser.
+    pub fn cors(&self) -> Option<&Cors> {
+        self.cors.as_ref()?.as_deref()
+    }
+
+    /// What is not stored of clients.
+    pub fn policy(&self) -> Option<&Policy> {
+        self.policy.as_ref()?.as_deref()
+    }
+
+    /// Whether an event may be for this topic.
+    pub fn takes(&self, topic: &[u8]) -> bool {
+        self.topics.as_ref().is_none_or(|topics| topics.has(topic))
+    }
+
+    /// Whether what happens here is stored.
+    pub fn has_traffic(&self) -> bool {
+        let on = |given: &Given<Traffic>| matches!(given.value, Traffic::On { .. });
+        self.traffic.as_ref().is_some_and(on) && (self.root.is_none() || self.traffic_said)
+    }
+
+    /// Checks that what the place itself says is taken there.
+    ///
+    /// # Errors
+    /// As [`MainConf::complete`].
+    pub fn agrees(&self) -> Result<(), (String, Place)> {
+        let own = self.topic.as_ref().map(|given| (given.value, &given.text, &given.place));
+        let traffic = self.traffic.as_ref().and_then(|given| match given.value {
+            Traffic::On { topic, .. } if self.has_traffic() => {
+                Some((topic, &given.text, &given.place))
+            }
+            _ => None,
+        });
+        for (topic, text, place) in own.filter(|_| self.root.is_some()).into_iter().chain(traffic) {
+            if constant(topic).is_some_and(|topic| !self.takes(topic)) {
+                let text = format!("the topic in \"{text}\" must be one of \"sparkngin_topics\"");
+                return Err((text, place.clone()));
+            }
+        }
+        let keeps = |key: &[u8]| self.policy().is_none_or(|policy| policy.stored.keeps(key));
+        let listed = self.policy().is_some_and(|policy| policy.stored.cookies.is_some());
+        let variables = self.variables.iter().flat_map(|variables| variables.iter());
+        match variables.filter(|_| listed).find_map(|field| field.stray_cookie(keeps)) {
+            None => Ok(()),
+            Some(name) => Err((
+                format!(
+                    "\"sparkngin_field\" with {name} would store a cookie that \"cookies=\" in \"sparkngin_privacy\" \
+                     does not list"
+                ),
+                self.variables_place.clone(),
+            )),
+        }
     }
 
     /// Checks that somebody can acknowledge what is to be acknowledged.

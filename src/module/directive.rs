@@ -6,9 +6,9 @@ use std::ptr::{NonNull, null_mut};
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
     NGX_CONF_1MORE, NGX_CONF_FLAG, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_CONF_TAKE12,
-    NGX_CONF_TAKE123, NGX_CONF_TAKE1234, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
-    NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_SRV_CONF, ngx_command_t, ngx_conf_t,
-    ngx_str_t, ngx_uint_t,
+    NGX_CONF_TAKE23, NGX_CONF_TAKE123, NGX_CONF_TAKE1234, NGX_HTTP_LOC_CONF,
+    NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_SRV_CONF,
+    ngx_command_t, ngx_conf_t, ngx_str_t, ngx_uint_t,
 };
 
 use crate::args::{Args, ConfError};
@@ -40,13 +40,14 @@ const NONE: u32 = NGX_CONF_NOARGS;
 const FLAG: u32 = NGX_CONF_FLAG;
 const ONE: u32 = NGX_CONF_TAKE1;
 const ONE_TO_TWO: u32 = NGX_CONF_TAKE12;
+const TWO_TO_THREE: u32 = NGX_CONF_TAKE23;
 const ONE_TO_THREE: u32 = NGX_CONF_TAKE123;
 const ONE_TO_FOUR: u32 = NGX_CONF_TAKE1234;
 const SOME: u32 = NGX_CONF_1MORE;
 
 // One row, one line: the documentation is compared with them.
 #[rustfmt::skip]
-static DIRECTIVES: [Directive; 16] = [
+static DIRECTIVES: [Directive; 21] = [
     Directive { name: c"sparkngin_listen",        at: HTTP,     args: ONE_TO_FOUR,  set: Main(set::listen) },
     Directive { name: c"sparkngin_buf_size",      at: HTTP,     args: ONE,          set: Main(set::buf_size) },
     Directive { name: c"sparkngin_buf_path",      at: HTTP,     args: ONE,          set: Main(set::buf_path) },
@@ -60,14 +61,19 @@ static DIRECTIVES: [Directive; 16] = [
     Directive { name: c"sparkngin_fields",        at: HTTP,     args: SOME,         set: Main(set::fields) },
     Directive { name: c"sparkngin_root_loc",      at: LOCATION, args: NONE,         set: Location(set::root_loc) },
     Directive { name: c"sparkngin_topic",         at: ALL,      args: ONE,          set: Location(set::topic) },
+    Directive { name: c"sparkngin_topics",        at: ALL,      args: SOME,         set: Location(set::topics) },
+    Directive { name: c"sparkngin_field",         at: ALL,      args: TWO_TO_THREE, set: Location(set::field) },
+    Directive { name: c"sparkngin_access",        at: ALL,      args: ONE_TO_TWO,   set: Location(set::access) },
+    Directive { name: c"sparkngin_privacy",       at: ALL,      args: SOME,         set: Location(set::privacy) },
+    Directive { name: c"sparkngin_cors",          at: ALL,      args: SOME,         set: Location(set::cors) },
     Directive { name: c"sparkngin_receipt",       at: ALL,      args: FLAG,         set: Location(set::receipt) },
     Directive { name: c"sparkngin_max_event",     at: ALL,      args: ONE,          set: Location(set::max_event) },
     Directive { name: c"sparkngin_curve_key",     at: HTTP,     args: ONE,          set: Main(set::curve_key) },
 ];
 
 /// nginx's form of the rows, and the empty one that ends them.
-pub static mut COMMANDS: [ngx_command_t; 17] = {
-    let mut commands = [const { ngx_command_t::empty() }; 17];
+pub static mut COMMANDS: [ngx_command_t; 22] = {
+    let mut commands = [const { ngx_command_t::empty() }; 22];
     let mut row = 0;
     while row < DIRECTIVES.len() {
         let Directive { name, at, args, ref set } = DIRECTIVES[row];

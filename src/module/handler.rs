@@ -10,7 +10,7 @@ use ngx::ffi::{
 use crate::answer::Answer;
 use crate::guard::guard;
 use crate::request::{Incoming, Method};
-use crate::{body, waiting, worker};
+use crate::{body, cors, waiting, worker};
 
 const FAILED: ngx_int_t = NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
 
@@ -38,11 +38,17 @@ fn enter(incoming: Incoming<'_>) -> ngx_int_t {
     let path = incoming.path();
     let method = incoming.method();
     match path.name {
+        b"log" | b"log.gif" if method == Method::Options && cors::asked(incoming) => {
+            without_body(incoming, cors::preflight)
+        }
+        b"log.gif" if method != Method::Get => {
+            without_body(incoming, |_| Answer::not_allowed("GET"))
+        }
         b"log" if method == Method::Post => body::read(incoming, Some(body_is_there)),
-        b"log" if method == Method::Get && incoming.body_to_come() => {
+        b"log" | b"log.gif" if method == Method::Get && incoming.body_to_come() => {
             body::read(incoming, Some(body_is_there))
         }
-        b"log" if method == Method::Get => match body::discard(incoming) {
+        b"log" | b"log.gif" if method == Method::Get => match body::discard(incoming) {
             Ok(()) => match worker::log(incoming) {
                 Some(answer) => answer.send(incoming),
                 None => waiting::hold(incoming),

@@ -7,9 +7,9 @@ use std::ptr::{NonNull, null_mut};
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
     NGX_ERROR, NGX_OK, NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_add_path, ngx_conf_t,
-    ngx_core_conf_t, ngx_core_module, ngx_cycle_t, ngx_http_core_loc_conf_t, ngx_http_core_module,
-    ngx_http_module, ngx_int_t, ngx_log_t, ngx_path_t, ngx_pcalloc, ngx_pool_cleanup_add,
-    ngx_pool_t, ngx_process, ngx_str_t,
+    ngx_core_conf_t, ngx_core_module, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_http_core_loc_conf_t,
+    ngx_http_core_module, ngx_http_module, ngx_int_t, ngx_log_t, ngx_path_t, ngx_pcalloc,
+    ngx_pool_cleanup_add, ngx_pool_t, ngx_process, ngx_str_t,
 };
 
 use crate::args::{Place, Prefix, full_name};
@@ -18,7 +18,7 @@ use crate::conf::{Directory, LocationConf, MainConf, location_of, main_of};
 use crate::guard::guard;
 use crate::log::{self, Level};
 use crate::set::NOT_ALONE;
-use crate::{handler, variables, worker};
+use crate::{handler, traffic, variables, worker};
 
 const OK: ngx_int_t = NGX_OK as ngx_int_t;
 const ERROR: ngx_int_t = NGX_ERROR as ngx_int_t;
@@ -82,7 +82,19 @@ fn merge(cf: &mut ngx_conf_t, outer: &LocationConf, inner: &mut LocationConf) ->
     // `if` and `limit_except` are places of their own, with the location's name, and serve what it serves.
     if core.noname() != 0 && outer.root.is_some() && core.handler.is_none() {
         inner.root = outer.root;
+        inner.traffic_said |= outer.traffic_said;
         handler::serve(core);
+    }
+    if inner.root.is_some() || inner.has_traffic() {
+        if let Err((text, place)) = inner.agrees() {
+            emerg(cf.log, &text, &place);
+            return None;
+        }
+        // SAFETY: nobody else uses them during a merge.
+        let main = unsafe { main_of(cf.ctx) }?;
+        main.used = true;
+        main.traffic |= inner.has_traffic();
+        main.largest_event = main.largest_event.max(inner.max_event());
     }
     if inner.root.is_some() {
         if !handler::serves(core) {
@@ -95,8 +107,6 @@ fn merge(cf: &mut ngx_conf_t, outer: &LocationConf, inner: &mut LocationConf) ->
             emerg(cf.log, &text, &place);
             return None;
         }
-        main.used = true;
-        main.largest_event = main.largest_event.max(inner.max_event());
     }
     Some(())
 }
@@ -111,11 +121,23 @@ pub unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
             emerg(cf.log, &text, &place);
             return ERROR;
         }
+        if main.traffic && watch_traffic(cf, main).is_none() {
+            return ERROR;
+        }
         match &main.buf_path {
             Some(directory) if main.used => register(cf, directory).unwrap_or(ERROR),
             _ => OK,
         }
     })
+}
+
+/// Has nginx call us behind each request. None if there is no memory.
+fn watch_traffic(cf: &mut ngx_conf_t, main: &mut MainConf) -> Option<()> {
+    // SAFETY: inside http, nginx's context is of this type.
+    let context = unsafe { cf.ctx.cast::<ngx_http_conf_ctx_t>().as_ref() }?;
+    // SAFETY: what the core module keeps for http; nobody else uses it here.
+    let core = unsafe { kept(context.main_conf, traffic::core_index()) }?;
+    traffic::register(cf, main, core)
 }
 
 /// Has nginx make the directory, before the workers start, for the user that they run as. None if there is no memory.

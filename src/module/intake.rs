@@ -5,7 +5,8 @@
 use std::mem::take;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sparkngin_core::event::{self, Event, Invalid, Request, Spare};
+use sparkngin_core::escape::Shown;
+use sparkngin_core::event::{self, Addresses, Event, Given, Invalid, Privacy, Request, Spare};
 use sparkngin_core::field::HeaderFields;
 use sparkngin_core::format::binary;
 use sparkngin_core::id::EventId;
@@ -24,6 +25,8 @@ use crate::waiting::{NoPlace, Waiting};
 /// What is kept from event to event.
 pub struct Intake {
     keep: HeaderFields,
+    /// The same, of requests that are not events: never a cookie.
+    keep_of_traffic: HeaderFields,
     spare: Spare,
     body: Vec<u8>,
     cookie: Vec<u8>,
@@ -31,6 +34,9 @@ pub struct Intake {
     invalid: Throttle,
     full: Throttle,
     away: Throttle,
+    lost: Throttle,
+    /// Events of the traffic that were lost, and no ring knows of it yet.
+    unsettled: u64,
 }
 
 /// An event that is stored.
@@ -39,11 +45,14 @@ enum Stored {
     Done(EventId),
     /// Its request waits for more.
     Waits,
+    /// Nothing is: the client does not want to be tracked, which it said by this header.
+    Nothing(&'static str),
 }
 
 /// Why an event is not stored.
 enum Refusal {
     Denied(Denied),
+    Topic(String),
     Busy(usize),
     Invalid(Invalid),
     Body(Missing, usize),
@@ -53,6 +62,7 @@ enum Refusal {
 
 const INVALID: &str = "refused as not valid, the first";
 const FULL: &str = "refused";
+const LOST: &str = "of the traffic lost, the first";
 const AWAY: &str = "refused, the first";
 
 impl Intake {
@@ -60,6 +70,11 @@ impl Intake {
     pub fn new(conf: &MainConf) -> Intake {
         Intake {
             keep: conf.keep.clone(),
+            keep_of_traffic: HeaderFields {
+                user_agent: conf.keep.user_agent,
+                referrer: conf.keep.referrer,
+                ..HeaderFields::default()
+            },
             spare: Spare::default(),
             body: Vec::new(),
             cookie: Vec::new(),
@@ -67,6 +82,8 @@ impl Intake {
             invalid: Throttle::default(),
             full: Throttle::default(),
             away: Throttle::default(),
+            lost: Throttle::default(),
+            unsettled: 0,
         }
     }
 
@@ -79,9 +96,11 @@ impl Intake {
     ) -> Option<Answer> {
         match self.store(incoming, store, waiting) {
             Ok(Stored::Waits) => None,
-            Ok(Stored::Done(id)) => {
-                Some(Answer::stored(id, Level::Ring, incoming.settings().receipt()))
+            Ok(Stored::Nothing(by)) => {
+                Outcome::Private.keep(incoming);
+                Some(Answer::private(incoming, by))
             }
+            Ok(Stored::Done(id)) => Some(Answer::stored(incoming, id, Level::Ring)),
             Err(refusal) => {
                 if matches!(refusal, Refusal::Ring(Refused::Poisoned)) {
                     store.abandon(now());
@@ -101,12 +120,14 @@ impl Intake {
         store: &mut Store,
         waiting: &mut Waiting,
     ) -> Result<Stored, Refusal> {
-        let level = incoming.settings().ack().wanted(incoming.ack(), waiting.named());
+        let settings = incoming.settings();
+        if let Some(by) = settings.policy().and_then(|policy| policy.objection(incoming)) {
+            return Ok(Stored::Nothing(by));
+        }
+        let level = settings.ack().wanted(incoming.ack(), waiting.named());
         let level = level.map_err(Refusal::Denied)?;
         let writer = store.writer().map_err(Refusal::Away)?;
-        let received =
-            SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
-        let settings = incoming.settings();
+        let received = received();
         let max_event = settings.max_event();
         // A GET says all in its query; but where nginx made a GET of another request, the body that it read counts.
         let body = match incoming.method() == Method::Get && !incoming.internal() {
@@ -115,7 +136,9 @@ impl Intake {
                 .map_err(|missing| Refusal::Body(missing, max_event))?,
         };
         let cookies = self.keep.cookie || !self.keep.cookies.is_empty();
+        let headers = incoming.kafka_headers();
         let request = Request {
+            topic: incoming.path().topic,
             query: incoming.query(),
             body,
             content_type: incoming.content_type(),
@@ -123,14 +146,28 @@ impl Intake {
             user_agent: incoming.user_agent(),
             referrer: incoming.referrer(),
             cookie: if cookies { incoming.cookie(&mut self.cookie) } else { None },
+            headers: &headers,
             received,
         };
-        let topic = settings.topic.map(|topic| incoming.evaluate(topic));
-        let topic = topic.transpose().map_err(|NoMemory| Refusal::Away("there is no memory"))?;
+        let no_memory = |NoMemory| Refusal::Away("there is no memory");
+        let topic = settings.topic.as_ref().map(|given| incoming.evaluate(given.value));
+        let topic = topic.transpose().map_err(no_memory)?;
+        let variables = settings.variables.iter().flat_map(|variables| variables.iter());
+        let fields = variables.map(|field| field.given(incoming));
+        let fields = fields.collect::<Result<Vec<Given<'_>>, _>>().map_err(no_memory)?;
         let topic = topic.filter(|topic| !topic.is_empty());
-        let place = event::Intake { topic, keep: &self.keep, max_event };
+        let place = event::Intake {
+            topic,
+            keep: &self.keep,
+            fields: &fields,
+            privacy: settings.policy().map_or(&EVERYTHING, |policy| &policy.stored),
+            max_event,
+        };
         let event =
             Event::read_with(take(&mut self.spare), &request, &place).map_err(Refusal::Invalid)?;
+        if !settings.takes(event.topic()) {
+            return Err(Refusal::Topic(Shown(event.topic()).to_string()));
+        }
         self.encoded.clear();
         binary::encode(&event, &mut self.encoded);
         self.spare = event.into_spare();
@@ -150,6 +187,65 @@ impl Intake {
                 Stored::Waits
             }
         })
+    }
+
+    /// Stores what is known of a request that has ended. What cannot be stored is counted.
+    pub fn note(
+        &mut self,
+        incoming: Incoming<'_>,
+        topic: &[u8],
+        fields: &[Given<'_>],
+        store: &mut Store,
+    ) {
+        let Err(refusal) = self.record(incoming, topic, fields, store) else { return };
+        if matches!(refusal, Refusal::Ring(Refused::Poisoned)) {
+            store.abandon(now());
+        }
+        self.lost.count(log::Level::Warn, now(), LOST, || refusal.sentence());
+        self.unsettled += 1;
+        self.settle(store);
+    }
+
+    fn record(
+        &mut self,
+        incoming: Incoming<'_>,
+        topic: &[u8],
+        fields: &[Given<'_>],
+        store: &mut Store,
+    ) -> Result<(), Refusal> {
+        let (settings, received) = (incoming.settings(), received());
+        let writer = store.writer().map_err(Refusal::Away)?;
+        let request = Request {
+            peer: incoming.peer(),
+            user_agent: incoming.user_agent(),
+            referrer: incoming.referrer(),
+            received,
+            ..Request::default()
+        };
+        let place = event::Intake {
+            topic: Some(topic),
+            keep: &self.keep_of_traffic,
+            fields,
+            privacy: settings.policy().map_or(&EVERYTHING, |policy| &policy.stored),
+            max_event: settings.max_event(),
+        };
+        let event =
+            Event::read_with(take(&mut self.spare), &request, &place).map_err(Refusal::Invalid)?;
+        if !settings.takes(event.topic()) {
+            return Err(Refusal::Topic(Shown(event.topic()).to_string()));
+        }
+        self.encoded.clear();
+        binary::encode(&event, &mut self.encoded);
+        self.spare = event.into_spare();
+        writer.append(received, &self.encoded).map_err(Refusal::Ring)?;
+        Ok(())
+    }
+
+    /// Has the ring know what was lost, as soon as there is one.
+    pub fn settle(&mut self, store: &Store) {
+        if let (true, Some(ring)) = (self.unsettled > 0, store.ring()) {
+            ring.view().add_traffic_lost(take(&mut self.unsettled));
+        }
     }
 
     /// Tells error.log, at most once a second for each kind.
@@ -173,7 +269,16 @@ impl Intake {
         self.invalid.flush(log::Level::Info, now, INVALID);
         self.full.flush(log::Level::Warn, now, FULL);
         self.away.flush(log::Level::Warn, now, AWAY);
+        self.lost.flush(log::Level::Warn, now, LOST);
     }
+}
+
+/// Where nobody said anything about privacy.
+static EVERYTHING: Privacy = Privacy { addresses: Addresses::Whole, cookies: None };
+
+/// ns since 1970
+fn received() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64
 }
 
 impl From<NoPlace> for Refusal {
@@ -195,7 +300,7 @@ impl Refusal {
             }
             Refusal::Ring(Refused::Full { .. }) => Outcome::Full,
             Refusal::Denied(Denied::Unknown) => Outcome::Invalid,
-            Refusal::Denied(_) => Outcome::Denied,
+            Refusal::Denied(_) | Refusal::Topic(_) => Outcome::Denied,
             Refusal::Busy(_) => Outcome::Busy,
             Refusal::Ring(Refused::Poisoned)
             | Refusal::Away(_)
@@ -209,13 +314,14 @@ impl Refusal {
             Refusal::Invalid(invalid) => invalid.field(),
             Refusal::Body(Missing::TooLarge(_), _) => Some("data"),
             Refusal::Denied(_) => Some("Sparkngin-Ack"),
+            Refusal::Topic(_) => Some("topic"),
             _ => None,
         };
         let status = match self.outcome() {
             Outcome::Large => 413,
             Outcome::Full | Outcome::Busy | Outcome::Away => 503,
             Outcome::Denied => 403,
-            Outcome::Invalid | Outcome::Stored(_) | Outcome::Late(_) => 400,
+            Outcome::Invalid | Outcome::Stored(_) | Outcome::Late(_) | Outcome::Private => 400,
         };
         let text = match self {
             // Who holds the ring is none of a client's business.
@@ -242,6 +348,7 @@ impl Refusal {
             }
             Refusal::Ring(refused) => refused.to_string(),
             Refusal::Denied(denied) => denied.to_string(),
+            Refusal::Topic(topic) => format!("topic \"{topic}\" is not taken here"),
             Refusal::Busy(limit) => {
                 format!("{limit} requests of this worker wait already, \"sparkngin_max_pending\"")
             }

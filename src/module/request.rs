@@ -6,13 +6,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ptr::NonNull;
 
 use ngx::ffi::{
-    NGX_HTTP_GET, NGX_HTTP_POST, NGX_OK, ngx_connection_t, ngx_http_complex_value,
-    ngx_http_complex_value_t, ngx_http_core_loc_conf_t, ngx_http_core_module, ngx_http_request_t,
-    ngx_int_t, ngx_list_part_t, ngx_list_t, ngx_str_t, ngx_table_elt_t,
+    NGX_HTTP_GET, NGX_HTTP_OPTIONS, NGX_HTTP_POST, NGX_OK, ngx_connection_t,
+    ngx_http_complex_value, ngx_http_complex_value_t, ngx_http_core_loc_conf_t,
+    ngx_http_core_module, ngx_http_get_indexed_variable, ngx_http_request_t, ngx_int_t,
+    ngx_list_part_t, ngx_list_t, ngx_str_t, ngx_table_elt_t,
 };
 
+use sparkngin_core::event::MOST_HEADERS;
+
 use crate::bytes;
-use crate::conf::{Kind, LocationConf};
+use crate::conf::{Kind, LocationConf, MainConf};
+
+/// What begins the name of a header that becomes one of Kafka's.
+const KAFKA: &[u8] = b"sparkngin-header-";
 
 /// A request that nginx handed to one of our callbacks, for the time of that callback.
 ///
@@ -34,6 +40,8 @@ pub enum Method {
     Get,
     /// POST
     Post,
+    /// OPTIONS, by which browsers ask before they send.
+    Options,
     /// All others, HEAD among them.
     Other,
 }
@@ -41,8 +49,10 @@ pub enum Method {
 /// The name that a path ends with, and how it got here.
 #[derive(Clone, Copy, Debug)]
 pub struct Path<'r> {
-    /// What follows the location's prefix, or the last segment in an exact, regex or named location.
+    /// What follows the location's prefix, or the last segment in an exact, regex or named location; up to the topic.
     pub name: &'r [u8],
+    /// What follows `log/`.
+    pub topic: Option<&'r [u8]>,
     /// Whether the location is for this path alone: then its operator chose who may see it.
     pub exact: bool,
 }
@@ -83,6 +93,7 @@ impl<'r> Incoming<'r> {
         match self.get().method as u32 {
             NGX_HTTP_GET => Method::Get,
             NGX_HTTP_POST => Method::Post,
+            NGX_HTTP_OPTIONS => Method::Options,
             _ => Method::Other,
         }
     }
@@ -135,6 +146,37 @@ impl<'r> Incoming<'r> {
         unsafe { header.as_ref() }.map(|header| self.bytes(&header.value))
     }
 
+    /// What the first header of this name, in lower case, says.
+    pub fn named(self, name: &[u8]) -> Option<&'r [u8]> {
+        let mut headers = Headers::of(&self.get().headers_in.headers);
+        let header = headers.find(|header| bytes::of(&header.key).eq_ignore_ascii_case(name))?;
+        Some(self.bytes(&header.value))
+    }
+
+    /// What becomes Kafka headers: the names in lower case, at most so many that it can be seen that they are too many.
+    pub fn kafka_headers(self) -> Vec<(&'r [u8], &'r [u8])> {
+        let headers = Headers::of(&self.get().headers_in.headers);
+        let named = headers.filter_map(|header| {
+            // Most have another length, or begin otherwise, which is seen at once.
+            let prefix = bytes::of(&header.key).get(..KAFKA.len())?;
+            if !prefix.eq_ignore_ascii_case(KAFKA) || header.lowcase_key.is_null() {
+                return None;
+            }
+            let lower = ngx_str_t { len: header.key.len, data: header.lowcase_key };
+            Some((&self.bytes(&lower)[KAFKA.len()..], self.bytes(&header.value)))
+        });
+        named.take(MOST_HEADERS + 1).collect()
+    }
+
+    /// The value of a variable that has an index; None when it has none now.
+    pub fn variable(self, index: usize) -> Option<&'r [u8]> {
+        // SAFETY: nginx gave the index, holds the request, and no borrow of it lasts over the call.
+        let value = unsafe { ngx_http_get_indexed_variable(self.raw(), index) };
+        // SAFETY: NULL, or a value that the request keeps.
+        let value = unsafe { value.as_ref() }.filter(|value| value.not_found() == 0)?;
+        Some(self.bytes(&ngx_str_t { len: value.len() as usize, data: value.data }))
+    }
+
     /// What each Sparkngin-Ack header says.
     pub fn ack(&self) -> impl Iterator<Item = &[u8]> {
         let headers = Headers::of(&self.get().headers_in.headers);
@@ -167,15 +209,20 @@ impl<'r> Incoming<'r> {
         let uri = self.bytes(&self.get().uri);
         let kind = self.settings().root.unwrap_or_default();
         let below = kind == Kind::Prefix;
-        let segment = || uri.rsplit(|&byte| byte == b'/').next().unwrap_or(uri);
         let prefix = bytes::of(&self.core_location().name);
-        let name = match uri.strip_prefix(prefix) {
-            Some(rest) if below && prefix.ends_with(b"/") => rest,
-            Some(rest) if below => rest.strip_prefix(b"/").unwrap_or(b""),
+        let (name, topic) = match uri.strip_prefix(prefix) {
+            Some(rest) if below && prefix.ends_with(b"/") => below_log(rest),
+            Some(rest) if below => below_log(rest.strip_prefix(b"/").unwrap_or(b"")),
             // Alone, or a rewrite has left the location's prefix behind.
-            _ => segment(),
+            _ => last_segments(uri),
         };
-        Path { name, exact: kind == Kind::Exact }
+        Path { name, topic, exact: kind == Kind::Exact }
+    }
+
+    /// The path as the client sent it, without the query.
+    pub fn sent_path(self) -> &'r [u8] {
+        let sent = self.bytes(&self.get().unparsed_uri);
+        sent.split(|&byte| byte == b'?').next().unwrap_or(sent)
     }
 
     fn core_location(&self) -> &ngx_http_core_loc_conf_t {
@@ -183,6 +230,15 @@ impl<'r> Incoming<'r> {
         let index = unsafe { ngx_http_core_module.ctx_index };
         // SAFETY: what the core module keeps for a location.
         unsafe { self.location_conf(index) }
+    }
+
+    /// Our settings of `http`.
+    pub fn main_settings(self) -> Option<&'r MainConf> {
+        let place = self.get().main_conf.wrapping_add(crate::context_index());
+        // SAFETY: http has as many settings as there are modules.
+        let conf = unsafe { *place };
+        // SAFETY: what `create_main_conf` returned; nobody writes to it any more, and a request keeps the cycle alive.
+        unsafe { conf.cast::<MainConf>().as_ref() }
     }
 
     /// Our settings for the request's location.
@@ -221,6 +277,25 @@ impl<'r> Incoming<'r> {
                 address.is_loopback() || address.to_ipv4_mapped().is_some_and(|v4| v4.is_loopback())
             }
         })
+    }
+}
+
+/// The name and the topic in what follows a location's prefix.
+fn below_log(rest: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match rest.strip_prefix(b"log/") {
+        Some(topic) if !topic.is_empty() => (&rest[..3], Some(topic)),
+        _ => (rest, None),
+    }
+}
+
+/// The last segment of a path; one behind `log` is a topic, unless it is a name itself.
+fn last_segments(uri: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let mut segments = uri.rsplit(|&byte| byte == b'/');
+    let (last, before) = (segments.next().unwrap_or(uri), segments.next());
+    let own = matches!(last, b"" | b"log" | b"log.gif" | b"status" | b"stat" | b"imok");
+    match before {
+        Some(log @ b"log") if !own => (log, Some(last)),
+        _ => (last, None),
     }
 }
 

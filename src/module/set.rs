@@ -1,9 +1,10 @@
-//! What each directive sets: its words, read and kept. Each stands once in its place, but `sparkngin_subscriber`.
+//! What each directive sets: its words, read and kept. Each stands once in its place, but `sparkngin_subscriber`
+//! and `sparkngin_field`.
 
 use std::str::from_utf8;
+use std::sync::Arc;
 
 use ngx::ffi::{ngx_http_core_loc_conf_t, ngx_http_core_module};
-use sparkngin_core::event::is_topic;
 use sparkngin_core::field::FieldList;
 use sparkngin_core::format::{Delimiter, Format};
 use sparkngin_core::ring::{Name, Overflow};
@@ -11,8 +12,13 @@ use sparkngin_publisher::key::{PublicKey, SecretKey};
 
 use crate::args::{Args, ConfError};
 use crate::conf::{Directory, Given, Kind, LARGEST_EVENT, LocationConf, MainConf, location_of};
+use crate::cors::Cors;
+use crate::fields;
 use crate::level::{Ack, LEVELS, Level};
 use crate::listen::{Guest, Listen};
+use crate::privacy::Policy;
+use crate::topics::Topics;
+use crate::traffic::Traffic;
 
 /// The most subscribers that can be named: a ring has so many cursors in each stream.
 const MOST_SUBSCRIBERS: usize = 4;
@@ -211,17 +217,32 @@ fn has_regex(_: &ngx_http_core_loc_conf_t) -> bool {
 }
 
 pub fn topic(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
-    let value = args.complex()?;
-    // SAFETY: just made in the configuration's pool.
-    let constant = unsafe { value.as_ref() }.lengths.is_null();
-    let word = args.first();
-    if constant && !is_topic(word) {
-        return Err(args.invalid(
-            word,
-            "1 to 249 of a-z A-Z 0-9 . _ -, not \".\" or \"..\", and not start with \"__\"",
-        ));
-    }
-    once(&mut conf.topic, value)
+    once(&mut conf.topic, Given { value: args.topic()?, text: args.text(), place: args.place() })
+}
+
+pub fn topics(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
+    once(&mut conf.topics, Arc::new(Topics::read(args)?))
+}
+
+pub fn cors(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
+    once(&mut conf.cors, Cors::read(args)?.map(Arc::new))
+}
+
+pub fn field(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
+    let place = conf.variables.get_or_insert_with(Arc::default);
+    fields::add(Arc::make_mut(place), args)?;
+    conf.variables_place = args.place();
+    Ok(())
+}
+
+pub fn access(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
+    conf.traffic_said = true;
+    let value = Traffic::read(args)?;
+    once(&mut conf.traffic, Given { value, text: args.text(), place: args.place() })
+}
+
+pub fn privacy(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
+    once(&mut conf.policy, Policy::read(args)?.map(Arc::new))
 }
 
 pub fn receipt(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {

@@ -32,8 +32,10 @@ pub enum Outcome {
     Busy,
     /// 503: there is no ring to write to.
     Away,
-    /// 403: more is asked for than is given.
+    /// 403: more is asked for than is given, or a topic that is not taken.
     Denied,
+    /// 204, and nothing is stored: the client does not want to be tracked.
+    Private,
 }
 
 impl Outcome {
@@ -47,6 +49,7 @@ impl Outcome {
             Outcome::Busy => "busy",
             Outcome::Away => "away",
             Outcome::Denied => "denied",
+            Outcome::Private => "private",
         }
     }
 

@@ -49,7 +49,6 @@ pub struct Wait {
     pub level: Level,
     /// By nginx's clock, ms.
     pub deadline: u64,
-    receipt: bool,
 }
 
 /// How a wait ended.
@@ -141,9 +140,9 @@ impl Waiting {
         else {
             return;
         };
-        let (Place { ticket, level }, settings) = (place, incoming.settings());
-        let deadline = now.saturating_add(settings.ack().timeout);
-        let wait = Wait { request, id, level, deadline, receipt: settings.receipt() };
+        let Place { ticket, level } = place;
+        let deadline = now.saturating_add(incoming.settings().ack().timeout);
+        let wait = Wait { request, id, level, deadline };
         self.nearest = self.nearest.min(deadline);
         line.add(ticket, wait, &self.own, &mut self.over);
         watch(incoming);
@@ -207,7 +206,7 @@ impl Wait {
             return NGX_DONE as ngx_int_t;
         }
         match end {
-            End::Reached => Answer::stored(self.id, self.level, self.receipt).send(incoming),
+            End::Reached => Answer::stored(incoming, self.id, self.level).send(incoming),
             End::Late(late, reached) => {
                 Outcome::Late(self.id).keep(incoming);
                 Answer::late(self.id, late, reached).send(incoming)

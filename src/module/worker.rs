@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 
 use ngx::ffi::{ngx_event_t, ngx_exiting, ngx_worker};
+use sparkngin_core::event::Given;
 
 use crate::answer::Answer;
 use crate::conf::MainConf;
@@ -83,6 +84,7 @@ pub fn stop() {
     let worker = WORKER.with(RefCell::take);
     if let Some(mut worker) = worker {
         worker.intake.flush(u64::MAX);
+        worker.intake.settle(&worker.store);
         if let Some(lead) = &mut worker.lead {
             lead.stop();
         }
@@ -104,6 +106,16 @@ pub fn log(incoming: Incoming<'_>) -> Option<Answer> {
         answer
     });
     answer.unwrap_or_else(|| Some(not_there()))
+}
+
+/// What is known of a request that has ended.
+pub fn note(incoming: Incoming<'_>, topic: &[u8], fields: &[Given<'_>]) {
+    with(|worker| {
+        worker.intake.note(incoming, topic, fields, &mut worker.store);
+        if worker.store.hurry() {
+            TURNS.arm(OPENING);
+        }
+    });
 }
 
 /// Lends those who wait.
@@ -152,6 +164,7 @@ fn turn(worker: &mut Worker) -> u64 {
     worker.store.turn(now);
     attend(worker);
     worker.intake.flush(now);
+    worker.intake.settle(&worker.store);
     if let Some(lead) = &mut worker.lead {
         lead.turn(worker.store.to_publish(), now);
     }

@@ -26,6 +26,7 @@ pub fn json(ring: Option<&Ring>, others: &Found, host: &Host, now: u64) -> Strin
         "ring": null,
         "publisher": null,
         "subscribers": [],
+        "access": null,
         "live": null,
         "older": others.rings.iter().zip(&older).map(|(ring, ledger)| older_object(ring, ledger)).collect::<Value>(),
         "left_alone": others.left_alone.iter().map(left_alone).collect::<Value>(),
@@ -43,6 +44,7 @@ pub fn json(ring: Option<&Ring>, others: &Found, host: &Host, now: u64) -> Strin
         object["publisher"] = publisher(known, &state, now);
         object["subscribers"] = subscribers(&ledger, &state, now);
         object["live"] = live(&ledger);
+        object["access"] = json!({ "lost": ledger.traffic_lost });
     }
     for (key, value) in &host.more {
         object[key] = value.clone();
@@ -53,6 +55,7 @@ pub fn json(ring: Option<&Ring>, others: &Found, host: &Host, now: u64) -> Strin
 /// The books of an older ring to those of the newest.
 fn add(ledger: &mut Ledger, older: &Ledger) {
     ledger.live = ledger.live.and(older.live);
+    ledger.traffic_lost += older.traffic_lost;
     for held in &mut ledger.subscribers {
         if let Some(same) = older.subscribers.iter().find(|other| other.name == held.name) {
             held.books = held.books.and(same.books);

@@ -42,7 +42,7 @@ pub fn event<'a>(
     Ok(event)
 }
 
-/// Takes what the place gives, first of all: so nobody can say otherwise.
+/// Takes what the place gives, first of all: so nobody can say otherwise. Of a name, the first.
 fn given<'a>(event: &mut Event<'a>, intake: &Intake<'a>) {
     for given in intake.fields.iter().filter(|given| !given.value.is_empty()) {
         let value = Span::Sent(given.value);
@@ -56,11 +56,14 @@ fn given<'a>(event: &mut Event<'a>, intake: &Intake<'a>) {
         };
         match given.name {
             FieldName::Known(field) => {
-                if let Some(place) = event.texts.get_mut(usize::from(field.id())) {
+                if let Some(place @ None) = event.texts.get_mut(usize::from(field.id())) {
                     *place = Some(value);
                 }
             }
             FieldName::Named(name) => {
+                if event.named().any(|(other, _)| *other == **name) {
+                    continue;
+                }
                 event.named.push(Named { json, ..Named::text(Span::Sent(name), value) });
             }
         }

@@ -16,7 +16,7 @@
 //!                         10 inode   11 made at, ns since 1970   12 to 14 zero    15 CRC32C of words 0 to 14
 //!   control, number       0 epoch     1 ticket         2 sleeping          3 freed     4 streams      5 poisoned
 //!                         6 clean     7 last turn      8 live dropped      9 last good sync           10 syncing
-//!                         11 holder configured at
+//!                         11 holder configured at               12 traffic lost
 //!                         16 to 19 named subscribers by place, words: 0 connected since    1 last BEAT
 //!                         2 last ACK    3 holds the ring full since
 //!   configuration, bytes  0 selector    1024, 2048 the two copies, each in words: 0 policy (0 none yet, 1 overwrite,
@@ -124,6 +124,9 @@ pub const SYNCING: At = control(10);
 /// The time of the configuration by which the holder of the lease publishes, ns since 1970; one that wrote down what holds
 /// may be newer.
 pub const HOLDER: At = control(11);
+
+/// Events of the site's own traffic that were not stored.
+pub const TRAFFIC_LOST: At = control(12);
 
 const fn control(line: usize) -> At {
     At(CONTROL + line * LINE)

@@ -5,7 +5,7 @@ use super::configuration::{Name, Overflow, Written};
 use super::cursor::{self, Cursor};
 use super::file::Ring;
 use super::folder::Origin;
-use super::layout::{LAST_TURN, LIVE_DROPPED};
+use super::layout::{LAST_TURN, LIVE_DROPPED, TRAFFIC_LOST};
 use super::memory::Memory;
 use super::scan::{Blocks, Known, Sampled, Scan};
 use super::view::View;
@@ -27,6 +27,8 @@ pub struct Ledger {
     pub last_turn: u64,
     /// Live messages dropped at full pipes.
     pub live_dropped: u64,
+    /// Events of the site's own traffic that were not stored.
+    pub traffic_lost: u64,
     /// The blocks, by phase.
     pub blocks: Blocks,
     /// Events committed since the file was made.
@@ -125,6 +127,7 @@ impl Ledger {
             poisoned: view.poisoned(),
             last_turn: view.load(LAST_TURN),
             live_dropped: view.load(LIVE_DROPPED),
+            traffic_lost: view.load(TRAFFIC_LOST),
             blocks: scan.blocks(),
             committed: sum(runs.iter().map(|r| r.last.0)),
             readable: sum(runs.iter().map(|r| r.readable(Seq(0)))),

@@ -1,6 +1,6 @@
 //! One ring as words: memory, where everything lies in it, and whose it is.
 
-use super::layout::{At, FREED, Layout, POISONED, STREAMS, TICKET};
+use super::layout::{At, FREED, Layout, POISONED, STREAMS, TICKET, TRAFFIC_LOST};
 use super::memory::Memory;
 use super::word::Ticket;
 use crate::id::{Region, Seq, Stream};
@@ -71,6 +71,16 @@ impl<M: Memory> View<M> {
     /// What moves whenever a block became FREE: who found none looks again only when this has moved.
     pub fn freed(&self) -> u64 {
         self.load(FREED)
+    }
+
+    /// Counts events of the site's own traffic that were not stored.
+    pub fn add_traffic_lost(&self, count: u64) {
+        loop {
+            let seen = self.load(TRAFFIC_LOST);
+            if self.memory.swap(TRAFFIC_LOST, seen, seen + count) {
+                return;
+            }
+        }
     }
 
     /// Whether nothing more may be written to this file.
