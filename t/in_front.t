@@ -31,7 +31,7 @@ $t->conf(
         location /mirrored/ { mirror /copy; sparkngin_root_loc; }
         location = /copy { internal; proxy_pass http://127.0.0.1:%%PORT%%/copied/log?topic=copy&id=$arg_id-copy; }
         location /copied/ { sparkngin_root_loc; }
-        location /pages/ { alias %%DIR%%/www/; ssi on; }
+        location /pages/ { alias %%DIR%%/www/; ssi on; default_type text/html; }
         location /error/ { root %%DIR%%/none; error_page 404 = /sn/log?topic=t&id=error; }
         location /try/ { root %%DIR%%/none; try_files $uri /sn/log?topic=t&id=try; }
         location /rewritten/ { rewrite ^/rewritten/(.*)$ /sn/log?topic=t&id=$1 last; }

@@ -106,7 +106,7 @@ is($one->('other /quiet/')->{status}, 200, 'the condition');
 is($one->('named /chosen/')->{status}, 200, 'the topic by a variable');
 is((grep { $_->{method} eq 'PUT' } @{ $by{'site /page.html'} })[0]{status}, 405, 'the other method');
 is((grep { $_->{protocol} eq 'HTTP/2.0' } @{ $by{'site /page.html'} })[0]{status}, 200, 'HTTP/2');
-is((grep { $_->{status} == 400 } @events)[0]{topic}, 'site', 'the bad request');
+is((grep { ($_->{status} // 0) == 400 } @events)[0]{topic}, 'site', 'the bad request');
 my $behind = $one->('events /own/log');
 is_deeply([@{$behind}{qw(status tag type)}], [204, 'o', 'access'], 'the event behind an event');
 is($by{'own own'}[0]{tag}, 'o', 'and the event itself has the place\'s field');
@@ -145,7 +145,7 @@ poll(60, 'the ring is full', sub {
     my $answers = '';
     print $socket "GET /page.html HTTP/1.1\r\nHost: a\r\n$head\r\n\r\n" x 19 . "GET /page.html HTTP/1.1\r\nHost: a\r\nConnection: close\r\n$head\r\n\r\n";
     $answers .= $_ while <$socket>;
-    my $served = () = $answers =~ /^HTTP\/1\.1 200/mg;
+    my $served = () = $answers =~ /HTTP\/1\.1 200/mg;
     $asked += 20;
     is($served, 20, 'all are served') if $served != 20;
     return $t->status->{access}{lost} > 40;
