@@ -28,9 +28,10 @@ use self::report::{Report, Topic};
 use self::topics::{Extents, Topics};
 use crate::access::Access;
 use crate::args;
-use crate::config::{self, Origin, Word, Wrong, word};
+use crate::config;
 use crate::letter::{self, Letters};
 use crate::topics::Pattern;
+use crate::word::{Origin, Word, Wrong, word};
 
 /// ms of an hour.
 const HOUR: i64 = 3_600_000;

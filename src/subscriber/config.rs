@@ -1,7 +1,6 @@
 //! Words -> Settings: each value with its origin, so that a complaint can say where the word stood. Nothing is opened
 //! and nobody is asked here; what is wrong is said in one sentence before anything is connected.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,38 +21,12 @@ use crate::report::Form;
 use crate::route::{Route, Stamp};
 use crate::topics::{Allowed, Pattern};
 use crate::transaction::Transactional;
+use crate::word::{Given, Origin, Word, Wrong, size, time, word};
 
 /// The topic of cursors, unless it is named.
 const CURSORS: &str = "sparkngin.cursors";
 /// The smallest window: a few records of the usual size.
 const WINDOW_MIN: u64 = 64 * 1024;
-
-/// Where a word stood.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Nowhere: nobody said anything.
-    Default,
-    /// On the command line, after this flag.
-    Flag(&'static str),
-}
-
-/// A value, and where it came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Given<T> {
-    /// The value.
-    pub value: T,
-    /// Where the word stood.
-    pub origin: Origin,
-}
-
-/// A word that cannot be: one sentence.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{origin} {word:?}: {why}")]
-pub struct Wrong {
-    origin: Origin,
-    word: String,
-    why: String,
-}
 
 /// Where records go.
 #[derive(Clone, Debug)]
@@ -111,56 +84,6 @@ impl Settings {
     }
 }
 
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Origin::Default => f.write_str("the default"),
-            Origin::Flag(flag) => f.write_str(flag),
-        }
-    }
-}
-
-impl Wrong {
-    /// What is wrong with the word after a flag.
-    pub fn flag(flag: &'static str, word: &str, why: impl ToString) -> Wrong {
-        Wrong { origin: Origin::Flag(flag), word: word.to_owned(), why: why.to_string() }
-    }
-}
-
-/// A word that may be missing, with its flag's name and its default.
-pub struct Word<'a> {
-    /// The word.
-    pub text: &'a str,
-    /// Where it stood.
-    pub origin: Origin,
-}
-
-impl Word<'_> {
-    /// It cannot be, and this is why.
-    pub fn wrong(&self, why: impl ToString) -> Wrong {
-        Wrong { origin: self.origin.clone(), word: self.text.to_owned(), why: why.to_string() }
-    }
-
-    /// Reads it.
-    ///
-    /// # Errors
-    /// [`Wrong`], with what `read` says.
-    pub fn read<T, E: ToString>(
-        &self,
-        read: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Result<T, Wrong> {
-        read(self.text).map_err(|why| self.wrong(why))
-    }
-}
-
-/// A word that may be missing.
-pub fn word<'a>(given: &'a Option<String>, flag: &'static str, default: &'a str) -> Word<'a> {
-    match given {
-        Some(text) => Word { text, origin: Origin::Flag(flag) },
-        None => Word { text: default, origin: Origin::Default },
-    }
-}
-
 /// Reads the command line's words.
 ///
 /// # Errors
@@ -191,7 +114,7 @@ fn feeds(given: &[String]) -> Result<Vec<Given<String>>, Wrong> {
     let origin = Origin::Flag("--feed");
     if given.is_empty() {
         let why = "at least one is needed, such as --feed ipc:///var/lib/nginx/sparkngin/feed.sock";
-        return Err(Wrong { origin, word: String::new(), why: why.to_owned() });
+        return Err(Word { text: "", origin }.wrong(why));
     }
     let mut feeds = Vec::new();
     for (n, text) in given.iter().enumerate() {
@@ -423,38 +346,6 @@ fn window(text: &str) -> Result<u64, String> {
     } else {
         Err("it must be between 64k and 64m".to_owned())
     }
-}
-
-/// Bytes, as nginx writes them: `8m`, `64k`, `1000`.
-fn size(text: &str) -> Result<u64, String> {
-    let (digits, unit) = match text.char_indices().last() {
-        Some((at, 'k' | 'K')) => (&text[..at], 1 << 10),
-        Some((at, 'm' | 'M')) => (&text[..at], 1 << 20),
-        _ => (text, 1),
-    };
-    let number: Option<u64> = digits.parse().ok();
-    number
-        .and_then(|n| n.checked_mul(unit))
-        .ok_or_else(|| "it must be a size, such as 512k or 8m".to_owned())
-}
-
-/// A time, as nginx writes it: `500ms`, `5s`, `5m`, `1h`; a bare number is seconds.
-fn time(text: &str) -> Result<Duration, &'static str> {
-    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: Option<u64> = text[..at].parse().ok();
-    let unit = match &text[at..] {
-        "ms" => Some(1),
-        "s" | "" => Some(1_000),
-        "m" => Some(60_000),
-        "h" => Some(3_600_000),
-        _ => None,
-    };
-    number
-        .zip(unit)
-        .and_then(|(number, unit)| number.checked_mul(unit))
-        .filter(|ms| *ms <= 7 * 24 * 3_600_000)
-        .map(Duration::from_millis)
-        .ok_or("it must be a time of at most 7 days, such as 30s or 5m")
 }
 
 #[cfg(test)]

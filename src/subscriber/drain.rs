@@ -13,7 +13,7 @@ use sparkngin_core::id::{Region, Seq, Stream};
 use sparkngin_core::ring::{Cursor, Drain, Next, Ring, Scan};
 
 use crate::args;
-use crate::config::{self, Origin, Settings, Word};
+use crate::config::{self, Settings};
 use crate::flight::{Fate, FeedNo, Flight, Hole};
 use crate::letter::Told;
 use crate::report::{self, Seldom};
@@ -21,6 +21,7 @@ use crate::sink::{Batch, End, Report, Sink};
 use crate::socket::poll_fd;
 use crate::subscribe::{sink, stop_on_signals};
 use crate::wake::{self, Wakes};
+use crate::word::{Origin, Word};
 
 /// Bytes read of a stream in one go.
 const ROOM: usize = 256 * 1024;

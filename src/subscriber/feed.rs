@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use sparkngin_core::feed::{Client, Due, Incoming, Reason, Refused, Welcome, Why};
 
-use crate::config::Given;
 use crate::flight::{FeedNo, Flight};
 use crate::keys::Keys;
 use crate::report::Seldom;
 use crate::socket::{FeedSocket, Link, why_not};
 use crate::view::FeedView;
+use crate::word::Given;
 
 /// Why a feed is silent is said this often.
 const REMIND: Duration = Duration::from_secs(10);

@@ -5,7 +5,7 @@ use std::path::Path;
 use sparkngin_publisher::key::{self, KeyError, PublicKey, SecretKey};
 
 use crate::args;
-use crate::config::Wrong;
+use crate::word::Wrong;
 
 /// What a client of CURVE has.
 #[derive(Clone, Debug, PartialEq, Eq)]

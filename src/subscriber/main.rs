@@ -41,6 +41,7 @@ mod topics;
 mod transaction;
 mod view;
 mod wake;
+mod word;
 
 use std::process::ExitCode;
 

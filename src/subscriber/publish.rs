@@ -49,7 +49,7 @@ struct Host {
 /// # Errors
 /// What is wrong on the command line or with the directory, or the system refuses.
 pub fn run(args: &Publish) -> Result<(), Failed> {
-    let wrong = |error: crate::config::Wrong| Failed::Wrong(error.to_string());
+    let wrong = |error: crate::word::Wrong| Failed::Wrong(error.to_string());
     let settings = publish_settings::read(args).map_err(wrong)?;
     report::begin(crate::config::form(&args.log).map_err(wrong)?);
     let system = |error: io::Error| Failed::Other(error.to_string());

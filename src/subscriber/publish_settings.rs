@@ -12,7 +12,8 @@ use sparkngin_publisher::key::{PublicKey, SecretKey, supported};
 use sparkngin_publisher::{Curve, Settings};
 
 use crate::args::Publish;
-use crate::config::{self, Wrong};
+use crate::config;
+use crate::word::Wrong;
 
 /// What a publisher of this directory is told.
 ///

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use sparkngin_core::feed::{Client, FREED, Incoming, Welcome};
 
-use crate::config::{Given, Origin, Settings, Target};
+use crate::config::{Settings, Target};
 use crate::delivery::{Delivery, ExactPlan};
 use crate::feed::{Feed, Over};
 use crate::flight::{Fate, FeedNo, Flight, Hole};
@@ -24,6 +24,7 @@ use crate::socket::poll_fd;
 use crate::topics::Topics;
 use crate::view::{Board, FeedView, View};
 use crate::wake::{self, Wakes};
+use crate::word::{Given, Origin};
 
 /// How long the end waits for reports: with all the rest of the end it takes less than 5 s.
 const DRAIN: Duration = Duration::from_secs(4);

@@ -3,10 +3,14 @@
 //! Pure: a listing of the cluster comes in, verdicts go out. Neither an outsider's invented topics nor a missing one
 //! may stop the others: invented ones are decided by one listing, waiting ones by a time, and the number is limited.
 
+mod known;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use regex::Regex;
+
+use self::known::{Creation, Known, PROBE, missing};
 
 /// Topics that events go to, at most: each costs the client and the brokers memory.
 pub const MOST: usize = 1_000;
@@ -14,8 +18,6 @@ pub const MOST: usize = 1_000;
 const LISTING: Duration = Duration::from_secs(1);
 /// And one in this time when nothing does: partitions are added now and then.
 const REFRESH: Duration = Duration::from_secs(60);
-/// One record tries a refusing topic again after this time.
-const PROBE: Duration = Duration::from_secs(5);
 /// A topic that no record asked for in this time takes no place any more.
 const IDLE: Duration = Duration::from_secs(600);
 /// A topic that the cluster will not make is asked for again after this time: rights and policies change.
@@ -53,44 +55,6 @@ pub enum Verdict {
     Wait,
     /// It may not, or cannot, go there.
     Letter(String),
-}
-
-#[derive(Clone, Debug)]
-enum Known {
-    Open {
-        partitions: i32,
-        /// When a record last asked for it.
-        wanted: Instant,
-    },
-    /// Not in the cluster.
-    Missing {
-        since: Instant,
-        /// How long listings said so, without the times in which Kafka did not answer.
-        away: Duration,
-        /// When a record last asked for it.
-        wanted: Instant,
-        reason: String,
-        create: Creation,
-    },
-    /// In the cluster, and refusing records.
-    Refused {
-        since: Instant,
-        /// As a missing one's.
-        away: Duration,
-        reason: String,
-        probe: Instant,
-    },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Creation {
-    Not,
-    Wanted,
-    Asked,
-    /// It was not made; wanted again after the next listing.
-    Failed,
-    /// The cluster will not make it; wanted again after this time.
-    Later(Instant),
 }
 
 /// Everything known about topics.
@@ -290,68 +254,6 @@ impl Topics {
                 .then(|| format!("topic \"{topic}\" is not among --topics")),
         }
     }
-}
-
-impl Known {
-    fn missing(topic: &str, now: Instant, create: Creation) -> Known {
-        let reason = missing(topic);
-        Known::Missing { since: now, away: Duration::ZERO, wanted: now, reason, create }
-    }
-
-    /// `told`: a listing that is younger than the record says so.
-    fn verdict(&mut self, create: bool, grace: Duration, told: bool, now: Instant) -> Verdict {
-        match self {
-            Known::Open { partitions, wanted } => {
-                *wanted = now;
-                Verdict::Send { partitions: *partitions }
-            }
-            Known::Missing { away, wanted, reason, create: creation, .. } => {
-                *wanted = now;
-                if create && *creation == Creation::Not {
-                    *creation = Creation::Wanted;
-                }
-                let making = matches!(creation, Creation::Wanted | Creation::Asked);
-                match *away >= grace && told && !making {
-                    true => Verdict::Letter(reason.clone()),
-                    false => Verdict::Wait,
-                }
-            }
-            // Even after the grace: or nobody would find out that it takes records again.
-            Known::Refused { probe, .. } if *probe <= now => {
-                *probe = now + PROBE;
-                Verdict::Probe
-            }
-            Known::Refused { away, reason, .. } if *away >= grace => {
-                Verdict::Letter(reason.clone())
-            }
-            Known::Refused { .. } => Verdict::Wait,
-        }
-    }
-
-    /// Kafka answered `before`, and again now.
-    fn count(&mut self, before: Option<Instant>, asked: Instant) {
-        if let (
-            Some(before),
-            Known::Missing { away, since, .. } | Known::Refused { away, since, .. },
-        ) = (before, self)
-        {
-            *away += asked.saturating_duration_since(before.max(*since));
-        }
-    }
-
-    fn create_again(&mut self, now: Instant) {
-        if let Known::Missing { create, .. } = self {
-            match create {
-                Creation::Failed => *create = Creation::Wanted,
-                Creation::Later(at) if *at <= now => *create = Creation::Wanted,
-                _ => {}
-            }
-        }
-    }
-}
-
-fn missing(topic: &str) -> String {
-    format!("topic \"{topic}\" does not exist")
 }
 
 impl Pattern {
