@@ -18,6 +18,7 @@
 //! up to what that session was sent, and never backwards; so nothing is freed that was not taken, and what was taken but
 //! not yet acknowledged is named in the next HELLO (`have`), so a new session repeats nothing.
 
+mod absent;
 mod client;
 mod incoming;
 mod message;

@@ -9,7 +9,7 @@ use sparkngin_core::feed::{
     Heard, Hello, Hole, Packet, Peer, Session, SessionId, Sessions, printable,
 };
 use sparkngin_core::id::{Seq, Stream};
-use sparkngin_core::ring::{Next, Who};
+use sparkngin_core::ring::Next;
 use zmq::{DONTWAIT, SNDMORE, Socket};
 
 use crate::door::ANYBODY;
@@ -253,8 +253,8 @@ impl Feed {
             return None;
         }
         let (after, room) = (session.sent(region, stream), session.room()?);
-        if after == Seq(0) && source.reader.cursor(Who::Named(who), stream).acked > Seq(0) {
-            // This session began before the cursor moved: a new one begins where the cursor is.
+        if after == Seq(0) && !session.knows(region, stream, &source.place(who, stream)) {
+            // Its file was found later than this session began: a new one begins where the cursor is.
             return self.sessions.end(who).map(Ok);
         }
         let mut body = Vec::new();

@@ -15,6 +15,10 @@ use crate::source::Source;
 
 /// Between two looks into the directory.
 const PAUSE: Duration = Duration::from_millis(200);
+/// At the start, a file that somebody holds alone is waited for so long: who leaves one holds it while the disk takes it.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// And looked for this often.
+const SOON: Duration = Duration::from_millis(10);
 /// Between two lines about the same failure.
 const REMIND: Duration = Duration::from_secs(60);
 
@@ -25,6 +29,8 @@ pub struct Files {
     /// A file that its host cannot use: it goes when it is drained, though no newer one is there.
     unwanted: Option<u64>,
     next: Instant,
+    /// Not all files are known yet: until then those that are held alone are waited for.
+    patience: Option<Instant>,
     /// What is left alone and was told of, by number.
     told: BTreeMap<u64, Difference>,
     /// What could not be taken over.
@@ -42,6 +48,7 @@ impl Files {
             configuration: configuration.clone(),
             unwanted: unwanted.then(|| ring.number()),
             next: Instant::now(),
+            patience: Some(Instant::now() + PATIENCE),
             told: BTreeMap::new(),
             refused: BTreeSet::new(),
             failed: Throttle::new(REMIND),
@@ -60,11 +67,39 @@ impl Files {
         if now < self.next {
             return false;
         }
-        self.next = now + PAUSE;
+        self.next = now + if self.complete() { PAUSE } else { SOON };
         let found = self.find(sources, lease, now, lines);
         judge(sources, lines);
         let removed = self.remove(sources, now, lines);
         found || removed
+    }
+
+    /// Whether each file is known, or was waited for in vain. Before that no subscriber can be told which there are, and of
+    /// what it is not told it forgets its place.
+    pub fn complete(&self) -> bool {
+        self.patience.is_none()
+    }
+
+    /// How long to wait for the next look, while not all are known.
+    pub fn wait(&self, now: Instant) -> Option<Duration> {
+        self.patience.map(|_| self.next.saturating_duration_since(now))
+    }
+
+    /// Notes which files are held alone, if that is known, while it matters.
+    fn wait_for(&mut self, busy: Option<&[u64]>, now: Instant, lines: &Lines) {
+        let Some(until) = self.patience else { return };
+        let all = busy.is_some_and(<[u64]>::is_empty);
+        if !all && now < until {
+            return;
+        }
+        self.patience = None;
+        for number in busy.unwrap_or_default() {
+            let long = PATIENCE.as_secs();
+            let text = format!(
+                "ring.{number} was held by one process alone for {long} s: it is handed out when it is let go"
+            );
+            lines.say(Level::Warn, text);
+        }
     }
 
     fn find(
@@ -82,9 +117,11 @@ impl Files {
                 if self.failed.pass(now).is_some() {
                     lines.say(Level::Error, format!("cannot look for ring files: {error}"));
                 }
+                self.wait_for(None, now, lines);
                 return false;
             }
         };
+        self.wait_for(Some(&found.busy), now, lines);
         let left = found.left_alone.iter().map(|left| (left.number, left.why)).collect();
         for (number, why) in &left {
             if self.told.get(number) != Some(why) {

@@ -59,7 +59,9 @@ pub fn run(
         if files.turn(&mut publisher.sources, lease, Instant::now(), &shared.lines) {
             publisher.changed();
         }
+        publisher.complete = files.complete();
         let wait = publisher.turn(&shared.lines);
+        let wait = files.wait(Instant::now()).map_or(wait, |look| look.min(wait));
         publisher.rest(wait, wakened)?;
     }
     // What was acknowledged until now is stored; the rest is in the next session's `have`.
@@ -76,6 +78,8 @@ struct Publisher {
     /// After the sockets, which ask there as long as they live.
     door: Option<Door>,
     watch: Watch,
+    /// Each file is among the sources: named subscribers may come.
+    complete: bool,
     /// The flag of the bell is set, and everything was looked at since.
     armed: bool,
     /// The next look is only there in case a bell was lost.
@@ -107,6 +111,7 @@ impl Publisher {
             feed: Listening::new(Feed::new(feed, names, keyed), "the feed", &settings.feed, now),
             door,
             watch: Watch::new(&settings.configuration, &before),
+            complete: false,
             armed: false,
             idle: false,
             last_look: now,
@@ -118,7 +123,9 @@ impl Publisher {
     fn turn(&mut self, lines: &Lines) -> Duration {
         let now = Instant::now();
         self.live.bind(Live::socket, now, lines);
-        self.feed.bind(Feed::socket, now, lines);
+        if self.complete {
+            self.feed.bind(Feed::socket, now, lines);
+        }
         if let Some(door) = &mut self.door {
             door.answer(now, lines);
         }
@@ -193,7 +200,8 @@ impl Publisher {
 
     /// How long nothing is to be done, if nobody says anything.
     fn wait(&self, now: Instant) -> Duration {
-        let at = [self.live.it.next(), self.live.again, self.feed.again];
+        let feed = self.feed.again.filter(|_| self.complete);
+        let at = [self.live.it.next(), self.live.again, feed];
         let at = at.into_iter().flatten().fold(self.next_look, Instant::min);
         let wait = at.saturating_duration_since(now);
         self.feed.it.sessions().wait(now).map_or(wait, |beat| beat.min(wait))

@@ -58,13 +58,18 @@ impl Source {
     pub fn shelf(&self, who: usize) -> Shelf {
         let mut streams = Vec::new();
         for stream in self.scan.streams() {
-            let place = place(self.reader.cursor(Who::Named(who), stream));
+            let place = self.place(who, stream);
             let last = self.last(stream).max(place.acked);
-            if last > Seq(0) {
+            if last > Seq(0) || place != Place::default() {
                 streams.push((stream, last, place));
             }
         }
         Shelf { region: self.reader.region(), state: self.state, streams }
+    }
+
+    /// Where a subscriber is in a stream.
+    pub fn place(&self, who: usize, stream: Stream) -> Place {
+        place(self.reader.cursor(Who::Named(who), stream))
     }
 
     /// The last record of a stream. A writer that was killed right after a commit left one more than its slot says, and

@@ -223,6 +223,12 @@ impl Session {
         self.flows.get(&(region, stream)).map_or(Seq(0), |flow| flow.sent)
     }
 
+    /// Whether this session may go on in a stream whose cursor is this. Not if it began before anybody told it of the stream
+    /// and of a cursor that is no new one: its ACKs would be counted from nothing.
+    pub fn knows(&self, region: Region, stream: Stream, cursor: &Place) -> bool {
+        self.flows.contains_key(&(region, stream)) || *cursor == Place::default()
+    }
+
     /// Whether this session was told that the stream ends uncertain, or the cursor says that another one was.
     pub fn ends(&self, region: Region, stream: Stream) -> bool {
         self.flows.get(&(region, stream)).is_some_and(|flow| flow.told_open || flow.place.open)

@@ -27,8 +27,6 @@ use super::superblock::Superblock;
 use super::view::View;
 use crate::id::{Region, Seq, Stream};
 
-/// How long a file may be held by one process alone, before it is passed over for now.
-const BUSY: Duration = Duration::from_secs(1);
 /// How long another process may take to make the file.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -64,6 +62,8 @@ pub struct Found {
     pub rings: Vec<Ring>,
     /// The strangers.
     pub left_alone: Vec<LeftAlone>,
+    /// Those, by number, that somebody holds alone just now: who leaves them, or removes them. Ask again.
+    pub busy: Vec<u64>,
 }
 
 /// What came of opening a file to use it.
@@ -119,7 +119,7 @@ impl Ring {
     }
 
     /// Opens the rings of a directory for who publishes them: for storing cursors, and for removing them. Those whose
-    /// numbers are `known` are left out; so is one that somebody is just leaving or removing: ask again later.
+    /// numbers are `known` are left out.
     ///
     /// # Errors
     /// [`OpenError`], when the directory cannot be read, or the system lacks something.
@@ -129,12 +129,11 @@ impl Ring {
             if known(number) {
                 continue;
             }
-            // The last one that leaves a file holds it alone while it syncs it: a publisher that began without this file would
-            // tell its subscribers that there is none.
-            match disk::poll(BUSY, || Ring::attach(&path))? {
+            match Ring::attach(&path)? {
                 Some(Opened::Ring(ring)) => found.rings.push(*ring),
                 Some(Opened::Stranger(left)) => found.left_alone.push(left),
-                Some(Opened::Gone) | None => {}
+                Some(Opened::Gone) => {}
+                None => found.busy.push(number),
             }
         }
         Ok(found)

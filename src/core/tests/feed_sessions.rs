@@ -334,6 +334,19 @@ fn beats_go_out_each_200_ms_and_3_s_of_silence_end_a_session() {
     assert_eq!(publisher.sessions.wait(start + ms(5000)), None, "nothing ticks without a session");
 }
 
+#[test]
+fn a_session_goes_on_in_a_stream_that_it_was_not_told_of_only_from_a_new_cursor() {
+    let publisher = Publisher::new();
+    let session = publisher.sessions.get(0).expect("a session");
+    let moved = Place { acked: Seq(5), ..Place::default() };
+    let unheld = Place { unheld: Seq(5), ..Place::default() };
+    let (other, new) = (Region(9), Place::default());
+    assert!(session.knows(REGION, STREAM, &moved) && session.knows(other, STREAM, &new));
+    for place in [moved, unheld, Place { open: true, ..new }] {
+        assert!(!session.knows(other, STREAM, &place), "{place:?}");
+    }
+}
+
 /// A client whose session 1 is open, on a stream of which 12 are acknowledged.
 fn subscriber() -> (Client, Instant) {
     let settings = Settings { name: "kafka".to_owned(), window: 5000, from: None };
@@ -388,6 +401,38 @@ fn a_client_takes_each_number_once_and_names_what_it_took_in_the_next_hello() {
     let Some(Due::Send(Message::Hello(hello))) = client.due(now) else { panic!("no HELLO") };
     let bytes = 2 * (4 * 104 + 256);
     assert_eq!(hello.have, [Have { region: REGION, stream: STREAM, seq: Seq(18), bytes }]);
+}
+
+#[test]
+fn of_a_region_that_a_welcome_leaves_out_a_client_takes_nothing_twice_when_it_is_found_late() {
+    let (mut client, now) = subscriber();
+    give(&mut client, batch(1, 13, 4, records(13, 4)), now).expect("taken");
+    client.connected(now);
+    client.due(now);
+    // The next publisher does not know the file.
+    let mut sessions = Sessions::new(vec!["kafka".to_owned()]);
+    let mut packets = let_in(&mut sessions, &peer(1), &hello(vec![]), SessionId(2), &[], now);
+    give(&mut client, packets.remove(0), now).expect("a WELCOME");
+    // What was taken of it is on its way, but nothing can be acknowledged there.
+    assert_eq!(client.in_flight(), 4 * 104 + 256);
+    client.done(REGION, STREAM, Seq(15));
+    assert_eq!(client.due(now), None);
+    assert!(client.wait(now) > Some(ms(0)));
+    // Now it does, and as far as it knows nobody took anything.
+    let all = batch(2, 1, 20, records(1, 20));
+    assert!(matches!(give(&mut client, all.clone(), now + ms(500)), Ok(Incoming::Nothing)));
+    let Some(Due::Send(Message::Hello(hello))) = client.due(now + ms(500)) else {
+        panic!("no HELLO")
+    };
+    assert_eq!((hello.have[0].region, hello.have[0].seq), (REGION, Seq(16)));
+    assert!(matches!(give(&mut client, all, now + ms(500)), Ok(Incoming::Nothing)));
+    let books = [shelf(0, 40)];
+    let mut packets = let_in(&mut sessions, &peer(1), &hello, SessionId(3), &books, now);
+    give(&mut client, packets.remove(0), now + ms(500)).expect("a WELCOME");
+    let Some(Due::Send(Message::Ack(ack))) = client.due(now + ms(500)) else { panic!("no ACK") };
+    assert_eq!(ack.cursors[0].seq, Seq(15));
+    let next = batch(3, 17, 1, records(17, 1));
+    assert!(matches!(give(&mut client, next, now + ms(500)), Ok(Incoming::Batch(_))));
 }
 
 #[test]

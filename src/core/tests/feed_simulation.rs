@@ -39,8 +39,8 @@ enum Action {
     Cut,
     /// Bytes that nobody should send reach the publisher, from the subscriber's connection or a stranger's.
     Garbage(bool, u8),
-    /// The publisher dies; the next one has the ring and its cursors, nothing else.
-    KillPublisher,
+    /// The publisher dies; the next one has the ring and its cursors, nothing else, and finds these only at a later turn.
+    KillPublisher(u8),
     /// The subscriber dies; the next one has nothing.
     KillSubscriber,
     /// Time passes.
@@ -59,7 +59,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => (stream, 1..5u8).prop_map(|(s, n)| Action::Bury(s, n)),
         1 => Just(Action::Cut),
         1 => (any::<bool>(), any::<u8>()).prop_map(|(own, n)| Action::Garbage(own, n)),
-        1 => Just(Action::KillPublisher),
+        1 => (0..4u8).prop_map(Action::KillPublisher),
         1 => Just(Action::KillSubscriber),
         2 => (1..1500u16).prop_map(Action::Wait),
     ]
@@ -122,6 +122,8 @@ struct World {
     rows: Vec<Row>,
     sessions: Sessions,
     next_session: u64,
+    /// So many more turns the publisher does not know that there is a ring.
+    blind: u8,
     subscriber: Subscriber,
     peer: u32,
     up: VecDeque<Vec<Vec<u8>>>,
@@ -142,6 +144,7 @@ impl World {
             rows: (0..STREAMS).map(|_| Row { oldest: 1, ..Row::default() }).collect(),
             sessions: Sessions::new(vec!["kafka".to_owned()]),
             next_session: 1,
+            blind: 0,
             subscriber: Subscriber::new(),
             peer: 0,
             up: VecDeque::new(),
@@ -183,6 +186,10 @@ impl World {
         }
         let overdue = self.sessions.due(self.now);
         overdue.packets.into_iter().for_each(|packet| self.send(packet));
+        if self.blind > 0 {
+            self.blind -= 1;
+            return;
+        }
         for stream in 0..STREAMS {
             while let Some(packet) = self.next(stream) {
                 self.send(packet);
@@ -198,9 +205,10 @@ impl World {
                 let streams =
                     self.rows.iter().enumerate().filter(|(_, r)| r.last > 0).map(row).collect();
                 let shelf = Shelf { region: REGION, state: State::Open, streams };
+                let shelves = if self.blind > 0 { vec![] } else { vec![shelf] };
                 let id = SessionId(self.next_session);
                 self.next_session += 1;
-                let (session, welcome) = Session::open(&me, &hello, id, &[shelf], self.now);
+                let (session, welcome) = Session::open(&me, &hello, id, &shelves, self.now);
                 self.send(welcome);
                 if let Some(told) = self.sessions.admit(who, session) {
                     self.send(told);
@@ -237,6 +245,9 @@ impl World {
         let session = self.sessions.get_mut(0)?;
         let room = session.room()?;
         let from = session.sent(REGION, at).0 + 1;
+        if !session.knows(REGION, at, &row.place) {
+            return self.sessions.end(0);
+        }
         if from < row.oldest {
             let hole = Hole::Lost { to: Seq(row.oldest - 1), hours: (1, 2) };
             return Some(session.hole(REGION, at, hole));
@@ -355,7 +366,8 @@ impl World {
                 let frames = garbage(if own { n % 6 } else { n });
                 if own { self.up.push_back(frames) } else { self.strange.push_back(frames) }
             }
-            Action::KillPublisher => {
+            Action::KillPublisher(blind) => {
+                self.blind = blind;
                 self.sessions = Sessions::new(vec!["kafka".to_owned()]);
                 self.connect();
             }

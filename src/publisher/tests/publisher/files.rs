@@ -5,17 +5,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use sparkngin_core::id::{Seq, Stream};
-use sparkngin_core::ring::{Difference, Lease, Overflow, Ring, Wanted, Writer};
-use sparkngin_publisher::{Handle, start_draining};
+use sparkngin_core::ring::{Difference, Lease, Overflow, Ring};
+use sparkngin_publisher::start_draining;
 
-use crate::rig::{Reader, Rig, Subscriber, complaints, event, until};
-
-/// Another ring in the rig's directory, with so many blocks of 4096 bytes. The rig lets the one that it had go.
-fn renew(rig: &mut Rig, blocks: u64) -> Writer {
-    let wanted = Wanted { dir: rig.dir.clone(), bytes: blocks * 4096, block_bytes: 4096 };
-    rig.ring = Ring::open_or_make(&wanted).expect("a ring");
-    rig.writer()
-}
+use crate::rig::{Reader, Rig, Subscriber, complaints, event, renew, said, until};
 
 /// Makes a file one of an earlier boot, left in order or not.
 fn reboot(path: &Path, clean: bool) {
@@ -32,16 +25,6 @@ fn reboot(path: &Path, clean: bool) {
 fn gone(rig: &Rig, number: u64) {
     let path = rig.dir.join(format!("ring.{number}"));
     until("it is removed", || (!path.exists()).then_some(()));
-}
-
-/// Everything it said, at any level.
-fn said(publisher: &Handle, what: &str) -> String {
-    let mut all = String::new();
-    until(what, || {
-        all.extend(publisher.lines().into_iter().map(|(_, line)| line + "\n"));
-        all.contains(what).then_some(())
-    });
-    all
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod feed;
 mod files;
 mod handover;
 mod idle;
+mod late;
 mod live;
 mod odd;
 mod rig;

@@ -127,6 +127,13 @@ impl Rig {
     }
 }
 
+/// Another ring in the rig's directory, with so many blocks of 4096 bytes. The rig lets the one that it had go.
+pub fn renew(rig: &mut Rig, blocks: u64) -> Writer {
+    let wanted = Wanted { dir: rig.dir.clone(), bytes: blocks * 4096, block_bytes: 4096 };
+    rig.ring = Ring::open_or_make(&wanted).expect("a ring");
+    rig.writer()
+}
+
 impl Drop for Rig {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.dir);
@@ -409,4 +416,14 @@ pub fn data(json: &[u8]) -> String {
 pub fn complaints(handle: &Handle) -> Vec<String> {
     let lines = handle.lines().into_iter();
     lines.filter(|(level, _)| *level >= Level::Warn).map(|(_, text)| text).collect()
+}
+
+/// Everything it said, at any level, until it said this.
+pub fn said(publisher: &Handle, what: &str) -> String {
+    let mut all = String::new();
+    until(what, || {
+        all.extend(publisher.lines().into_iter().map(|(_, line)| line + "\n"));
+        all.contains(what).then_some(())
+    });
+    all
 }
