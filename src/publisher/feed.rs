@@ -55,6 +55,7 @@ pub struct Feed {
     came: Throttle,
     fenced: Throttle,
     went: Throttle,
+    bye: Throttle,
 }
 
 impl Feed {
@@ -71,6 +72,7 @@ impl Feed {
             came: Throttle::new(Duration::from_secs(1)),
             fenced: Throttle::new(Duration::from_secs(1)),
             went: Throttle::new(Duration::from_secs(1)),
+            bye: Throttle::new(Duration::from_secs(1)),
         }
     }
 
@@ -129,6 +131,14 @@ impl Feed {
                 self.refuse(packet, why, ended, now, lines);
             }
             Heard::Beat => {}
+            Heard::Left { who, from } => {
+                if let (Some(name), Some(times)) =
+                    (self.sessions.names().get(who), self.bye.pass(now))
+                {
+                    let (from, times) = (at(from.as_deref()), repeated(times));
+                    lines.say(Level::Info, format!("subscriber \"{name}\"{from} has left{times}"));
+                }
+            }
         }
     }
 
@@ -153,8 +163,7 @@ impl Feed {
         let throttle = if fenced { &mut self.fenced } else { &mut self.came };
         if let Some(times) = throttle.pass(now) {
             let (name, times) = (&hello.name, repeated(times));
-            let from =
-                hello.from.as_deref().map_or(String::new(), |f| format!(" at {}", printable(f)));
+            let from = at(hello.from.as_deref());
             let (level, instead) = match fenced {
                 true => (Level::Warn, ", in place of another one of its name"),
                 false => (Level::Info, ""),
@@ -329,6 +338,11 @@ impl Feed {
         }
         Some((peer, frames))
     }
+}
+
+/// Where a subscriber runs, as a line names it.
+fn at(from: Option<&str>) -> String {
+    from.map_or(String::new(), |from| format!(" at {}", printable(from)))
 }
 
 /// What a line about something that happens often ends with.

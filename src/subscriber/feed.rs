@@ -167,6 +167,14 @@ impl Feed {
         Ok(())
     }
 
+    /// Says that it ends, and lets what was sent last go out.
+    pub fn farewell(mut self) {
+        if let Some(message) = self.client.leave() {
+            self.socket.send(message.header());
+        }
+        self.socket.farewell();
+    }
+
     /// How it is.
     pub fn view(&self, flight: &Flight) -> FeedView {
         let streams = flight.cursors().filter(|row| row.0 == self.no);

@@ -89,9 +89,7 @@ pub fn run(settings: Settings) -> Result<End, String> {
     if let Err(why) = subscriber.run(&mut *sink) {
         return Ok(End::Failed(why));
     }
-    for feed in subscriber.feeds {
-        feed.socket.farewell();
-    }
+    subscriber.feeds.into_iter().for_each(Feed::farewell);
     Ok(subscriber.end.unwrap_or(End::Asked))
 }
 

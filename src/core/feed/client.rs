@@ -53,7 +53,7 @@ enum State {
     In { session: SessionId, heard: Instant, beat: Instant },
     /// The connection is to be given up at this time.
     Broken { at: Instant, why: Why },
-    /// Another one took the place, or the version is not served.
+    /// Another one took the place, the version is not served, or it left.
     Over,
 }
 
@@ -114,6 +114,14 @@ impl Client {
     pub fn contest(&mut self, now: Instant) {
         if self.state == State::Over {
             self.state = State::Hello { at: self.not_before(RETRY, now) };
+        }
+    }
+
+    /// It ends, and everything that was due was sent: the last word, if a session is open. Nothing is due any more.
+    pub fn leave(&mut self) -> Option<Message> {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::In { session, .. } => Some(Message::Beat(Beat { session, leaving: true })),
+            _ => None,
         }
     }
 
@@ -178,7 +186,7 @@ impl Client {
             State::In { session, heard, beat } => {
                 if beat <= now {
                     self.state = State::In { session, heard, beat: now + ALONE };
-                    return Some(Due::Send(Message::Beat(Beat { session })));
+                    return Some(Due::Send(Message::Beat(Beat { session, leaving: false })));
                 }
                 self.ack(session).map(Due::Send)
             }

@@ -9,7 +9,7 @@
 //!   {"type":"LOST","session":..,"region":..,"stream":0,"from":15,"to":20,"hours":[472222,472223],"reason":"overwritten"}
 //!   {"type":"UNCERTAIN","session":..,"region":..,"stream":0,"from":21,"to":null,"since":1700000000000000000}
 //!   {"type":"ACK","session":..,"cursors":[{"region":..,"stream":0,"seq":20,"lost":6,"dead":0,"uncertain":0}]}
-//!   {"type":"BEAT","session":..}
+//!   {"type":"BEAT","session":..,"leaving":true}
 //!   {"type":"REFUSED","reason":"fenced","session":..,"other":"host 4712"}
 //! ```
 //!
@@ -239,12 +239,15 @@ pub struct AckCursor {
     pub open: bool,
 }
 
-/// Still here.
+/// Still here, or about to leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beat {
     /// The session.
     #[serde(with = "text")]
     pub session: SessionId,
+    /// The subscriber's last word: it was asked to end, and the session with it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub leaving: bool,
 }
 
 /// The publisher does not go on.

@@ -1,8 +1,8 @@
 //! Sessions: the publisher's half, all conversations of it, at most one per name.
 //!
 //! [`Sessions`] knows the names, hears every frame that comes in, and says what follows from it; the caller asks the ring
-//! and sends. A session ends when a newer HELLO of its name fences it, its connection is gone, it was silent for 3 s, or
-//! it said what it must not: what it had unacknowledged is sent again to the next one.
+//! and sends. A session ends when a newer HELLO of its name fences it, its connection is gone, it was silent for 3 s, it said
+//! that it leaves, or what it must not: what it had unacknowledged is sent again to the next one.
 
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,13 @@ pub enum Heard {
     },
     /// Nothing but that the peer is there.
     Beat,
+    /// A subscriber was asked to end and said so: its session is over.
+    Left {
+        /// The name's place in the configuration.
+        who: usize,
+        /// Where it ran, in its own words.
+        from: Option<String>,
+    },
     /// Send this back; `why` is for the log, where there is something to say.
     Refused {
         /// The answer.
@@ -104,6 +111,7 @@ impl Sessions {
             Ok(Message::Hello(hello)) => self.hello(peer, hello),
             Ok(Message::Ack(ack)) => self.ack(peer, &ack, now),
             Ok(Message::Beat(beat)) => match self.find(peer, beat.session) {
+                Some(who) if beat.leaving => self.left(who),
                 Some(who) => self.touch(who, now),
                 None => self.unknown(peer, beat.session),
             },
@@ -134,7 +142,7 @@ impl Sessions {
                 due.silent.push(who);
             } else if now.saturating_duration_since(session.beat) >= BEAT * 3 / 4 {
                 session.beat = now;
-                let beat = Message::Beat(Beat { session: session.id });
+                let beat = Message::Beat(Beat { session: session.id, leaving: false });
                 due.packets.push(Packet::new(&session.peer, beat));
             }
         }
@@ -206,6 +214,11 @@ impl Sessions {
             session.heard = now;
         }
         Heard::Beat
+    }
+
+    fn left(&mut self, who: usize) -> Heard {
+        let over = self.open.get_mut(who).and_then(Option::take);
+        Heard::Left { who, from: over.and_then(|over| over.from().map(str::to_owned)) }
     }
 
     /// The session of this number, if this connection opened it: from another one the number means nothing.

@@ -54,7 +54,7 @@ fn one_of_each() -> Vec<Message> {
                 open: true,
             }],
         }),
-        Message::Beat(Beat { session }),
+        Message::Beat(Beat { session, leaving: true }),
         Message::Refused(Refused::for_reason(Reason::Version, None)),
         Message::Refused(Refused {
             other: Some("host 2".into()),
@@ -83,7 +83,10 @@ fn regions_and_sessions_are_hex_text_and_numbers_are_numbers() {
 #[test]
 fn what_a_later_minor_version_adds_is_ignored() {
     let text = br#"{"type":"BEAT","session":"00000000000000b0","mood":{"good":[1,2,null]}}"#;
-    assert_eq!(Message::read(&[text]), Ok(Message::Beat(Beat { session: SessionId(0xb0) })));
+    assert_eq!(
+        Message::read(&[text]),
+        Ok(Message::Beat(Beat { session: SessionId(0xb0), leaving: false }))
+    );
 }
 
 #[test]

@@ -293,7 +293,7 @@ fn an_unknown_name_an_unknown_session_and_garbage_are_refused_and_harm_nobody() 
     let mut publisher = Publisher::new();
     let stranger = Hello { name: "other".to_owned(), ..hello(vec![]) };
     assert_eq!(refused(&publisher.hears(&peer(9), Message::Hello(stranger))), Reason::Name);
-    let beat = Message::Beat(Beat { session: SessionId(99) });
+    let beat = Message::Beat(Beat { session: SessionId(99), leaving: false });
     assert_eq!(refused(&publisher.hears(&peer(9), beat)), Reason::Session);
     let now = publisher.now;
     for frames in [vec![vec![1, 2, 3]], vec![], vec![b"{}".to_vec(), vec![]]] {
@@ -327,11 +327,26 @@ fn beats_go_out_each_200_ms_and_3_s_of_silence_end_a_session() {
     assert_eq!(publisher.sessions.wait(start + ms(349)), Some(ms(51)));
     assert_eq!(publisher.sessions.due(start + ms(350)).packets.len(), 1, "for who is awake anyhow");
     publisher.now = start + ms(2000);
-    let beat = Message::Beat(Beat { session: SessionId(1) });
+    let beat = Message::Beat(Beat { session: SessionId(1), leaving: false });
     assert_eq!(publisher.hears(&peer(1), beat), Heard::Beat);
     assert!(publisher.sessions.due(start + ms(4999)).silent.is_empty());
     assert_eq!(publisher.sessions.due(start + ms(5000)).silent, [0]);
     assert_eq!(publisher.sessions.wait(start + ms(5000)), None, "nothing ticks without a session");
+}
+
+#[test]
+fn who_says_that_it_leaves_ends_its_session_and_no_other_and_its_successor_fences_nobody() {
+    let mut publisher = Publisher::new();
+    let leaving = |id| Message::Beat(Beat { session: SessionId(id), leaving: true });
+    assert_eq!(refused(&publisher.hears(&peer(9), leaving(1))), Reason::Session);
+    assert!(publisher.sessions.get(0).is_some(), "a number that it did not open is nothing");
+    let left = Heard::Left { who: 0, from: Some("elsewhere".to_owned()) };
+    assert_eq!(publisher.hears(&peer(1), leaving(1)), left);
+    assert!(!publisher.sessions.any());
+    let (now, books) = (publisher.now, [shelf(12, 40)]);
+    let packets =
+        let_in(&mut publisher.sessions, &peer(2), &hello(vec![]), SessionId(2), &books, now);
+    assert_eq!(packets.len(), 1, "nobody is told that another one took over");
 }
 
 #[test]
@@ -436,6 +451,14 @@ fn of_a_region_that_a_welcome_leaves_out_a_client_takes_nothing_twice_when_it_is
 }
 
 #[test]
+fn a_client_that_leaves_says_so_once_and_nothing_after_it() {
+    let (mut client, now) = subscriber();
+    let leaving = Message::Beat(Beat { session: SessionId(1), leaving: true });
+    assert_eq!(client.leave(), Some(leaving));
+    assert_eq!((client.leave(), client.due(now + ms(9000)), client.wait(now)), (None, None, None));
+}
+
+#[test]
 fn a_hole_without_a_reason_and_a_damaged_record_make_a_client_reconnect() {
     let torn = |mut body: Vec<u8>| {
         body[150] ^= 1;
@@ -482,7 +505,7 @@ fn messages_of_a_session_that_is_not_open_are_nothing() {
 #[test]
 fn a_client_answers_each_beat_and_needs_no_waking_of_its_own() {
     let (mut client, now) = subscriber();
-    let beat = Message::Beat(Beat { session: SessionId(1) });
+    let beat = Message::Beat(Beat { session: SessionId(1), leaving: false });
     assert!(client.receive(beat.frames(vec![]), now + ms(90)).is_ok());
     assert_eq!(client.due(now + ms(90)), None, "it has said HELLO a moment ago");
     assert!(client.receive(beat.frames(vec![]), now + ms(200)).is_ok());
@@ -496,7 +519,7 @@ fn a_client_beats_alone_each_300_ms_and_reconnects_after_3_s_of_silence() {
     let (mut client, now) = subscriber();
     assert_eq!(client.wait(now), Some(ms(300)));
     assert_eq!(client.due(now + ms(299)), None);
-    let beat = Message::Beat(Beat { session: SessionId(1) });
+    let beat = Message::Beat(Beat { session: SessionId(1), leaving: false });
     assert_eq!(client.due(now + ms(300)), Some(Due::Send(beat.clone())));
     assert_eq!(client.due(now + ms(300)), None);
     assert!(client.receive(beat.frames(vec![]), now + ms(1000)).is_ok());

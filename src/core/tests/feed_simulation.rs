@@ -220,7 +220,7 @@ impl World {
                 }
             }
             Heard::Refused { packet, .. } => self.send(packet),
-            Heard::Beat => {}
+            Heard::Beat | Heard::Left { .. } => {}
         }
     }
 

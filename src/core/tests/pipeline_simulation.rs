@@ -269,7 +269,7 @@ impl World {
                 }
             }
             Heard::Refused { packet, .. } => self.send(publisher, packet),
-            Heard::Beat => {}
+            Heard::Beat | Heard::Left { .. } => {}
         }
     }
 

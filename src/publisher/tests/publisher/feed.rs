@@ -3,7 +3,7 @@
 use sparkngin_core::feed::Reason;
 use sparkngin_core::ring::{Overflow, Refused};
 
-use crate::rig::{Rig, Subscriber, fill, until};
+use crate::rig::{Rig, Subscriber, complaints, fill, said, until};
 
 const WINDOW: u64 = 1 << 20;
 
@@ -196,4 +196,25 @@ fn a_window_smaller_than_a_record_still_lets_one_through_at_a_time() {
     let mut subscriber = Subscriber::new(&rig.feed(), "kafka", 1);
     subscriber.take_all(20);
     subscriber.assert_in_order();
+}
+
+#[test]
+fn who_leaves_is_said_to_have_left_and_the_next_one_of_the_name_takes_over_from_nobody() {
+    let rig = Rig::new(16);
+    let mut writer = rig.writer();
+    let publisher = rig.publish(rig.settings(Overflow::Reject, &["kafka"]));
+    let mut first = Subscriber::new(&rig.feed(), "kafka", 1 << 20);
+    writer.append(1, b"one").expect("room");
+    first.take_all(1);
+    first.turn();
+    let bye = first.client.leave().expect("a session");
+    first.socket.send_multipart(bye.frames(vec![]), 0).expect("sent");
+    said(&publisher, "subscriber \"kafka\" at a test has left");
+    let mut second = Subscriber::new(&rig.feed(), "kafka", 1 << 20);
+    writer.append(1, b"two").expect("room");
+    second.take_all(1);
+    assert_eq!(second.taken[0].3, b"two", "what was acknowledged before stays so");
+    assert_eq!(complaints(&publisher), Vec::<String>::new());
+    first.turn();
+    assert_eq!(first.refused.len(), 0);
 }
