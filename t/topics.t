@@ -30,16 +30,21 @@ for my $delivery (qw(at-least-once exactly-once)) {
         event($_, 'first') for $mine, $other, $small;
         $t->drained;
 
+        my $more = 0;
         if (chosen('acl')) {
             $kafka->forbid($mine);
             for my $n (1 .. 100) { event($mine, $n); event($other, $n) }
             poll(30, "$other goes on", sub { datas($other) >= 101 });
             is(scalar(grep { $_ ne 'first' } datas($mine)), 0, "$delivery: nothing gets into the topic that is forbidden");
             like($t->{subscriber}->log_text, qr/topic "\Q$mine\E": .*authorization failed/, 'and the log says why');
+            # 5 s later one record tries, and nobody else has to go twice for it.
+            my ($again, $renewed) = map { metric($_) } qw(sent_again producers_renewed);
+            poll(30, 'one tries', sub { event($other, ++$more); metric('producers_renewed') > $renewed });
+            is(metric('sent_again'), $again + 1, "$delivery: nothing but the one that tries again is sent again");
             $kafka->permit($mine);
             $t->drained;
             is(join(' ', datas($mine)), join(' ', 'first', 1 .. 100), "$delivery: each of them once, when it is allowed again");
-            is(scalar(datas($other)), 101, 'and the other topic has each once');
+            is(scalar(datas($other)), 101 + $more, 'and the other topic has each once');
             is($t->books->{dead_lettered}, scalar keys %dead, 'none is a dead letter');
         }
         if (chosen('size')) {
@@ -90,4 +95,10 @@ sub datas {
     }
     my @all = sort { $a eq 'first' ? -1 : $b eq 'first' ? 1 : ($a =~ /(\d+)/)[0] <=> ($b =~ /(\d+)/)[0] } map { ($_) x $by{$_} } keys %by;
     return @all;
+}
+
+sub metric {
+    my ($name) = @_;
+    my ($count) = $t->get('/metrics', port => $t->{metrics})->{body} =~ /^sparkngin_${name}_total(?:\{.*\})? (\d+)$/m;
+    return $count // die "/metrics has no $name\n";
 }

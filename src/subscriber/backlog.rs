@@ -218,6 +218,11 @@ impl<M> Backlog<M> {
         self.entries.iter().filter(|e| e.state != State::Done).map(|e| &e.message)
     }
 
+    /// The same, to change them.
+    pub fn open_mut(&mut self) -> impl Iterator<Item = &mut M> {
+        self.entries.iter_mut().filter(|e| e.state != State::Done).map(|e| &mut e.message)
+    }
+
     /// A message by its ticket.
     pub fn message(&mut self, ticket: Ticket) -> Option<&mut M> {
         self.entry(ticket).map(|entry| &mut entry.message)

@@ -8,7 +8,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::client::{Client, ClientContext, DefaultClientContext};
 use rdkafka::config::{ClientConfig, FromClientConfig, FromClientConfigAndContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer};
@@ -145,8 +145,7 @@ impl Hands {
     }
 
     fn create(&mut self, topics: Vec<New>) {
-        let id = self.client.client().fetch_cluster_id(PATIENCE).unwrap_or_default();
-        let outcomes = match id.starts_with(MOCK) {
+        let outcomes = match is_mock(self.client.client()) {
             true => topics.iter().map(|new| self.create_by_asking(&new.topic)).collect(),
             false => self.create_by_admin(&topics),
         };
@@ -204,6 +203,11 @@ impl Hands {
     }
 }
 
+/// Whether this is a mock cluster of librdkafka's, which knows no calls of administration.
+pub fn is_mock<C: ClientContext>(client: &Client<C>) -> bool {
+    client.fetch_cluster_id(PATIENCE).is_some_and(|id| id.starts_with(MOCK))
+}
+
 /// Whether a topic need not be asked for again soon. Not so the replication factor: while brokers start, there are too
 /// few of them.
 fn is_final(code: RDKafkaErrorCode) -> bool {
@@ -221,7 +225,7 @@ fn is_final(code: RDKafkaErrorCode) -> bool {
 }
 
 /// The code in an error; those of admin calls are not among rdkafka's own.
-fn code(error: KafkaError) -> RDKafkaErrorCode {
+pub fn code(error: KafkaError) -> RDKafkaErrorCode {
     match error {
         KafkaError::AdminOp(code) => code,
         other => other.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail),
@@ -229,7 +233,7 @@ fn code(error: KafkaError) -> RDKafkaErrorCode {
 }
 
 /// Runs a future on this thread: rdkafka's admin calls are futures, and nothing else here is.
-fn wait_for<F: Future>(future: F) -> F::Output {
+pub fn wait_for<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde::{Deserialize, Serialize};
 use sparkngin_core::id::Stream;
 
 use crate::access::Access;
+use crate::cluster::{code, is_mock, wait_for};
 use crate::kafka::Quiet;
 use crate::place::Place;
 use crate::places::{Cursor, Key};
@@ -69,6 +71,48 @@ pub fn key(id: &str, (region, stream): Key) -> String {
 /// The key of an id's owner.
 pub fn owner_key(id: &str) -> String {
     format!("{id}/owner")
+}
+
+/// Looks whether the topic keeps cursors. Kafka forgets what lies in one that is not compacted, or that is deleted from as
+/// well, after a while; then a subscriber would send again what it has sent. Gives a sentence, if it does not. When Kafka
+/// does not say, for want of the right to ask, the topic is taken for a good one.
+///
+/// # Errors
+/// A sentence: Kafka does not answer. It may be called again.
+pub fn unfit(access: &Access, topic: &str) -> Result<Option<String>, String> {
+    let admin = AdminClient::from_config_and_context(access.common(), Quiet);
+    let admin = admin.map_err(|error| error.to_string())?;
+    if is_mock(admin.inner()) {
+        return Ok(None);
+    }
+    let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+    let described = wait_for(admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options));
+    let described = described.map_err(code).and_then(|mut all| match all.pop() {
+        Some(Ok(described)) => Ok(described),
+        Some(Err(code)) => Err(code),
+        None => Err(RDKafkaErrorCode::Fail),
+    });
+    match described {
+        Ok(described) => {
+            let policy = described.get("cleanup.policy").and_then(|entry| entry.value.clone());
+            Ok(policy.filter(|policy| policy != "compact").map(|policy| {
+                format!(
+                    "--cursors {topic}: this topic has cleanup.policy={policy}, and Kafka would forget cursors in it: \
+                     it must be \"compact\" alone; set that, or name another topic"
+                )
+            }))
+        }
+        Err(
+            code @ (RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::ClusterAuthorizationFailed
+            | RDKafkaErrorCode::UnsupportedFeature
+            | RDKafkaErrorCode::UnsupportedVersion),
+        ) => {
+            tracing::warn!(topic, %code, "Kafka does not say whether the topic of cursors is compacted");
+            Ok(None)
+        }
+        Err(code) => Err(format!("the properties of \"{topic}\": {code}")),
+    }
 }
 
 /// Reads all that is committed, up to where the topic ends now. Who calls it has the id for itself: no transaction of

@@ -124,10 +124,19 @@ impl Delivery {
                 backlog.withdraw(ticket);
                 continue;
             }
+            let trial = match sending.as_ {
+                As::Probe => true,
+                As::Letter(_) => parked.why().is_some(),
+                As::Event => false,
+            };
+            if trial && self.exact.as_mut().is_some_and(|exact| !exact.is_empty_for_trial()) {
+                return false;
+            }
             let put = self.post.put(sending, ticket, &mut self.topics, rooms, now);
             match put {
                 Put::Out => {
-                    let room = self.exact.as_mut().is_none_or(|exact| exact.sent(sending, now));
+                    let exact = self.exact.as_mut();
+                    let room = exact.is_none_or(|exact| exact.sent(sending, trial, now));
                     backlog.handed(ticket);
                     if !room {
                         return false;

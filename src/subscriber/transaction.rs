@@ -1,7 +1,7 @@
 //! A producer's transactions: the calls that begin and end them wait for Kafka, so a thread makes them.
 //!
 //! ```text
-//!   begin:  [who has the id?]  fence older ones  [write: it is mine]  read the cursors  open
+//!   begin:  [is the topic compacted?]  [who has the id?]  fence older ones  [write: it is mine]  read the cursors  open
 //!   commit: what was sent, whole  open the next
 //! ```
 //!
@@ -61,6 +61,8 @@ pub enum Said {
     },
     /// Another process has the id now: where it runs.
     Taken(String),
+    /// The topic of cursors would not keep them: why.
+    Unfit(String),
 }
 
 enum Ask {
@@ -152,6 +154,8 @@ impl Hands {
             if let Some(other) = owner.filter(|owner| owner.instance != self.own.owner.instance) {
                 return Ok(Said::Taken(other.from));
             }
+        } else if let Some(why) = self.ask(|| cursor_topic::unfit(&self.access, &self.own.topic))? {
+            return Ok(Said::Unfit(why));
         }
         self.insist(|| self.client.init_transactions(CALL))?;
         self.insist(|| self.client.begin_transaction())?;
@@ -182,9 +186,14 @@ impl Hands {
     }
 
     fn read(&self) -> Result<Contents, Stop> {
+        self.ask(|| cursor_topic::read(&self.access, &self.own.topic, &self.own.id))
+    }
+
+    /// Asks Kafka until it answers.
+    fn ask<T>(&self, ask: impl Fn() -> Result<T, String>) -> Result<T, Stop> {
         loop {
-            match cursor_topic::read(&self.access, &self.own.topic, &self.own.id) {
-                Ok(contents) => return Ok(contents),
+            match ask() {
+                Ok(answer) => return Ok(answer),
                 Err(why) => self.wait(why)?,
             }
         }

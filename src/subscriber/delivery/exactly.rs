@@ -77,6 +77,8 @@ pub(super) struct Exact {
     /// When the first record went into the open transaction, and how many bytes did.
     opened: Option<Instant>,
     bytes: u64,
+    /// The open transaction is to be committed without waiting for its time.
+    soon: bool,
     over: Option<End>,
     waker: Waker,
 }
@@ -96,6 +98,7 @@ impl Exact {
             writing: VecDeque::new(),
             opened: None,
             bytes: 0,
+            soon: false,
             over: None,
             waker,
         })
@@ -136,8 +139,15 @@ impl Exact {
         (!self.ready).then(|| format!("the cursors in \"{}\" are not read yet", self.topic()))
     }
 
-    /// A record went into the transaction; false when that is as large as it may be.
-    pub(super) fn sent(&mut self, sending: &Sending, now: Instant) -> bool {
+    /// What its topic has refused goes into a transaction of its own: nothing else goes down with it. False while the open
+    /// one has something, which is then committed at once.
+    pub(super) fn is_empty_for_trial(&mut self) -> bool {
+        self.soon |= self.places.is_touched();
+        !self.soon
+    }
+
+    /// A record went into the transaction; false when that is as large as it may be, which after a trial it is.
+    pub(super) fn sent(&mut self, sending: &Sending, trial: bool, now: Instant) -> bool {
         let parcel = &sending.parcel;
         let kind = match sending.as_ {
             As::Letter(_) => Done::Dead,
@@ -148,7 +158,8 @@ impl Exact {
         self.places.add(parcel.feed(), endpoint, key, range, kind);
         self.opened.get_or_insert(now);
         self.bytes += parcel.bytes();
-        self.bytes < self.plan.most
+        self.soon |= trial;
+        !self.soon && self.bytes < self.plan.most
     }
 
     pub(super) fn welcome(&mut self, feed: FeedNo, welcome: &Welcome, now: Instant) {
@@ -210,7 +221,7 @@ impl Exact {
 
     fn open(&mut self) {
         self.phase = Phase::Open;
-        (self.opened, self.bytes) = (None, 0);
+        (self.opened, self.bytes, self.soon) = (None, 0, false);
     }
 
     /// Closes the transaction when it is time, hands the cursors over, has it committed.
@@ -218,7 +229,8 @@ impl Exact {
     /// # Errors
     /// Why the producer is broken.
     fn close(&mut self, post: &Post, ending: bool, now: Instant) -> Result<(), String> {
-        let due = self.due().is_some_and(|due| due <= now) || self.bytes >= self.plan.most;
+        let full = self.soon || self.bytes >= self.plan.most;
+        let due = full || self.due().is_some_and(|due| due <= now);
         if self.phase == Phase::Open && self.places.is_touched() && (due || ending) {
             self.writing = self.places.cursors(now).into();
             self.phase = Phase::Closing;
@@ -299,6 +311,10 @@ impl Delivery {
                         format!("a transaction failed and counts for nothing: {why}")
                     });
                 }
+                Said::Unfit(why) => {
+                    let Some(exact) = &mut self.exact else { return };
+                    exact.over = Some(End::Wrong(why));
+                }
                 Said::Taken(other) => {
                     let Some(exact) = &mut self.exact else { return };
                     exact.over = Some(End::Fenced(format!(
@@ -366,6 +382,13 @@ impl Delivery {
             self.topics.refused(topic, why, now);
             self.seldom
                 .warn(now, "topic", || format!("topic \"{topic}\": {why}; its records wait"));
+            // Who tried in vain waits with the others for the next try.
+            for sending in self.queue.backlog.open_mut().filter(|sending| sending.as_ == As::Probe)
+            {
+                if self.post.topic_of(&sending.parcel).as_deref() == Some(topic) {
+                    sending.as_ = As::Event;
+                }
+            }
         }
         self.queue.backlog.fail();
     }

@@ -15,7 +15,8 @@ use Test::More;
 our @EXPORT = qw(audit close_books lost_told);
 
 # audit($load, ..., surplus => 'none', lost => 'counted', drain => 0, name => '...'): compares loads, which it stops,
-# with everything that is in their topics. With lost => 'counted' as many may be missing as the subscriber was told.
+# with everything that is in their topics. With lost => 'counted' as many may be missing as the subscriber was told, with
+# a number that many.
 sub audit {
     my ($self, @args) = @_;
     my @loads;
@@ -34,7 +35,8 @@ sub audit {
     my $found = sift(\@records, $all);
 
     my @missing = missing(\%sent, $found);
-    my $lost = ($opt{lost} // '') eq 'counted' ? $self->lost_told - ($self->{totals}{missing} // 0) : 0;
+    my $lost = $opt{lost} // 0;
+    $lost = $self->lost_told - ($self->{totals}{missing} // 0) if $lost eq 'counted';
     my $obligations = grep { $_->[0] == 204 } values %sent;
     # 504: stored, but too late for an answer that says where it is.
     my $unanswered = grep { $_->[0] == 0 || $_->[0] == 504 } values %sent;

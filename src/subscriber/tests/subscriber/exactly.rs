@@ -209,3 +209,24 @@ fn one_bad_record_in_a_transaction_is_a_dead_letter_and_the_others_are_there() {
     let tally = kafka.tally("clicks", 25);
     assert!(sent.iter().all(|sg| tally[sg] == 1));
 }
+
+#[test]
+fn a_cursor_in_the_topic_is_believed_until_it_is_deleted_there() {
+    for deleted in [false, true] {
+        let mut source = Source::new();
+        let kafka = Kafka::new(&["clicks", "sparkngin.dead", "sparkngin.cursors"]);
+        let sent = source.events("clicks", 10);
+        let (stream, _) = sent[0].rsplit_once('-').unwrap();
+        let key = format!("sparkngin.kafka/{stream}");
+        kafka.write("sparkngin.cursors", &key, br#"{"v":1,"seq":6,"lost":1}"#);
+        if deleted {
+            kafka.forget("sparkngin.cursors", &key);
+        }
+        let program = Program::subscribe(&source, &kafka, &EXACTLY);
+        let books = source.drained();
+        let (known, lost) = if deleted { (0, 0) } else { (6, 1) };
+        assert_eq!((books.delivered, books.lost), (10 - lost, lost));
+        assert_eq!(program.metric("sparkngin_known_total"), known);
+        assert_eq!(kafka.read("clicks", 10 - known as usize).len() as u64, 10 - known);
+    }
+}

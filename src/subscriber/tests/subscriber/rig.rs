@@ -217,6 +217,15 @@ impl Kafka {
         producer.flush(PATIENCE).unwrap();
     }
 
+    /// Deletes what has this key, as it is done in a compacted topic.
+    #[track_caller]
+    pub fn forget(&self, topic: &str, key: &str) {
+        let producer: BaseProducer =
+            ClientConfig::new().set("bootstrap.servers", self.servers()).create().unwrap();
+        producer.send(BaseRecord::<str, [u8]>::to(topic).key(key)).map_err(|e| e.0).unwrap();
+        producer.flush(PATIENCE).unwrap();
+    }
+
     /// Everything in a topic, by partition and offset, once `count` are there.
     #[track_caller]
     pub fn read(&self, topic: &str, count: usize) -> Vec<Seen> {
