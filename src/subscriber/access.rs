@@ -8,7 +8,7 @@ use crate::backlog::Batching;
 /// The largest message the client lets through; what the broker or the topic allows is theirs to say.
 const MESSAGE_BYTES: &str = "20971520";
 /// Messages in the producer, at most.
-const QUEUE_MESSAGES: &str = "200000";
+const QUEUE_MESSAGES: &str = "100000";
 /// A topic that was listed, and is gone now, fails its messages after this time: they wait here, not in the client.
 const PROPAGATION_MS: &str = "5000";
 /// Where partitions were added, the producer knows it after this time at the latest.

@@ -145,10 +145,17 @@ impl View {
 
     fn own_metrics(&self, out: &mut String) {
         let (open, waiting) = (self.open as u64, self.condition.waiting as u64);
+        let unreported = self.condition.out as u64;
         let (again, renewed) = (self.condition.sent_again, self.condition.renewed);
         let families = [
             ("open_records", "gauge", "records taken whose fate is open", open),
             ("waiting_records", "gauge", "records that wait for their topic", waiting),
+            (
+                "unreported_records",
+                "gauge",
+                "records given to Kafka that it has not reported",
+                unreported,
+            ),
             (
                 "sent_again_total",
                 "counter",

@@ -2,7 +2,9 @@
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr as E};
 
-use crate::rig::{Dir, Kafka, Program, Source, until};
+use sparkngin_core::ring::Overflow;
+
+use crate::rig::{Dir, Kafka, Program, Source, until, until_all};
 
 /// Every value of one topic, by partition in order, with how often.
 #[track_caller]
@@ -263,4 +265,31 @@ fn a_dead_letter_that_is_refused_waits_and_shows_and_nothing_else_stands_still()
     assert_eq!((books.delivered, books.dead), (101, 1));
     assert_eq!(kafka.read("sparkngin.dead", 1)[0].sg(), bad);
     until("ready", || (program.get("/readyz").0 == 200).then_some(()));
+}
+
+#[test]
+fn a_producer_that_is_full_holds_back_what_came_and_every_event_is_there_once_in_order() {
+    /// Records that the producer holds at most.
+    const FULL: u64 = 100_000;
+    let mut source = Source::with(400, Overflow::Reject);
+    let kafka = Kafka::new(&["clicks"]);
+    let program = Program::subscribe(&source, &kafka, &["--window", "64m"]);
+    source.event("clicks", "data=0");
+    source.drained();
+    kafka.0.broker_down(-1).unwrap();
+    source.burst("clicks", FULL + 5_000);
+    until_all("taken", FULL + 5_001, || program.metric("sparkngin_taken_total"));
+    until_all("given to Kafka", FULL, || program.metric("sparkngin_unreported_records"));
+    kafka.0.broker_up(-1).unwrap();
+    until_all("delivered", FULL + 5_001, || source.books().delivered);
+    assert_eq!((source.books().dead, program.metric("sparkngin_sent_again_total")), (0, 0));
+    let mut last = std::collections::HashMap::new();
+    let seen = kafka.read("clicks", FULL as usize + 5_001);
+    assert_eq!(seen.len(), FULL as usize + 5_001, "none twice");
+    for record in seen {
+        let seq: u64 = record.sg().rsplit_once('-').unwrap().1.parse().unwrap();
+        let last = last.entry(record.partition).or_insert(0);
+        assert!(seq > *last, "{seq} after {last}");
+        *last = seq;
+    }
 }

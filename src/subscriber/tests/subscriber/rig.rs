@@ -39,6 +39,16 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Waits until a number that rises is this one, as long as it rises.
+#[track_caller]
+pub fn until_all(what: &str, all: u64, mut look: impl FnMut() -> u64) {
+    let mut seen = look();
+    while seen != all {
+        assert!(seen < all, "{what}: {seen}, more than {all}");
+        seen = until(&format!("{what}: more than {seen}"), || Some(look()).filter(|n| *n > seen));
+    }
+}
+
 /// A directory, gone at the end.
 pub struct Dir(PathBuf);
 
@@ -127,6 +137,14 @@ impl Source {
     /// `count` events with the data 0, 1, 2 ...; their `sg`s, in order.
     pub fn events(&mut self, topic: &str, count: usize) -> Vec<String> {
         (0..count).map(|n| self.event(topic, &format!("data={n}"))).collect()
+    }
+
+    /// The same event so many times, quickly.
+    pub fn burst(&mut self, topic: &str, count: u64) {
+        let (now, bytes) = (now(), stored(&format!("topic={topic}&data=0")));
+        for _ in 0..count {
+            self.writer.append(now, &bytes).unwrap();
+        }
     }
 
     /// The subscriber's books; its name is in the ring once a publisher has begun.
