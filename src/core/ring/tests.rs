@@ -3,6 +3,7 @@
 mod crash;
 mod disk;
 mod drawing;
+mod dying;
 mod looks;
 mod loom;
 mod meddling;

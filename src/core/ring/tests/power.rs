@@ -3,11 +3,10 @@
 //!
 //! `COUNT=n SEED=m` for more images, and for the same once more.
 
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
+use super::dying::{Dying, dying};
 use super::world::{NOW, name};
 use crate::id::{Region, Seq, Stream};
 use crate::record::Slice;
@@ -15,98 +14,25 @@ use crate::ring::configuration::{Configuration, Overflow};
 use crate::ring::cursor::{self, Who};
 use crate::ring::eye::{Eye, Next};
 use crate::ring::hand::Hand;
-use crate::ring::layout::{At, Geometry, LAST_SYNC, Layout};
+use crate::ring::layout::{Geometry, LAST_SYNC, Layout};
 use crate::ring::memory::{Heap, Memory};
 use crate::ring::pen::Pen;
 use crate::ring::repair::Remains;
 use crate::ring::view::View;
 
 const GEOMETRY: Geometry = Geometry { blocks: 7, block_bytes: 1024, slots: 3 };
-const SECTOR: usize = 512 / 8;
-const MADE: u64 = 5;
-
-/// A memory that remembers every store since the last sync, and whose user may die before one.
-struct Disk {
-    heap: Heap,
-    synced: RefCell<Vec<u64>>,
-    since: RefCell<Vec<(usize, u64)>>,
-    dies_in: Cell<u64>,
-}
-
-struct Died;
-
-impl Disk {
-    fn wrote(&self, at: At, value: u64) {
-        self.since.borrow_mut().push((at.0, value));
-    }
-
-    fn step(&self) {
-        let left = self.dies_in.get();
-        self.dies_in.set(left.saturating_sub(1));
-        if left == 1 {
-            self.dies_in.set(0);
-            resume_unwind(Box::new(Died));
-        }
-    }
-
-    fn sync(&self) {
-        for (at, value) in self.since.borrow_mut().drain(..) {
-            self.synced.borrow_mut()[at] = value;
-        }
-    }
-
-    /// What the disk may show: of each sector that was written to, the stores up to one of them.
-    fn image(&self, draw: &mut Draw) -> Heap {
-        let image = Heap::new(self.synced.borrow().len());
-        for (at, value) in self.synced.borrow().iter().enumerate() {
-            image.store(At(at), *value);
-        }
-        let mut sectors: BTreeMap<usize, Vec<(usize, u64)>> = BTreeMap::new();
-        for (at, value) in self.since.borrow().iter() {
-            sectors.entry(at / SECTOR).or_default().push((*at, *value));
-        }
-        for stores in sectors.values() {
-            let kept = match draw.below(3) {
-                0 => 0,
-                1 => stores.len(),
-                _ => draw.below(stores.len() as u64 + 1) as usize,
-            };
-            stores[..kept].iter().for_each(|(at, value)| image.store(At(*at), *value));
-        }
-        image
-    }
-}
-
-impl Memory for Disk {
-    fn load(&self, at: At) -> u64 {
-        self.heap.load(at)
-    }
-
-    fn store(&self, at: At, value: u64) {
-        self.step();
-        self.heap.store(at, value);
-        self.wrote(at, value);
-    }
-
-    fn swap(&self, at: At, seen: u64, new: u64) -> bool {
-        self.step();
-        let done = self.heap.swap(at, seen, new);
-        if done {
-            self.wrote(at, new);
-        }
-        done
-    }
-
-    fn fence(&self) {
-        self.heap.fence();
-    }
-}
+/// When the file was made, as far as it says.
+pub const MADE: u64 = 5;
 
 /// Numbers from a seed.
-struct Draw(u64);
+pub struct Draw(u64);
 
 impl Draw {
-    fn below(&mut self, end: u64) -> u64 {
+    pub fn new(seed: u64) -> Draw {
+        Draw(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    pub fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -116,7 +42,7 @@ impl Draw {
 
 /// A machine until it stops.
 struct Machine {
-    view: View<Disk>,
+    view: View<Dying>,
     draw: Draw,
     policy: Overflow,
     pens: Vec<Option<Pen>>,
@@ -134,14 +60,8 @@ struct Machine {
 impl Machine {
     fn new(seed: u64) -> Machine {
         let layout = Layout::new(GEOMETRY);
-        let words = layout.words();
-        let memory = Disk {
-            heap: Heap::new(words),
-            synced: RefCell::new(vec![0; words]),
-            since: RefCell::default(),
-            dies_in: Cell::new(0),
-        };
-        let mut draw = Draw(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        let memory = Dying::new(layout.words());
+        let mut draw = Draw::new(seed);
         let policy = if draw.below(4) == 0 { Overflow::Overwrite } else { Overflow::Reject };
         Machine {
             view: View { memory, layout, region: Region(seed.into()) },
@@ -159,15 +79,8 @@ impl Machine {
 
     /// Does something that is killed before one of its next steps, if `killed`. None when it died.
     fn perhaps_dying<T>(&mut self, killed: bool, act: impl FnOnce(&mut Machine) -> T) -> Option<T> {
-        let step = if killed { 1 + self.draw.below(60) } else { 0 };
-        self.view.memory.dies_in.set(step);
-        let done = catch_unwind(AssertUnwindSafe(|| act(self)));
-        self.view.memory.dies_in.set(0);
-        match done {
-            Ok(done) => Some(done),
-            Err(cause) if cause.is::<Died>() => None,
-            Err(cause) => resume_unwind(cause),
-        }
+        let step = killed.then(|| self.draw.below(60));
+        dying(self, |machine| &machine.view.memory, step, act)
     }
 
     fn act(&mut self) {
@@ -267,14 +180,14 @@ impl Machine {
 }
 
 /// What a subscriber is told of a stream after a power loss, from the cursor that is there.
-struct Told {
-    from: Seq,
-    records: BTreeMap<Seq, Vec<u8>>,
+pub struct Told {
+    pub from: Seq,
+    pub records: BTreeMap<Seq, Vec<u8>>,
     /// The last seq that anything was said of.
-    to: Seq,
+    pub to: Seq,
 }
 
-fn told(view: &View<Heap>, remains: &Remains, stream: Stream) -> Told {
+pub fn told(view: &View<Heap>, remains: &Remains, stream: Stream) -> Told {
     // The name's place was given before the loss, or never: then it begins at the oldest event.
     let from = cursor::read(view, stream, 1).acked;
     let mut told = Told { from, records: BTreeMap::new(), to: from };
@@ -304,7 +217,7 @@ fn told(view: &View<Heap>, remains: &Remains, stream: Stream) -> Told {
     }
 }
 
-fn number(name: &str, otherwise: u64) -> u64 {
+pub fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().map_or(otherwise, |text| text.parse().expect("a number"))
 }
 
@@ -319,7 +232,7 @@ fn whichever_sectors_reached_the_disk_what_was_synced_is_there_and_nothing_stale
         }
         // Whoever was at it when the machine stopped.
         let view = &machine.view;
-        let image = view.memory.image(&mut machine.draw);
+        let image = view.memory.image(|end| machine.draw.below(end));
         let view = View { memory: image, layout: view.layout, region: view.region };
         let begin = Instant::now();
         let remains = Remains::of(&view, MADE);

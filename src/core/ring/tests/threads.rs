@@ -114,5 +114,5 @@ fn run(seed: u64, count: u64) {
         assert!(lost == 0 || policy == Overflow::Overwrite, "lost under reject");
     }
     let [told, delivered, lost] = sums;
-    println!("row 3: runs=1, committed={told}, delivered={delivered}, overwritten={lost}");
+    println!("row 3: committed={told}, delivered={delivered}, overwritten={lost}");
 }

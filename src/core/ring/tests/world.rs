@@ -1,9 +1,10 @@
 //! A ring over a heap, with writers and a publisher that may die before any step, and what must be true of it.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::io;
 
+use super::dying::{Dying, dying};
+use super::power::{MADE, told};
 use crate::id::{Region, Seq, Stream};
 use crate::record::Slice;
 use crate::ring::configuration::{Configuration, Name, Overflow};
@@ -11,56 +12,15 @@ use crate::ring::cursor::{self, Cursor, Who};
 use crate::ring::eye::{Eye, Next};
 use crate::ring::hand::Hand;
 use crate::ring::hours;
-use crate::ring::layout::{At, Geometry, Layout};
+use crate::ring::layout::{Geometry, Layout};
 use crate::ring::ledger::Ledger;
-use crate::ring::memory::{Heap, Memory};
+use crate::ring::memory::Memory;
 use crate::ring::pen::{Pen, Refused};
+use crate::ring::repair::Remains;
 use crate::ring::scan::{Known, Sampled, Scan};
+use crate::ring::sync::cover;
 use crate::ring::view::View;
 use crate::ring::word::Phase;
-
-/// A heap whose user dies before a step: before the access that writes, since before one that reads is the same.
-pub struct Dying {
-    heap: Heap,
-    steps: Cell<u64>,
-    dies_at: Cell<u64>,
-}
-
-struct Died;
-
-impl Dying {
-    fn new(words: usize) -> Dying {
-        Dying { heap: Heap::new(words), steps: Cell::new(0), dies_at: Cell::new(u64::MAX) }
-    }
-
-    fn step(&self) {
-        if self.steps.get() == self.dies_at.get() {
-            self.dies_at.set(u64::MAX);
-            resume_unwind(Box::new(Died));
-        }
-        self.steps.set(self.steps.get() + 1);
-    }
-}
-
-impl Memory for Dying {
-    fn load(&self, at: At) -> u64 {
-        self.heap.load(at)
-    }
-
-    fn store(&self, at: At, value: u64) {
-        self.step();
-        self.heap.store(at, value);
-    }
-
-    fn swap(&self, at: At, seen: u64, new: u64) -> bool {
-        self.step();
-        self.heap.swap(at, seen, new)
-    }
-
-    fn fence(&self) {
-        self.heap.fence();
-    }
-}
 
 /// What a cursor passed, and how.
 #[derive(Default)]
@@ -83,6 +43,10 @@ pub struct World {
     pub passed: BTreeMap<(usize, u16), Passed>,
     /// How often somebody died before a step.
     pub deaths: u64,
+    /// By stream, the last seq when the last sync that succeeded began.
+    pub durable: Vec<u64>,
+    /// A sync failed: whoever syncs next is told, too.
+    broken: bool,
     now: u64,
     salt: u8,
 }
@@ -112,6 +76,8 @@ impl World {
             hours: vec![Vec::new(); slots],
             passed: BTreeMap::new(),
             deaths: 0,
+            durable: vec![0; slots],
+            broken: false,
             now: 1_700_000_000_000_000_000,
             salt: 0,
         };
@@ -121,18 +87,9 @@ impl World {
 
     /// Runs something that dies before its step number `step`. None when it died.
     pub fn dying<T>(&mut self, step: Option<u64>, act: impl FnOnce(&mut World) -> T) -> Option<T> {
-        self.view.memory.steps.set(0);
-        self.view.memory.dies_at.set(step.unwrap_or(u64::MAX));
-        let done = catch_unwind(AssertUnwindSafe(|| act(self)));
-        self.view.memory.dies_at.set(u64::MAX);
-        match done {
-            Ok(done) => Some(done),
-            Err(cause) if cause.is::<Died>() => {
-                self.deaths += 1;
-                None
-            }
-            Err(cause) => resume_unwind(cause),
-        }
+        let done = dying(self, |world| &world.view.memory, step, act);
+        self.deaths += u64::from(done.is_none());
+        done
     }
 
     pub fn configuration(&self) -> Configuration {
@@ -223,6 +180,9 @@ impl World {
 
     /// Acts for the slots that have no writer.
     pub fn tend(&mut self, scan: &Scan) -> bool {
+        if self.view.poisoned() {
+            return false;
+        }
         let writers = &self.writers;
         let hold = |stream: Stream| writers[usize::from(stream.0)].is_none().then_some(());
         self.hand.as_mut().is_some_and(|hand| hand.tend(&self.view, scan, hold))
@@ -238,7 +198,7 @@ impl World {
                     world.follow(&scan, *who, stream, room);
                 }
             }
-            if let Some(hand) = &world.hand {
+            if let Some(hand) = world.hand.as_ref().filter(|_| !world.view.poisoned()) {
                 hand.free(&world.view, &scan);
             }
         });
@@ -313,6 +273,72 @@ impl World {
         assert_eq!((cursor.delivered(), cursor.lost), {
             (passed.delivered.len() as u64, passed.lost.len() as u64)
         });
+    }
+
+    /// One sync, perhaps dying on the way; `fails` is what the disk says instead.
+    pub fn sync(&mut self, fails: Option<i32>, dies: Option<u64>) {
+        if self.view.poisoned() {
+            return;
+        }
+        let before = self.durable.clone();
+        self.dying(dies, |world| {
+            let World { view, committed, durable, broken, .. } = world;
+            let flush = || {
+                *broken |= fails.is_some();
+                if *broken {
+                    return Err(io::Error::from_raw_os_error(fails.unwrap_or(libc::EIO)));
+                }
+                view.memory.sync();
+                *durable = committed.iter().map(|c| c.len() as u64).collect();
+                Ok(())
+            };
+            let done = cover(view, NOW, flush).1;
+            assert_eq!(done.is_err(), view.poisoned());
+        });
+        for (slot, (durable, before)) in (0..).zip(self.durable.iter().zip(&before)) {
+            let synced = self.view.synced(Stream(slot)).0;
+            assert!(synced <= *durable, "answered before it is on the disk");
+            assert!(!self.broken || synced <= *before, "a sync failed, and covers something");
+        }
+    }
+
+    /// The machine stops: what its disk may show is read, and nothing else is ever read again. How many events it shows,
+    /// and how many of those that were not delivered it does not show.
+    pub fn stop(self, below: impl FnMut(u64) -> u64) -> (u64, u64) {
+        let World { view, committed, durable, passed, policy, .. } = self;
+        let memory = view.memory.image(below);
+        let view = View { memory, layout: view.layout, region: view.region };
+        let remains = Remains::of(&view, MADE);
+        let (mut shown, mut missing) = (0, 0);
+        for (slot, committed) in committed.iter().enumerate() {
+            let told = told(&view, &remains, Stream(slot as u16));
+            let passed = passed.get(&(1, slot as u16));
+            let (delivered, lost) =
+                passed.map_or((&[][..], &[][..]), |p| (&p.delivered[..], &p.lost[..]));
+            let done = |seq: u64| {
+                delivered.binary_search(&seq).is_ok() || lost.binary_search(&seq).is_ok()
+            };
+            assert!((1..=told.from.0).all(done), "a cursor is beyond what was delivered");
+            assert!(told.to.0 >= durable[slot], "stream {slot} ends before what was synced");
+            for (seq, bytes) in &told.records {
+                assert_eq!(Some(bytes), committed.get(seq.0 as usize - 1), "{slot}-{seq}");
+            }
+            for seq in (1..=committed.len() as u64).filter(|seq| !done(*seq)) {
+                let there = told.records.contains_key(&Seq(seq));
+                let must = seq <= durable[slot] && policy == Overflow::Reject;
+                assert!(there || !must, "{slot}-{seq} was synced, and is gone");
+                missing += u64::from(!there);
+            }
+            shown += told.records.len() as u64;
+        }
+        (shown, missing)
+    }
+
+    /// Whether its subscriber has passed everything.
+    pub fn passed_by_all(&self) -> bool {
+        (0..).zip(&self.committed).all(|(slot, committed)| {
+            self.cursor(Who::Named(0), Stream(slot)).acked.0 == committed.len() as u64
+        })
     }
 
     /// Everything that must hold at any time.
