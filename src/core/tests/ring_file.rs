@@ -10,6 +10,8 @@ use sparkngin_core::ring::*;
 
 #[path = "ring_file/others.rs"]
 mod others;
+#[path = "ring_file/shown.rs"]
+mod shown;
 #[path = "ring_file/syncing.rs"]
 mod syncing;
 
