@@ -9,6 +9,9 @@ use sparkngin_core::feed::{
 use sparkngin_core::id::{Region, Seq, Stream};
 use sparkngin_core::record::{self, Record, Seed, Torn};
 
+#[path = "feed_sessions/edges.rs"]
+mod edges;
+
 const REGION: Region = Region(7);
 const STREAM: Stream = Stream(2);
 
