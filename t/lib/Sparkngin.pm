@@ -344,7 +344,8 @@ sub complaints {
 
 sub halt {
     my ($self) = @_;
-    $_->stop($_->{name} eq 'nginx' ? 'QUIT' : 'TERM') for reverse @{ $self->{daemons} };
+    my %signal = (nginx => 'QUIT', kafka => 'KILL');    # which nobody asks anything any more
+    $_->stop($signal{ $_->{name} } // 'TERM') for reverse @{ $self->{daemons} };
     kill QUIT => $self->orphans;
 }
 
