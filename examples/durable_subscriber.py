@@ -2,11 +2,15 @@
 """Takes a Sparkngin's feed and prints each event as a line of JSON: acknowledged, and so gone from the ring, only after it
 was written and flushed. What was printed and not yet acknowledged when this is killed is printed again: see "sg".
 
-    durable_subscriber.py ENDPOINT NAME     ipc:///var/lib/nginx/sparkngin/feed.sock, and a name that
-                                            the line `sparkngin_subscriber NAME;` has in nginx.conf
+    durable_subscriber.py [--server-key FILE] [--curve-key FILE] ENDPOINT NAME
+
+ENDPOINT is ipc:///var/lib/nginx/sparkngin/feed.sock or tcp://ADDRESS:PORT, NAME stands in nginx.conf as
+`sparkngin_subscriber NAME;`. Where that has key=FILE, --curve-key is the other half of this key, and --server-key the public
+half of sparkngin_curve_key.
 
 docs/protocol.md, "Feed", describes what is said here; only the checksums are not looked at. Needs pyzmq.
 """
+import argparse
 import json
 import struct
 import sys
@@ -14,6 +18,7 @@ from time import monotonic as now
 
 import zmq
 
+import keys
 from decode import binary
 
 
@@ -55,13 +60,18 @@ def follow(socket, name):
             if kind != "BEAT":  # which is answered with itself
                 message = {"type": "ACK", "session": session, "cursors": [take(message, b"".join(body), counts)]}
             socket.send_json(message)
+    print("nothing was heard for 3 s, connecting again", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit(__doc__.strip())
+    parser = argparse.ArgumentParser(usage=__doc__.strip())
+    keys.flags(parser)
+    parser.add_argument("endpoint")
+    parser.add_argument("name")
+    args = parser.parse_args()
     while True:
         with zmq.Context.instance().socket(zmq.DEALER) as dealer:
             dealer.setsockopt(zmq.LINGER, 0)
-            dealer.connect(sys.argv[1])
-            follow(dealer, sys.argv[2])
+            keys.lock(dealer, args)
+            dealer.connect(args.endpoint)
+            follow(dealer, args.name)
