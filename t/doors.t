@@ -150,6 +150,35 @@ sub python { return $t->run($Sparkngin::PYTHON, "$Sparkngin::ROOT/t/lib/doors.py
     is_delivered('kafka', 3);
 }
 
+# Handshakes that end before anybody is asked for a key: nginx says so, and not each time.
+$t->logged(qr/\[warn\] .* a handshake at feed fails: the peer has no key, and "sparkngin_curve_key" demands one/);
+$t->logged(qr/\[warn\] .* a handshake at live fails: the peer has no key, and "sparkngin_curve_key" demands one/);
+$t->logged(qr/\[warn\] .* a handshake at feed fails: the peer has another publisher's key, or a broken one, for --server-key/);
+cmp_ok(scalar(() = $t->error_log =~ /a handshake at \w+ fails/g), '<', 30, 'nginx tells of handshakes that fail, in a few lines');
+
+# --- the examples, with keys ---
+
+sub example {
+    my ($name, @words) = @_;
+    return $t->daemon(name => "$name." . ++$subscribers, env => { PYTHONDONTWRITEBYTECODE => 1 },
+        command => [ $Sparkngin::PYTHON, '-u', "$Sparkngin::ROOT/examples/$name.py", @words ]);
+}
+{
+    my $stranger = example('durable_subscriber', with('stranger'), $feed, 'other');
+    my $keyless = example('durable_subscriber', $feed, 'other');
+    my $books = books('other');
+    $_->says(qr/nothing was heard for 3 s/) for $stranger, $keyless;
+    is_deeply([ @{ books('other') }{qw(in_ring in_kafka)} ], [ @$books{qw(in_ring in_kafka)} ], 'durable_subscriber.py with a stranger\'s key, and with none: nothing moves');
+    $_->stop for $stranger, $keyless;
+    my $durable = example('durable_subscriber', with('other'), $feed, 'other');
+    poll(20, 'it has acknowledged all', sub { books('other')->{in_ring} == 0 });
+    like($durable->log_text, qr/"data": "three"/, 'with its own key it gets its events');
+    $durable->stop;
+    my ($code, $said) = $t->run($Sparkngin::PYTHON, "$Sparkngin::ROOT/examples/live_reader.py", '--curve-key', "$dir/other.key", $live);
+    is($code, 1, 'a key of its own alone is refused');
+    like($said, qr/--curve-key needs --server-key/, '  and it says why');
+}
+
 # --- live ---
 
 my $live_said = 0;
@@ -168,6 +197,12 @@ sub tail {
     ok($none->running && $wrong->running, '  who does not waits');
     unlike($_->log_text, qr/"data"/, '  and reads nothing') for $none, $wrong;
     $_->stop for $none, $wrong;
+
+    my $reader = example('live_reader', '--server-key', "$dir/server.pub", $live, 'doors');
+    event('read');
+    $reader->says(qr/^doors \{.*"data":"read"/m);
+    pass('  so does live_reader.py');
+    $reader->stop;
 
     $t->write_file('readers', $t->read_file('kafka2.pub') . $t->read_file('other.pub'));
     keys_conf(listen => 'readers=readers');
@@ -215,7 +250,7 @@ is(ready($new)->{status}, 503, '  who knows the old one is not ready any more');
 event('seven');
 is_delivered('kafka', $events);
 my $taken = join '', map { $t->read_file("lines.$_") } 1 .. $subscribers;
-is(join(',', map { my $data = $_; scalar(() = $taken =~ /"data":"$data"/g) } qw(one two three four more five six seven)), '2,1,1,1,1,1,1,1',
+is(join(',', map { my $data = $_; scalar(() = $taken =~ /"data":"$data"/g) } qw(one two three read four more five six seven)), '2,1,1,1,1,1,1,1,1',
     'each event came once to kafka, the first one to the other, too');
 
 # A reload with a key that cannot be read is refused; the old configuration serves on.

@@ -18,12 +18,12 @@ mod flush;
 pub mod key;
 mod lines;
 mod live;
+mod monitor;
 mod run;
 mod signals;
 pub mod socket;
 mod source;
 pub mod status;
-
 mod watch;
 
 use std::io::{self, Write};

@@ -16,11 +16,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use sparkngin_core::ring::{Lease, Ring};
 use zmq::{Context, POLLIN, PollItem, Socket};
 
-use crate::door::Door;
+use crate::door::{self, Door};
 use crate::feed::{Feed, Given};
 use crate::files::Files;
 use crate::lines::{Level, Lines, Throttle};
 use crate::live::Live;
+use crate::monitor::Monitor;
 use crate::socket::{self, BindError, Place};
 use crate::source::Source;
 use crate::watch::{Now, Watch};
@@ -100,15 +101,24 @@ impl Publisher {
         let door =
             curve.map(|curve| Door::new(context, curve, &names)).transpose().map_err(failed)?;
         let live = socket::live(context, &settings.live, key).map_err(failed)?;
+        let hear = |of: &Socket, door| Monitor::new(context, of, door, key.is_some());
+        let live_monitor = hear(&live, door::LIVE).map_err(failed)?;
         let live = Live::new(live, settings.rendering.clone(), settings.gzip, before.live_dropped);
         let feed = socket::feed(context, &settings.feed, key).map_err(failed)?;
+        let feed_monitor = hear(&feed, door::FEED).map_err(failed)?;
         let keyed = curve.map(|curve| curve.subscribers.iter().map(Option::is_some).collect());
         let keyed = keyed.unwrap_or_else(|| vec![false; names.len()]);
         let now = Instant::now();
         Ok(Publisher {
             sources,
-            live: Listening::new(live, "live", &settings.live, now),
-            feed: Listening::new(Feed::new(feed, names, keyed), "the feed", &settings.feed, now),
+            live: Listening::new(live, live_monitor, "live", &settings.live, now),
+            feed: Listening::new(
+                Feed::new(feed, names, keyed),
+                feed_monitor,
+                "the feed",
+                &settings.feed,
+                now,
+            ),
             door,
             watch: Watch::new(&settings.configuration, &before),
             complete: false,
@@ -126,6 +136,8 @@ impl Publisher {
         if self.complete {
             self.feed.bind(Feed::socket, now, lines);
         }
+        self.live.monitor.hear(now, lines);
+        self.feed.monitor.hear(now, lines);
         if let Some(door) = &mut self.door {
             door.answer(now, lines);
         }
@@ -213,6 +225,8 @@ impl Publisher {
             self.live.it.socket().as_poll_item(POLLIN),
             self.feed.it.socket().as_poll_item(POLLIN),
             PollItem::from_fd(wakened.as_raw_fd(), POLLIN),
+            self.live.monitor.poll_item(),
+            self.feed.monitor.poll_item(),
         ];
         items.extend(self.door.as_ref().map(|door| door.socket().as_poll_item(POLLIN)));
         let before_bells = items.len();
@@ -245,6 +259,8 @@ impl Publisher {
 /// Something that listens, or will as soon as its address is free.
 struct Listening<T> {
     it: T,
+    /// After the socket that it watches.
+    monitor: Monitor,
     what: &'static str,
     endpoint: String,
     /// When to try again; nothing when it listens.
@@ -255,10 +271,16 @@ struct Listening<T> {
 }
 
 impl<T> Listening<T> {
-    fn new(it: T, what: &'static str, endpoint: &str, now: Instant) -> Listening<T> {
+    fn new(
+        it: T,
+        monitor: Monitor,
+        what: &'static str,
+        endpoint: &str,
+        now: Instant,
+    ) -> Listening<T> {
         let said = Throttle::new(Duration::from_secs(60));
         let (endpoint, again) = (endpoint.to_owned(), Some(now));
-        Listening { it, what, endpoint, again, place: None, since: now, said }
+        Listening { it, monitor, what, endpoint, again, place: None, since: now, said }
     }
 
     fn bind(&mut self, socket: impl Fn(&T) -> &Socket, now: Instant, lines: &Lines) {
