@@ -123,4 +123,40 @@ $t->row(11, 'publish', 2, sub {
     $again->wait_more(500);
 });
 $t->close_books;
+
+# --- other keys, by HUP ---
+
+{
+    is($t->{subscriber}->stop, 0, 'the subscriber leaves');
+    for my $name (qw(server old new)) {
+        my ($code, $said) = $t->run($Sparkngin::PROGRAM, 'keygen', "$dir/$name");
+        is($code, 0, "keygen $name") or diag($said);
+    }
+    my @owner = (stat "$dir/ring")[ 4, 5 ];
+    chown @owner, "$dir/server.key";
+    my $guest = sub { $t->write_file('guest.pub', $_[0]) };
+    $guest->($t->read_file('old.pub'));
+    my $epoch = $t->epoch;
+    my $locked = $t->daemon(name => 'publish.locked', command => [
+        @as, $program, 'publish', "$dir/ring", '--live', '127.0.0.1:' . $t->port('live'), '--log', 'text',
+        '--curve-key', "$dir/server.key", '--subscriber', "kafka=$dir/guest.pub" ]);
+    led($epoch + 1);
+    my $new = $t->daemon(name => 'subscriber.new', command => [
+        $Sparkngin::PROGRAM, 'subscribe', '--feed', $t->feed, '--lines', "$dir/lines", '--log', 'text',
+        '--http', '127.0.0.1:' . $t->port('new'), '--server-key', "$dir/server.pub", '--curve-key', "$dir/new.key" ]);
+    $new->says(qr/the publisher does not know our key/);
+    my $ready = sub { $t->get('/readyz', port => $t->port('new'))->{status} == 200 };
+    ok(!$ready->(), 'a key that it was not started with is not let in');
+    $guest->($t->read_file('new.pub'));
+    $locked->signal('HUP');
+    $locked->says(qr/HUP: the key files are read again/);
+    ok(poll(20, 'it is let in', $ready), 'but after HUP, when the file has it');
+    led($epoch + 2);
+    $guest->("no key\n");
+    $locked->signal('HUP');
+    $locked->says(qr/HUP: --subscriber "kafka=\S+\/guest\.pub": .* holds no key.*; what was read before is used on/);
+    is($t->get('/acked/log?topic=acked&data=three')->{status}, 204, 'a file that is no key changes nothing');
+    is($locked->stop, 0, 'TERM ends it');
+    is($new->stop, 0, 'and the subscriber');
+}
 $t->finish;

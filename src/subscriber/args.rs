@@ -169,7 +169,8 @@ pub struct Keys {
     goes on while nginx is reloaded, upgraded, stopped or killed. There is one publisher at a time: the one\n  \
     that was started last takes over, any other one stands by.\n  \
     Run it as nginx's user, the owner of DIR. Without a ring in DIR it waits until nginx has made it.\n  \
-    TERM or INT: notes what was acknowledged, and leaves; what was not stays in the ring.\n\n\
+    TERM or INT: notes what was acknowledged, and leaves; what was not stays in the ring.\n  \
+    HUP: reads the key files again, as a reload of nginx does; what cannot be read changes nothing.\n\n\
     Examples:\n  \
     sparkngin publish /var/lib/nginx/sparkngin --subscriber kafka\n  \
     sparkngin publish /var/lib/nginx/sparkngin --live '*:7000' --feed '*:7001' \\\n      \

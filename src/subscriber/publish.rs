@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use signal_hook::consts::SIGHUP;
 use sparkngin_core::ring::{Bid, Candidate, Lease, Ring, Vacancy};
 use sparkngin_publisher::{Handle, Level, Settings, start, start_draining};
 
@@ -21,7 +22,7 @@ use crate::args::Publish;
 use crate::publish_settings;
 use crate::report;
 use crate::socket::poll_fd;
-use crate::subscribe::stop_on_signals;
+use crate::subscribe::{flag_on, stop_on_signals};
 use crate::wake::{self, Wakes};
 
 /// Between two looks at the publisher that runs here, or at the lease that somebody else has.
@@ -44,7 +45,7 @@ struct Host {
     said: String,
 }
 
-/// Publishes until TERM or INT.
+/// Publishes until TERM or INT. HUP has it read the key files again.
 ///
 /// # Errors
 /// What is wrong on the command line or with the directory, or the system refuses.
@@ -55,8 +56,15 @@ pub fn run(args: &Publish) -> Result<(), Failed> {
     let system = |error: io::Error| Failed::Other(error.to_string());
     let (waker, mut wakes) = wake::pair().map_err(system)?;
     let stop: Arc<AtomicBool> = stop_on_signals(&waker).map_err(system)?;
+    let again = flag_on(&[SIGHUP], &waker).map_err(system)?;
     let mut host = Host::new(args.dir.clone(), settings);
     while !stop.load(Ordering::Relaxed) {
+        if again.swap(false, Ordering::Relaxed) {
+            match publish_settings::read(args) {
+                Ok(settings) => host.again(settings),
+                Err(error) => tracing::error!("HUP: {error}; what was read before is used on"),
+            }
+        }
         host.turn()?;
         pause(&mut wakes).map_err(system)?;
     }
@@ -86,6 +94,14 @@ impl Host {
             began: Instant::now(),
             said: String::new(),
         }
+    }
+
+    /// Goes on with settings that were just read, as over a reload of nginx: they are the newest configuration.
+    fn again(&mut self, settings: Settings) {
+        tracing::info!("HUP: the key files are read again");
+        self.end();
+        self.settings = settings;
+        self.older = None;
     }
 
     /// Looks after the publisher, or tries to become it.

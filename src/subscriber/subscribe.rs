@@ -98,12 +98,20 @@ pub fn run(settings: Settings) -> Result<End, String> {
 /// # Errors
 /// What the system says.
 pub fn stop_on_signals(waker: &wake::Waker) -> io::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGINT] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))?;
-        signal_hook::low_level::pipe::register(signal, waker.socket()?)?;
+    flag_on(&[SIGTERM, SIGINT], waker)
+}
+
+/// The same for other signals.
+///
+/// # Errors
+/// What the system says.
+pub fn flag_on(signals: &[i32], waker: &wake::Waker) -> io::Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in signals {
+        signal_hook::flag::register(*signal, Arc::clone(&flag))?;
+        signal_hook::low_level::pipe::register(*signal, waker.socket()?)?;
     }
-    Ok(stop)
+    Ok(flag)
 }
 
 fn feeds(settings: &Settings, context: &zmq::Context, now: Instant) -> Result<Vec<Feed>, String> {
