@@ -2,7 +2,7 @@
 
 # The level `disk`, and who syncs: answered after a sync that began after the commit; many by one sync; late when the disk
 # hangs, and when the worker that syncs is killed in it; nothing is synced while nothing is committed; on tmpfs it is
-# refused. fdatasync is ours here, preloaded, so it hangs when it is told to.
+# refused, and where the disk refuses every sync, which costs one file; after a sync that nobody saw end, a new one. fdatasync is ours here, preloaded, so it hangs when it is told to.
 
 use strict;
 use warnings;
@@ -136,6 +136,59 @@ is($t->get('/disk/log?topic=a', timeout => 20)->{status}, 204, 'a single worker 
     is(syncs(), $before + 1, 'once');
 }
 $t->stop;
+
+# A disk that refuses every sync, for a while: it costs one file, not one for each try. The level ring goes on.
+{
+    conf('%%DIR%%/failing');
+    $t->write_file('fdatasync.failed', '', 0666);
+    $t->start(%env)->ready;
+    is($t->get('/disk/log?topic=a')->{status}, 204, 'before the disk fails: 204');
+    $t->write_file('fdatasync.fail', '');
+    is($t->get('/disk/log?topic=a', timeout => 30)->{status}, 504, 'the sync fails: 504');
+    my $refused = poll(20, 'the level disk is refused', sub {
+        my $answer = $t->get('/short/log?topic=a');
+        return $answer->{status} == 503 && why($answer) =~ /refuses/ && $answer;
+    });
+    is(why($refused), 'the level "disk" cannot be given: the disk refuses syncs, error.log says why', 'then 503 at the level disk, and why');
+    is($refused->{headers}{'retry-after'}, 1, 'with Retry-After');
+    my ($tries, %status) = -s $t->path('fdatasync.failed');
+    poll(30, 'it is tried again, and again', sub {
+        $status{ $t->get('/sn/log?topic=a')->{status} }++ for 1 .. 10;
+        return -s $t->path('fdatasync.failed') >= $tries + 2;
+    });
+    is(join(' ', keys %status), 204, 'meanwhile each event at the level ring is taken');
+    is(scalar(grep { /ring\.\d+$/ } glob $t->path('failing/ring.*')), 2, 'in one other file, not in one for each try');
+    like($t->get('/sn/imok')->{body}, qr/^imok\n.*^not synced: the disk refuses syncs, 1 failed in a row; the level "disk" is answered with 503$/ms, '/imok says so');
+    is($t->status->{ring}{syncs_refused}, JSON::PP::true, '/status, too');
+    $t->logged(qr/\[error\] .*ring\.2 is not synced, after 1 that could not be: Input\/output error \(os error 5\); it is tried again in 1 s/);
+    # Who syncs is killed meanwhile: the next one asks the disk before it trusts it.
+    $t->kill9(syncer());
+    poll(20, 'somebody asks the disk again', sub { -s $t->path('fdatasync.failed') > $tries + 2 });
+    is($t->get('/short/log?topic=a')->{status}, 503, 'who tried it is killed: still 503');
+    unlink $t->path('fdatasync.fail');
+    poll(40, 'the disk is well again, and the level disk there without a hand', sub { $t->get('/disk/log?topic=a', timeout => 30)->{status} == 204 });
+    is($t->status->{ring}{syncs_refused}, JSON::PP::false, '/status says so');
+    unlike($t->get('/sn/imok')->{body}, qr/not synced/, 'and /imok');
+    is(scalar(grep { /ring\.\d+$/ } glob $t->path('failing/ring.*')), 2, 'in the same file');
+    $t->logged(qr/\[warn\] .*the disk takes syncs again: ring\.2 is synced/);
+}
+
+# All of nginx is killed in a sync of which nobody hears any more: what it was about is never called synced.
+{
+    hang(1);
+    my $waits = ask('/disk/log?topic=a&data=waits');
+    poll(10, 'it is stored', sub { $t->get('/sn/log?topic=a')->{status} == 204 && !readable($waits) });
+    $t->kill9($t->master, $t->workers);
+    hang(0);
+    $t->start(%env)->ready;
+    $t->logged(qr/\[warn\] .*ring\.2 is drained: it is poisoned, who synced it was killed meanwhile and nobody else can tell how that sync ended; ring\.3 takes the events/);
+    my $answer = poll(20, 'the level disk is there again', sub {
+        my $it = $t->get('/disk/log?topic=a', timeout => 30);
+        return $it->{status} == 204 && $it;
+    });
+    is(ack($answer), 'disk', 'in another file');
+    $t->stop;
+}
 
 # In memory alone.
 {

@@ -35,6 +35,13 @@ pub fn imok(worker: &mut Worker) -> Answer {
     if !away.is_empty() {
         let _ = writeln!(text, "away: {}", away.join(", "));
     }
+    if writer.ring().refused() {
+        let failed = writer.ring().failed_before();
+        let _ = writeln!(
+            text,
+            "not synced: the disk refuses syncs, {failed} failed in a row; the level \"disk\" is answered with 503"
+        );
+    }
     let found = others(worker);
     if !found.rings.is_empty() {
         let names: Vec<String> = found.rings.iter().map(draining).collect();

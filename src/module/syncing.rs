@@ -13,6 +13,9 @@ use crate::log::{Level, Throttle};
 
 /// How long nobody must have done it before one does who would rather not, ms.
 const RELUCTANCE: u64 = 300;
+/// The same for one that cannot know how the last sync ended: it would give up the file, and one of the others may know, which
+/// looks once a second.
+const DEAF: u64 = 4000;
 /// How long who stopped does not try again, ms.
 const STAND_BACK: u64 = 500;
 
@@ -108,7 +111,12 @@ impl Syncing {
             return Ok(());
         }
         let since = *self.free_since.get_or_insert(now);
-        if reluctant && now < since + RELUCTANCE {
+        let patience = match candidate.ring.hears() {
+            false => DEAF,
+            true if reluctant => RELUCTANCE,
+            true => 0,
+        };
+        if now < since + patience {
             self.candidate = Some(candidate);
             return Ok(());
         }

@@ -76,6 +76,8 @@ pub enum NoPlace {
 
 const NO_BELL: &str = "nobody can wait for the ring, its bell cannot be opened";
 const NO_DISK: &str = "the level \"disk\" cannot be given: the ring lies in memory (tmpfs), and is gone with the machine's power";
+const NO_SYNC: &str =
+    "the level \"disk\" cannot be given: the disk refuses syncs, error.log says why";
 const NO_MEMORY: &str = "there is no memory";
 
 impl Waiting {
@@ -122,6 +124,9 @@ impl Waiting {
         let line = line.ok_or(NoPlace::Away(NO_BELL))?;
         if level == Level::Disk && !line.is_durable() {
             return Err(NoPlace::Away(NO_DISK));
+        }
+        if level == Level::Disk && writer.ring().refused() {
+            return Err(NoPlace::Away(NO_SYNC));
         }
         // SAFETY: nginx holds the request, and we hold no borrow of it; 0 asks for no memory of ours.
         let cleanup = unsafe { ngx_http_cleanup_add(incoming.raw(), 0) };

@@ -211,6 +211,10 @@ fn reason(ring: &Ring, newer: Option<u64>) -> (Level, String) {
             let why = "the machine stopped without notice, and what may be missing is reported as uncertain";
             (Level::Warn, format!("{why}; {newer}"))
         }
+        Origin::Here if ring.state().poisoned && ring.in_doubt() => {
+            let why = "it is poisoned, who synced it was killed meanwhile and nobody else can tell how that sync ended";
+            (Level::Warn, format!("{why}; {newer}"))
+        }
         Origin::Here if ring.state().poisoned => {
             let why =
                 "it is poisoned, a sync of it failed or a record in it is broken: look at the disk";

@@ -11,6 +11,7 @@ use sparkngin_core::ring::{Syncer, Work};
 use zmq::{POLLIN, PollItem};
 
 use crate::Shared;
+use crate::trial::Trial;
 
 /// Runs until it is asked to stop, or a sync fails.
 ///
@@ -24,8 +25,14 @@ pub fn run(
 ) -> io::Result<()> {
     // The next one has its time from here on.
     let mut next = Instant::now();
+    let mut trial = Trial::new(&syncer, next);
     while !shared.stop.load(Ordering::Acquire) {
         let now = Instant::now();
+        if let Some(wait) = trial.turn(&syncer, now, &shared.lines) {
+            syncer.clear();
+            rest(&syncer, Some(wait), wakened)?;
+            continue;
+        }
         let work = syncer.work();
         if work == Work::Urgent || work == Work::Some && now >= next {
             next = now + interval;

@@ -24,6 +24,7 @@ mod signals;
 pub mod socket;
 mod source;
 pub mod status;
+mod trial;
 mod watch;
 
 use std::io::{self, Write};

@@ -122,6 +122,7 @@ fn ring_object(ring: &Ring, ledger: &Ledger) -> Value {
         "committed": ledger.committed,
         "readable": ledger.readable,
         "poisoned": ledger.poisoned,
+        "syncs_refused": ring.refused(),
     })
 }
 

@@ -6,11 +6,11 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use super::disk::{Disk, Linux};
-use super::folder::word;
-use super::layout::{At, CLEAN, IS_CLEAN, POISONED, attach_byte};
+use super::doubt::is_odd;
+use super::folder::{put, word};
+use super::layout::{CLEAN, IS_CLEAN, POISONED, SYNCS, attach_byte, sync_byte};
 use super::lock::{Hold, held_by_another, try_lock, unlock};
 
 /// An open file, and whether the byte is held.
@@ -64,25 +64,38 @@ impl Drop for Attached {
 
 /// Gives the byte back and, if nobody else has it, brings the file to the disk and says so.
 pub(super) fn leave(disk: &impl Disk, file: &File) -> io::Result<()> {
-    let to_do = || Ok::<_, io::Error>(word(file, POISONED)? == 0 && word(file, CLEAN)? != IS_CLEAN);
-    // The most of it while others can still come: whoever comes while the file is held alone has to wait.
-    if to_do()? && !held_by_another(file, attach_byte())? {
-        disk.sync(file)?;
+    let to_do = || {
+        let bad = word(file, POISONED)? != 0 || is_odd(word(file, SYNCS)?);
+        Ok::<_, io::Error>(!bad && word(file, CLEAN)? != IS_CLEAN)
+    };
+    // The most of it while others can still come: whoever comes while the file is held alone has to wait. Nobody else syncs
+    // it meanwhile.
+    if try_lock(file, sync_byte(), Hold::Alone)?
+        && to_do()?
+        && !held_by_another(file, attach_byte())?
+    {
+        told(file, || disk.sync(file))?;
     }
     // First given back: of two that leave at a time each would see the other one.
     unlock(file, attach_byte())?;
-    if !try_lock(file, attach_byte(), Hold::Alone)? {
+    if !try_lock(file, attach_byte(), Hold::Alone)? || !to_do()? {
         return Ok(());
     }
-    if to_do()? {
+    told(file, || {
         disk.sync(file)?;
         put(file, CLEAN, IS_CLEAN)?;
-        disk.sync(file)?;
-    }
-    Ok(())
+        disk.sync(file)
+    })
 }
 
-/// Writes a word of a file that nobody else uses; its mapping sees it.
-fn put(file: &File, at: At, value: u64) -> io::Result<()> {
-    file.write_all_at(&value.to_le_bytes(), at.0 as u64 * 8)
+/// A sync whose end everybody who comes later knows of: nobody hears of its error again.
+fn told(file: &File, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    let syncs = word(file, SYNCS)?;
+    put(file, SYNCS, syncs + 1)?;
+    let done = sync();
+    if done.is_err() {
+        put(file, POISONED, 1)?;
+    }
+    put(file, SYNCS, syncs + 2)?;
+    done
 }

@@ -14,7 +14,7 @@ use super::disk::{self, Disk, Linux};
 use super::eye::{Eye, Next};
 use super::filesystem;
 use super::folder::{Judged, LeftAlone, Origin, files, judge, number};
-use super::layout::{CLEAN, Geometry, Layout, SLOTS, TICKET, WAS_CLEAN, attach_byte};
+use super::layout::{CLEAN, Geometry, Layout, SLOTS, SYNCS, TICKET, WAS_CLEAN, attach_byte};
 use super::lease::{MAKING, hold};
 use super::lock::held_by_another;
 use super::making::make;
@@ -53,6 +53,8 @@ pub struct Ring<M = Mapping> {
     origin: Origin,
     made: u64,
     writable: bool,
+    /// What [`SYNCS`] said after the file was opened.
+    syncs: u64,
 }
 
 /// The rings of a directory, oldest first, each for who hands it out and removes it; and what is left alone.
@@ -206,15 +208,16 @@ impl Ring {
         let view = View { memory, layout: self.view.layout, region: self.view.region };
         let (path, origin, made, writable) =
             (self.path.clone(), self.origin, self.made, self.writable);
-        Ok(Ring { view, file, path, origin, made, writable })
+        let syncs = view.load(SYNCS);
+        Ok(Ring { view, file, path, origin, made, writable, syncs })
     }
 
     /// The same ring through a memory of another kind; for tests of what a bad one does.
     pub fn through<M: Memory>(self, memory: impl FnOnce(Mapping) -> M) -> Ring<M> {
         let Ring { view: View { memory: mapping, layout, region }, file, .. } = self;
         let view = View { memory: memory(mapping), layout, region };
-        let Ring { path, origin, made, writable, .. } = self;
-        Ring { view, file, path, origin, made, writable }
+        let Ring { path, origin, made, writable, syncs, .. } = self;
+        Ring { view, file, path, origin, made, writable, syncs }
     }
 
     /// The newest file of this boot, if it may be written to.
@@ -269,7 +272,8 @@ impl Ring {
         let layout = Layout::new(superblock.geometry);
         let memory = map(file.file(), &path, layout, writable)?;
         let view = View { memory, layout, region: superblock.region };
-        Ok(Ring { view, file, path, origin, made: superblock.made, writable })
+        let syncs = view.load(SYNCS);
+        Ok(Ring { view, file, path, origin, made: superblock.made, writable, syncs })
     }
 
     /// Removes the file, if nobody else uses it and `empty` says so while that is certain. Whether it did.
@@ -380,18 +384,28 @@ impl<M: Memory> Ring<M> {
     /// stored that a power loss could take away.
     pub(super) fn begin(&self, stream: Stream) -> io::Result<()> {
         let view = &self.view;
-        let clean = view.load(CLEAN) != 0;
+        let (clean, beginning) = (view.load(CLEAN) != 0, view.layout.slot(stream).beginning());
         if !clean && view.last(stream) > Seq(0) {
             return Ok(());
         }
         if clean {
             view.store(CLEAN, WAS_CLEAN);
         }
-        Linux.sync(self.file())?;
+        view.store(beginning, 1);
+        if let Err(error) = Linux.sync(self.file()) {
+            view.poison();
+            view.store(beginning, 0);
+            return Err(error);
+        }
+        view.store(beginning, 0);
         if clean {
             view.store(CLEAN, 0);
         }
         Ok(())
+    }
+
+    pub(super) fn syncs(&self) -> u64 {
+        self.syncs
     }
 
     pub(super) fn file(&self) -> &File {

@@ -1,13 +1,16 @@
 //! The files `ring.<n>` of a directory, and what each of them is to this process: a ring of this boot, one that an
 //! earlier boot left, or a stranger that is left alone.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::disk;
-use super::layout::{At, CLEAN, IS_CLEAN, POISONED};
+use super::file::Wanted;
+use super::filesystem;
+use super::layout::{At, CLEAN, Geometry, IS_CLEAN, Layout, POISONED};
 use super::open_error::{Difference, OpenError, system};
 use super::superblock::{Boot, Strange, Superblock};
 
@@ -33,6 +36,67 @@ pub struct LeftAlone {
     pub path: PathBuf,
     /// Why.
     pub why: Difference,
+}
+
+/// The file that takes events now, and that other sizes are wanted: it will be drained while a new one takes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// Of its name, `ring.<n>`.
+    pub number: u64,
+    /// Its sizes.
+    pub has: Geometry,
+    /// Those that are wanted.
+    pub wanted: Geometry,
+    /// Whether there is room for a file of these beside it.
+    pub room: bool,
+}
+
+impl Replaced {
+    /// What will be replaced when somebody opens the ring that is wanted; None if nothing is, or nobody can tell. Looks only,
+    /// and at the first bytes of the files alone.
+    pub fn by(wanted: &Wanted) -> Option<Replaced> {
+        let (dir, geometry) = (&wanted.dir, wanted.geometry().ok()?);
+        for (number, path) in files(dir).ok()?.into_iter().rev() {
+            let Ok(Judged::Ours(file, superblock, Origin::Here)) = judge(&path, false) else {
+                continue;
+            };
+            let (has, wanted) = (superblock.geometry, geometry);
+            let differs = has != wanted && word(&file, POISONED).ok()? == 0;
+            let room = filesystem::has_room(dir, Layout::new(wanted).bytes());
+            return differs.then_some(Replaced { number, has, wanted, room });
+        }
+        None
+    }
+}
+
+impl fmt::Display for Replaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Replaced { number, has, wanted, room } = self;
+        write!(
+            f,
+            "ring.{number} has {} blocks of {} bytes, and {} of {} are configured: ",
+            has.blocks, has.block_bytes, wanted.blocks, wanted.block_bytes
+        )?;
+        let bytes = Layout::new(*wanted).bytes();
+        match room {
+            true => write!(
+                f,
+                "a new file of {bytes} bytes is made, and ring.{number} is drained and then removed"
+            ),
+            false if has.block_bytes == wanted.block_bytes => {
+                write!(
+                    f,
+                    "there is no room for a new file of {bytes} bytes, ring.{number} is used on"
+                )
+            }
+            false => {
+                write!(
+                    f,
+                    "there is no room for a new file of {bytes} bytes, /log is 503 until ring.{number} is drained and there is"
+                )
+            }
+        }
+    }
 }
 
 /// What a look at a file shows.
@@ -81,6 +145,11 @@ pub(super) fn word(file: &File, at: At) -> io::Result<u64> {
     let mut le = [0; 8];
     file.read_exact_at(&mut le, at.0 as u64 * 8)?;
     Ok(u64::from_le_bytes(le))
+}
+
+/// Writes a word of a file that nobody else uses; its mapping sees it.
+pub(super) fn put(file: &File, at: At, value: u64) -> io::Result<()> {
+    file.write_all_at(&value.to_le_bytes(), at.0 as u64 * 8)
 }
 
 /// What the file is to blame for makes it a stranger; what the system lacks just now does not.

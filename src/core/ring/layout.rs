@@ -17,13 +17,15 @@
 //!   control, number       0 epoch     1 ticket         2 sleeping          3 freed     4 streams      5 poisoned
 //!                         6 clean     7 last turn      8 live dropped      9 last good sync           10 syncing
 //!                         11 holder configured at               12 traffic lost
+//!                         13 syncs, odd while one is under way
+//!                         14 words: 0 failed in a row before    1 the disk refuses syncs
 //!                         16 to 19 named subscribers by place, words: 0 connected since    1 last BEAT
 //!                         2 last ACK    3 holds the ring full since
 //!   configuration, bytes  0 selector    1024, 2048 the two copies, each in words: 0 policy (0 none yet, 1 overwrite,
 //!                         2 reject)    1 configured at    2 names in force, a bit for each place
 //!                         8 + 8 x place: name, 64 bytes, filled up with NUL
 //!   slot, bytes           0 last      8 block claimed last (a hint)    16 hour floor    128 synced    136 waiting
-//!                         144 urgent
+//!                         144 urgent    152 beginning
 //!                         256 64 pairs of words: hour, first seq of it
 //!                         1280 + 256 x n cursor n: 0 live, 1 to 4 named by place; bytes: 0 selector
 //!                         128, 192 the two copies, each in words: 0 start    1 acked    2 lost    3 dead
@@ -124,6 +126,12 @@ pub const SYNCING: At = control(10);
 /// The time of the configuration by which the holder of the lease publishes, ns since 1970; one that wrote down what holds
 /// may be newer.
 pub const HOLDER: At = control(11);
+/// Counts beginnings and ends of syncs, see `doubt.rs`: odd while one is under way, or nobody knows how it ended.
+pub const SYNCS: At = control(13);
+/// How many syncs in a row had failed when the file was made; 0 again once one of this file succeeded.
+pub const FAILED: At = control(14);
+/// 1 while no sync is tried, since the disk refused one of something else.
+pub const REFUSES: At = FAILED.plus(1);
 
 /// Events of the site's own traffic that were not stored.
 pub const TRAFFIC_LOST: At = control(12);
@@ -289,6 +297,11 @@ impl SlotAt {
     /// The highest seq that somebody waits for to be synced.
     pub fn urgent(self) -> At {
         At(self.0 + LINE + 2)
+    }
+
+    /// 1 while the slot's new holder brings to the disk that there is the stream.
+    pub fn beginning(self) -> At {
+        At(self.0 + LINE + 3)
     }
 
     /// 1 while the slot's worker waits for its bell.

@@ -7,9 +7,10 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::disk::Disk;
+use super::doubt::{self, FEW};
 use super::filesystem;
-use super::folder::files;
-use super::layout::{Geometry, Layout};
+use super::folder::{files, put};
+use super::layout::{FAILED, Geometry, Layout};
 use super::open_error::{OpenError, system};
 use super::superblock::{Boot, Superblock};
 use crate::id::Region;
@@ -27,8 +28,12 @@ pub(super) fn make(disk: &impl Disk, dir: &Path, geometry: Geometry) -> Result<(
         let error = io::Error::from_raw_os_error(libc::ENOSPC);
         return Err(OpenError::NoRoom { dir: dir.to_owned(), bytes, error });
     }
+    let (failed, poisoned) = doubt::before(dir)?;
+    if failed > FEW && poisoned > FEW {
+        return Err(OpenError::Poisoned { dir: dir.to_owned(), poisoned });
+    }
     let file = disk.create(&temporary).map_err(unusable)?;
-    let made = fill(disk, &file, dir, geometry)
+    let made = fill(disk, &file, dir, geometry, failed)
         .and_then(|()| disk.rename(&temporary, &name).map_err(|e| system("name", &name, e)))
         .and_then(|()| {
             File::open(dir).and_then(|d| disk.sync(&d)).map_err(|e| system("sync", dir, e))
@@ -40,7 +45,13 @@ pub(super) fn make(disk: &impl Disk, dir: &Path, geometry: Geometry) -> Result<(
     made
 }
 
-fn fill(disk: &impl Disk, file: &File, dir: &Path, geometry: Geometry) -> Result<(), OpenError> {
+fn fill(
+    disk: &impl Disk,
+    file: &File,
+    dir: &Path,
+    geometry: Geometry,
+    failed_before: u64,
+) -> Result<(), OpenError> {
     let bytes = Layout::new(geometry).bytes();
     let failed = |what| move |error| system(what, dir, error);
     disk.allocate(file, bytes).map_err(|error| match error.kind() {
@@ -57,6 +68,7 @@ fn fill(disk: &impl Disk, file: &File, dir: &Path, geometry: Geometry) -> Result
         made: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64),
     };
     superblock.write(file).map_err(failed("write a new file in"))?;
+    put(file, FAILED, failed_before).map_err(failed("write a new file in"))?;
     disk.sync(file).map_err(failed("sync a new file in"))
 }
 

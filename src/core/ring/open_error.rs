@@ -66,6 +66,14 @@ pub enum OpenError {
         /// What it does not do.
         why: &'static str,
     },
+    /// Syncs fail, one after another.
+    #[error("{poisoned} poisoned files in \"{}\" wait to be drained, no other one is made before: look at the disk", .dir.display())]
+    Poisoned {
+        /// Where.
+        dir: PathBuf,
+        /// How many.
+        poisoned: u64,
+    },
     /// The system refused something else.
     #[error("cannot {what} \"{}\": {error}", .path.display())]
     System {

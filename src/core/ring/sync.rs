@@ -18,9 +18,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::bell::{Fifo, take};
 use super::disk;
+use super::doubt;
 use super::file::Ring;
-use super::layout::{LAST_SYNC, SYNCING, sync_byte};
-use super::lock::{Hold, held_by_another, try_lock};
+use super::layout::{FAILED, LAST_SYNC, SYNCING, sync_byte};
+use super::lock::{Hold, held_by_another, try_lock, unlock};
 use super::mapping::Mapping;
 use super::memory::Memory;
 use super::slot_bell::SlotBells;
@@ -56,8 +57,10 @@ pub(super) fn bell<M: Memory>(ring: &Ring<M>) -> io::Result<Fifo> {
 }
 
 impl<M: Memory> Syncer<M> {
-    /// Takes the right, if nobody has it; else gives the ring back. `ring` is the syncer's own: see [`Ring::again`]; opened early it hears of an error
-    /// that another's sync has met.
+    /// Takes the right, if nobody has it; else gives the ring back. `ring` is the syncer's own: see [`Ring::again`]; opened
+    /// early it hears of an error that another's sync has met. One that would not ([`Ring::hears`]) does not sync a file of
+    /// which nobody knows how the last sync ended, but poisons it, and is given back; so it is while a slot's new holder
+    /// syncs for itself.
     ///
     /// # Errors
     /// When the system refuses the lock or the bell.
@@ -65,9 +68,30 @@ impl<M: Memory> Syncer<M> {
         if !try_lock(ring.file(), sync_byte(), Hold::Alone)? {
             return Ok(Err(ring));
         }
+        let begins = ring.slots_begin()?;
+        if !ring.hears() || begins.is_none() {
+            ring.view().poison();
+            let mut bells = SlotBells::default();
+            ring.view().streams().for_each(|stream| bells.wake(&ring, stream));
+        }
+        if ring.view().poisoned() || begins == Some(true) {
+            unlock(ring.file(), sync_byte())?;
+            return Ok(Err(ring));
+        }
         let syncer = Syncer { bell: bell(&ring)?, bells: SlotBells::default(), ring };
         syncer.clear();
         Ok(Ok(syncer))
+    }
+
+    /// Whether the disk takes the sync of a small file, when it must be asked first: syncs of the files before this one have
+    /// failed. Everybody is told.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn try_disk(&self) -> io::Result<()> {
+        let tried = self.ring.try_disk();
+        self.ring.refuse(tried.is_err());
+        tried
     }
 
     /// What there is to do, or nothing in a file that must not be written to any more.
@@ -164,8 +188,10 @@ pub(super) fn cover<M: Memory>(
     flush: impl FnOnce() -> io::Result<()>,
 ) -> (Vec<Stream>, io::Result<()>) {
     let sampled: Vec<(Stream, Seq)> = view.streams().map(|s| (s, view.last(s))).collect();
+    doubt::begin(view);
     if let Err(error) = flush() {
         view.poison();
+        doubt::end(view);
         return (sampled.into_iter().map(|(stream, _)| stream).collect(), Err(error));
     }
     let mut woken = Vec::new();
@@ -179,6 +205,10 @@ pub(super) fn cover<M: Memory>(
         }
     }
     view.store(LAST_SYNC, now);
+    if view.load(FAILED) != 0 {
+        view.store(FAILED, 0);
+    }
+    doubt::end(view);
     (woken, Ok(()))
 }
 

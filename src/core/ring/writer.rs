@@ -64,11 +64,12 @@ impl<M: Memory> Writer<M> {
             if try_lock(ring.file(), byte, Hold::Alone)? {
                 ring.view().count_stream(stream);
                 let sync = sync::bell(&ring)?;
-                if let Err(error) = ring.begin(stream) {
-                    // After a sync that failed nobody knows what the disk has.
+                if ring.view().load(ring.view().layout.slot(stream).beginning()) != 0 {
+                    // Its last holder was killed in its first sync, and nobody knows how that ended.
                     ring.view().poison();
-                    return Err(error.into());
+                    return Err(NoSlot::Poisoned);
                 }
+                ring.begin(stream)?;
                 let pen = Pen::take_over(ring.view(), stream).map_err(|Broken| NoSlot::Poisoned)?;
                 let writer = Writer { pen, bell, sync, ring };
                 // The slot's last owner may have died between its commit and the bell.

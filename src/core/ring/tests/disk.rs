@@ -7,8 +7,8 @@ use std::path::Path;
 
 use crate::ring::attached::leave;
 use crate::ring::disk::{self, Disk, Linux};
-use crate::ring::folder::{Judged, Origin, judge, word};
-use crate::ring::layout::{CLEAN, Geometry, IS_CLEAN};
+use crate::ring::folder::{Judged, Origin, judge, put, word};
+use crate::ring::layout::{CLEAN, FAILED, Geometry, IS_CLEAN, POISONED, SYNCS};
 use crate::ring::making::make;
 use crate::ring::open_error::OpenError;
 
@@ -127,6 +127,49 @@ fn a_file_is_called_clean_only_when_all_of_it_came_to_the_disk() {
         let disk = Faulty::new([fails, u32::MAX], libc::EIO);
         assert_eq!(leave(&disk, &file).is_ok(), clean == IS_CLEAN);
         assert_eq!(word(&file, CLEAN).unwrap(), clean);
+        let poisoned = u64::from(clean != IS_CLEAN);
+        assert_eq!(word(&file, POISONED).unwrap(), poisoned, "nobody is told of the error again");
     }
+    fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn a_file_that_somebody_died_over_while_it_was_synced_is_not_called_clean() {
+    let dir = std::env::temp_dir().join(format!("sparkngin-unclean-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).unwrap();
+    make(&Linux, &dir, Geometry { blocks: 2, block_bytes: 4096, slots: 1 }).unwrap();
+    let file = disk::open(&dir.join("ring.1"), true).unwrap();
+    put(&file, SYNCS, 7).unwrap();
+    leave(&Linux, &file).unwrap();
+    assert_eq!((word(&file, CLEAN).unwrap(), word(&file, SYNCS).unwrap()), (0, 7));
+    put(&file, SYNCS, 8).unwrap();
+    leave(&Linux, &file).unwrap();
+    assert_eq!((word(&file, CLEAN).unwrap(), word(&file, SYNCS).unwrap()), (IS_CLEAN, 12));
+    fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn files_that_are_poisoned_one_after_another_are_counted_and_at_last_no_more_are_made() {
+    let dir = std::env::temp_dir().join(format!("sparkngin-row-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).unwrap();
+    let geometry = Geometry { blocks: 2, block_bytes: 4096, slots: 1 };
+    let file = |n: u64| disk::open(&dir.join(format!("ring.{n}")), true).unwrap();
+    for n in 1..=4 {
+        make(&Linux, &dir, geometry).unwrap();
+        assert_eq!(word(&file(n), FAILED).unwrap(), n - 1);
+        put(&file(n), POISONED, 1).unwrap();
+    }
+    let refused = make(&Linux, &dir, geometry).unwrap_err();
+    assert!(matches!(refused, OpenError::Poisoned { poisoned: 4, .. }), "{refused}");
+    fs::remove_file(dir.join("ring.1")).unwrap();
+    make(&Linux, &dir, geometry).unwrap();
+    assert_eq!(word(&file(5), FAILED).unwrap(), 4, "one is drained: the next one, of the same row");
+    // It was synced once, and fails much later: a row of its own.
+    put(&file(5), FAILED, 0).unwrap();
+    put(&file(5), POISONED, 1).unwrap();
+    make(&Linux, &dir, geometry).unwrap();
+    assert_eq!(word(&file(6), FAILED).unwrap(), 1);
     fs::remove_dir_all(&dir).unwrap();
 }

@@ -74,9 +74,14 @@ fn the_drawing_of_the_layout_has_the_places_of_the_code() {
         (LAST_SYNC, "last good sync"),
         (SYNCING, "syncing"),
         (HOLDER, "holder configured at"),
+        (SYNCS, "syncs, odd while one is under way"),
     ] {
         assert_eq!((bytes(at) - bytes(EPOCH)) % 128, 0);
         named((bytes(at) - bytes(EPOCH)) / 128, name);
+    }
+    assert_eq!((bytes(FAILED) - bytes(EPOCH)) / 128, 14);
+    for (at, name) in [(FAILED, "failed in a row before"), (REFUSES, "the disk refuses syncs")] {
+        named(at.0 - FAILED.0, name);
     }
     let ((since, beat), (ack, holds)) = (presence(0), progress(0));
     assert_eq!((bytes(since) - bytes(EPOCH)) / 128, 16);
@@ -96,6 +101,7 @@ fn the_drawing_of_the_layout_has_the_places_of_the_code() {
         (first.synced(), "synced"),
         (first.waiting(), "waiting"),
         (first.urgent(), "urgent"),
+        (first.beginning(), "beginning"),
         (first.pair(0).0, "64 pairs of words: hour, first seq"),
     ] {
         named(slot(at), name);

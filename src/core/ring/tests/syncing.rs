@@ -5,7 +5,8 @@ use std::io;
 use super::world::World;
 use crate::id::{Seq, Stream};
 use crate::ring::configuration::Overflow;
-use crate::ring::layout::{Geometry, LAST_SYNC, SYNCING};
+use crate::ring::doubt::hears;
+use crate::ring::layout::{FAILED, Geometry, LAST_SYNC, SYNCING, SYNCS};
 use crate::ring::memory::Memory;
 use crate::ring::pen::Refused;
 use crate::ring::sync::{Work, committed, cover, overheard, urge, work};
@@ -66,6 +67,56 @@ fn a_sync_that_fails_covers_nothing_and_poisons_the_file_for_good() {
     assert_eq!((synced(&world), world.view.load(LAST_SYNC)), (1, 1));
     assert_eq!(world.append(0, HALF, None), Err(Refused::Poisoned));
     assert_eq!(work(&world.view), Work::None, "a second sync would succeed, and mean nothing");
+}
+
+#[test]
+fn the_first_sync_that_succeeds_ends_the_row_of_those_that_failed() {
+    let mut world = world();
+    world.view.store(FAILED, 3);
+    world.append(0, HALF, None).unwrap();
+    cover(&world.view, 1, || Ok(())).1.unwrap();
+    assert_eq!(world.view.load(FAILED), 0);
+}
+
+/// Who is told of an error is killed before every step that follows. Nobody else is told, so the next one's sync succeeds.
+#[test]
+fn after_a_sync_that_failed_nobody_covers_anything_whoever_died_at_which_step() {
+    let mut deaths = 0;
+    for step in 0.. {
+        let mut world = world();
+        for slot in [0, 1] {
+            world.append(slot, HALF, None).unwrap();
+        }
+        let early = world.view.load(SYNCS);
+        let mut told = false;
+        let done = world.dying(Some(step), |world| {
+            let failing = || {
+                told = true;
+                Err(io::Error::from_raw_os_error(5))
+            };
+            cover(&world.view, 1, failing).1.unwrap_err();
+        });
+        let late = world.view.load(SYNCS);
+        let bad = world.view.poisoned() || !hears(&world.view, late);
+        assert!(bad || !told, "{step}: who comes later would trust the disk");
+        assert!(hears(&world.view, early), "{step}: who was there before is told");
+        assert_eq!(synced(&world), 0, "{step}");
+        if !world.view.poisoned() {
+            // Told too, and killed as well: who came between the two is no wiser.
+            world.dying(Some(0), |world| {
+                cover(&world.view, 2, || Err(io::Error::from_raw_os_error(5))).1.unwrap_err();
+            });
+            assert!(!told || !hears(&world.view, late), "{step}: between two deaths");
+            // One who was there before, and is told nothing: it was none.
+            cover(&world.view, 3, || Ok(())).1.unwrap();
+            assert!(hears(&world.view, world.view.load(SYNCS)), "{step}: known again");
+        }
+        if done.is_some() {
+            break;
+        }
+        deaths += 1;
+    }
+    assert!(deaths >= 3, "{deaths}");
 }
 
 #[test]

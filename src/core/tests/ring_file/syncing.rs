@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use sparkngin_core::id::Seq;
+use sparkngin_core::id::{Seq, Stream};
 use sparkngin_core::ring::*;
 
 use super::Dir;
@@ -72,4 +73,100 @@ fn the_first_error_poisons_the_file_and_who_waits_is_told() {
     assert!(rung(&waiter.bell()) && waiter.poisoned());
     assert_eq!((waiter.synced(), syncer.work()), (Seq(0), Work::None));
     assert_eq!(writer.append(3, b"refused"), Err(Refused::Poisoned));
+}
+
+/// Is told of an error, and killed before it can store anything.
+fn killed_in_a_sync(mut syncer: Syncer) {
+    let told = |_: &File| -> io::Result<()> { std::panic::resume_unwind(Box::new("killed")) };
+    let died = catch_unwind(AssertUnwindSafe(|| syncer.sync_by(2, told)));
+    assert!(died.is_err());
+}
+
+#[test]
+fn who_opened_the_file_before_another_was_killed_in_its_sync_goes_on() {
+    let dir = Dir::new("killed-in-sync");
+    let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
+    let mut writer = Writer::take(ring.again().unwrap()).unwrap();
+    writer.append(1, b"one").unwrap();
+    let before = ring.again().unwrap();
+    killed_in_a_sync(syncer(&ring));
+    assert!(ring.in_doubt() && before.hears());
+    let mut next = Syncer::try_take(before).unwrap().ok().unwrap();
+    next.sync(3).unwrap();
+    assert!(!ring.in_doubt() && !ring.view().poisoned());
+    let waiter = Waiter::new(ring.again().unwrap(), writer.stream()).unwrap();
+    assert_eq!(waiter.synced(), Seq(1));
+}
+
+#[test]
+fn who_opened_the_file_after_another_was_killed_in_its_sync_poisons_it_and_wakes_who_waits() {
+    let dir = Dir::new("nobody-knows");
+    let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
+    let mut writer = Writer::take(ring.again().unwrap()).unwrap();
+    let waiter = Waiter::new(ring.again().unwrap(), writer.stream()).unwrap();
+    writer.append(1, b"perhaps not on the disk").unwrap();
+    killed_in_a_sync(syncer(&ring));
+    waiter.bell().arm();
+    let after = ring.again().unwrap();
+    assert!(!after.hears());
+    let after = Syncer::try_take(after).unwrap().err().unwrap();
+    assert!(rung(&waiter.bell()) && waiter.poisoned() && after.in_doubt());
+    assert_eq!(waiter.synced(), Seq(0));
+    assert!(!ring.is_synced().unwrap(), "the right to it is free");
+}
+
+#[test]
+fn a_file_made_after_a_poisoned_one_is_synced_only_when_the_disk_takes_something_else() {
+    let dir = Dir::new("trial");
+    let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
+    ring.view().poison();
+    let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
+    assert_eq!((ring.number(), ring.failed_before()), (2, 1));
+    let mut syncer = syncer(&ring);
+    // A directory in its place: no file can be written there.
+    std::fs::create_dir(dir.0.join("sync.trial")).unwrap();
+    syncer.try_disk().unwrap_err();
+    assert!(ring.refused());
+    std::fs::remove_dir(dir.0.join("sync.trial")).unwrap();
+    syncer.try_disk().unwrap();
+    assert!(!ring.refused());
+    assert!(!dir.0.join("sync.trial").exists());
+    syncer.sync(1).unwrap();
+    assert_eq!(ring.failed_before(), 0);
+}
+
+#[test]
+fn with_three_poisoned_files_in_a_row_none_is_risked_until_one_is_drained() {
+    let dir = Dir::new("row");
+    for _ in 0..3 {
+        Ring::open_or_make(&dir.wanted(8)).unwrap().view().poison();
+    }
+    let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
+    let syncer = syncer(&ring);
+    let why = syncer.try_disk().unwrap_err().to_string();
+    assert_eq!(why, "3 syncs in a row have failed, and 3 poisoned files wait to be drained");
+    std::fs::remove_file(dir.0.join("ring.1")).unwrap();
+    syncer.try_disk().unwrap();
+}
+
+#[test]
+fn a_writer_killed_in_its_first_sync_leaves_a_file_that_nobody_trusts() {
+    let beginning =
+        Layout::new(Dir::new("x").wanted(8).geometry().unwrap()).slot(Stream(0)).beginning();
+    for syncs in [true, false] {
+        let dir = Dir::new("beginning");
+        let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
+        let writer = Writer::take(ring.again().unwrap()).unwrap();
+        ring.view().store(beginning, 1);
+        let theirs = Syncer::try_take(ring.again().unwrap()).unwrap().err().unwrap();
+        assert!(!ring.view().poisoned() && !ring.is_synced().unwrap(), "it may still end well");
+        drop(writer);
+        if syncs {
+            assert!(Syncer::try_take(theirs).unwrap().is_err());
+        } else {
+            drop(theirs);
+            assert!(matches!(Writer::take(ring.again().unwrap()), Err(NoSlot::Poisoned)));
+        }
+        assert!(ring.view().poisoned());
+    }
 }
