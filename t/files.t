@@ -26,6 +26,12 @@ my $number = 1;
         [ 'larger blocks', buf_size => '4m', http => 'sparkngin_max_event 100k;' ]) {
         my ($what, %conf) = @$change;
         $t->spine_conf(%conf);
+        my $before = traces();
+        my ($code, $said) = $t->check;
+        is($code, 0, "nginx -t with $what");
+        like($said, qr/\[warn\] .*ring\.$number has \d+ blocks of 65536 bytes, and \d+ of \d+ are configured: a new file of \d+ bytes is made, and ring\.$number is drained and then removed/,
+            '  it says what becomes of the file');
+        is_deeply(traces(), $before, '  and changes nothing');
         $load->fault("a reload with $what", sub { $t->reload(wait => 0) });
         removed($what);
         $load->wait_more(1000);
@@ -35,6 +41,8 @@ my $number = 1;
     is(scalar(grep { $_->{status} && $_->{status} != 204 } $load->events), 0, 'each event was answered with success');
     $t->audit($load, name => 'changed sizes', surplus => 'none');
     is_deeply([ rings() ], ["ring.$number"], 'one file is left');
+    my ($code, $said) = $t->check;
+    unlike($said, qr/\[warn\]/, 'nginx -t with the sizes that are there says nothing');
 }
 
 # --- poisoned, as a sync that failed leaves it ---
@@ -111,6 +119,8 @@ my $number = 1;
 {
     my $has = $t->status->{ring}{bytes};
     $t->spine_conf(buf_size => '60000g');
+    my $no_room = qr/there is no room for a new file of \d+ bytes, ring\.$number is used on/;
+    like(($t->check)[1], $no_room, 'nginx -t says that there is no room');
     $t->reload;
     $t->logged(qr/there is no room for a ring of \d+ bytes beside the one that is there: the one of $has bytes is used on/);
     my $load = $t->load(rate => 2000, count => 2000);
@@ -126,6 +136,7 @@ my $number = 1;
     $kept->wait_more(1000);
     $kept->stop;
     $t->spine_conf(buf_size => '60000g', http => 'sparkngin_max_event 300k;');
+    like(($t->check)[1], qr/there is no room for a new file of \d+ bytes, \/log is 503 until ring\.$number is drained and there is/, 'nginx -t says so');
     $t->reload;
     is($t->get('/sn/log?topic=a')->{status}, 503, '503 where the old file cannot be used');
     $t->logged(qr/events are answered with 503: no room in ".*" for a ring's file of \d+ bytes/);
@@ -140,6 +151,9 @@ my $number = 1;
 $t->finish;
 
 # --- the helpers of this file ---
+
+# What lies in the ring's directory, and what nobody but a maker or remover would change of it: names, inodes, sizes, owners.
+sub traces { return { map { $_ => join ' ', (lstat $_)[ 1, 2, 4, 5, 7 ] } grep { !/bell/ } glob "$t->{dir}/ring/*" } }
 
 sub rings { return sort map { s{.*/}{}r } glob "$t->{dir}/ring/ring.*" }
 

@@ -12,6 +12,8 @@ use ngx::ffi::{
     ngx_pool_cleanup_add, ngx_pool_t, ngx_process, ngx_str_t,
 };
 
+use sparkngin_core::ring::Replaced;
+
 use crate::args::{Place, Prefix, full_name};
 use crate::bytes::kept;
 use crate::conf::{Directory, LocationConf, MainConf, location_of, main_of};
@@ -189,8 +191,10 @@ pub unsafe extern "C" fn init_conf(cycle: *mut ngx_cycle_t, _: *mut c_void) -> *
             emerg(log, &text, &place);
             return NGX_CONF_ERROR;
         }
-        if let (Some(text), Some(log)) = (main.narrow(), NonNull::new(log)) {
-            log::write(Level::Warn, log, &text);
+        let replaced = if main.used { Replaced::by(&main.wanted()) } else { None };
+        let texts = [main.narrow(), replaced.map(|replaced| replaced.to_string())];
+        if let Some(log) = NonNull::new(log) {
+            texts.iter().flatten().for_each(|text| log::write(Level::Warn, log, text));
         }
         NGX_CONF_OK
     })
