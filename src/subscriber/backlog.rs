@@ -12,6 +12,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::fault::{Blame, Fault};
+
 /// A message's number: the producer's reports carry it.
 pub type Ticket = u64;
 
@@ -28,28 +30,6 @@ pub enum Batching {
     Many,
     /// One record a batch.
     Single,
-}
-
-/// Why a record was not taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Whose fault it is.
-    pub blame: Blame,
-    /// Kafka's or librdkafka's words.
-    pub text: String,
-}
-
-/// Whose fault a failure is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
-    /// Some record of the batch can never be stored: alone it is poison.
-    Record,
-    /// The topic is missing or forbidden: the record waits.
-    Topic,
-    /// The broker refused, and it is not known why: sent again, poison only after `patience` alone.
-    Broker,
-    /// It went down with another one, or with the connection: sent again.
-    Circumstance,
 }
 
 /// What is found when all reports are in.

@@ -18,7 +18,8 @@ use rdkafka::producer::{
 };
 
 use crate::access::Access;
-use crate::backlog::{Batching, Blame, Fault, Ticket};
+use crate::backlog::{Batching, Ticket};
+use crate::fault::{self, Blame, Fault};
 use crate::kafka_queue::EventQueue;
 use crate::wake::Waker;
 
@@ -113,7 +114,7 @@ impl Producer {
             Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::State) => {
                 Handed::Broken(self.why_fatal().unwrap_or_else(|| error.to_string()))
             }
-            _ => Handed::No(fault(&error)),
+            _ => Handed::No(fault::of(&error)),
         }
     }
 
@@ -223,7 +224,7 @@ impl ProducerContext<NoCustomPartitioner> for Desk {
         let outcome = match result {
             Ok(_) => Ok(()),
             Err((error, message)) => {
-                let mut fault = fault(error);
+                let mut fault = fault::of(error);
                 if fault.blame == Blame::Topic {
                     fault.text = format!("{} ({})", fault.text, message.topic());
                 }
@@ -274,69 +275,6 @@ impl ProducerContext<NoCustomPartitioner> for Quiet {
     fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
 }
 
-/// Whose fault an error is.
-fn fault(error: &KafkaError) -> Fault {
-    use RDKafkaErrorCode as Code;
-    let Some(code) = error.rdkafka_error_code() else {
-        return Fault { blame: Blame::Broker, text: error.to_string() };
-    };
-    let blame = match code {
-        Code::MessageSizeTooLarge
-        | Code::MessageBatchTooLarge
-        | Code::InvalidRecord
-        | Code::InvalidMessage
-        | Code::InvalidMessageSize
-        | Code::InvalidTimestamp
-        | Code::UnsupportedForMessageFormat
-        | Code::PolicyViolation => Blame::Record,
-        Code::TopicAuthorizationFailed
-        | Code::UnknownTopicOrPartition
-        | Code::UnknownTopic
-        | Code::InvalidTopic => Blame::Topic,
-        Code::PurgeQueue
-        | Code::PurgeInflight
-        | Code::Fatal
-        | Code::GaplessGuarantee
-        // A topic's new partitions were listed, and this producer did not hear of them yet: the next one will.
-        | Code::UnknownPartition
-        | Code::MessageTimedOut
-        | Code::BrokerTransportFailure
-        | Code::AllBrokersDown
-        | Code::OperationTimedOut
-        | Code::TimedOutQueue
-        | Code::BrokerDestroy
-        | Code::DestroyBroker
-        | Code::State
-        | Code::Outdated
-        | Code::Retry
-        | Code::Inconsistent
-        | Code::Fenced
-        | Code::Authentication
-        | Code::SSL
-        | Code::OutOfOrderSequenceNumber
-        | Code::DuplicateSequenceNumber
-        | Code::InvalidProducerEpoch
-        | Code::UnknownProducerId
-        | Code::InvalidProducerIdMapping
-        | Code::ProducerFenced
-        | Code::NotLeaderForPartition
-        | Code::LeaderNotAvailable
-        | Code::RequestTimedOut
-        | Code::BrokerNotAvailable
-        | Code::ReplicaNotAvailable
-        | Code::NetworkException
-        | Code::NotEnoughReplicas
-        | Code::NotEnoughReplicasAfterAppend
-        | Code::KafkaStorageError
-        | Code::FencedLeaderEpoch
-        | Code::UnknownLeaderEpoch
-        | Code::ThrottlingQuotaExceeded
-        | Code::ClusterAuthorizationFailed => Blame::Circumstance,
-        _ => Blame::Broker,
-    };
-    Fault { blame, text: code.to_string() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -353,16 +291,5 @@ mod tests {
         assert_eq!(barred(&line("Broker: Operation not attempted")), None);
         assert_eq!(barred(&line("Broker: Invalid transaction state")), None);
         assert_eq!(barred("something else"), None);
-    }
-
-    #[test]
-    fn only_what_a_broker_says_of_a_record_is_blamed_on_records() {
-        let blame = |code| fault(&KafkaError::MessageProduction(code)).blame;
-        assert_eq!(blame(RDKafkaErrorCode::MessageSizeTooLarge), Blame::Record);
-        assert_eq!(blame(RDKafkaErrorCode::TopicAuthorizationFailed), Blame::Topic);
-        assert_eq!(blame(RDKafkaErrorCode::PurgeQueue), Blame::Circumstance);
-        // The client's own list of partitions is older than the listing that counted them.
-        assert_eq!(blame(RDKafkaErrorCode::UnknownPartition), Blame::Circumstance);
-        assert_eq!(blame(RDKafkaErrorCode::Unknown), Blame::Broker);
     }
 }

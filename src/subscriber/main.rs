@@ -12,6 +12,7 @@ mod config;
 mod cursor_topic;
 mod delivery;
 mod drain;
+mod fault;
 mod feed;
 mod flight;
 mod http;

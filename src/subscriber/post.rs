@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use crate::access::Access;
-use crate::backlog::{Batching, Blame, Ticket};
+use crate::backlog::{Batching, Ticket};
+use crate::fault::Blame;
 use crate::kafka::{Handed, Note, Outgoing, Producer};
 use crate::letter::{self, LetterFile, Letters, Reason};
 use crate::rooms::{Order, Rooms};
