@@ -180,6 +180,7 @@ my @rows = (
         [$place => 'sparkngin_privacy off dnt;', 'invalid parameter "off" in "sparkngin_privacy" directive, it must be "off", "dnt", "gpc", "ip=mask", "ip=none" or "cookies="', 'sparkngin_privacy off;'],
         [$place => 'sparkngin_privacy dnt; sparkngin_privacy gpc;', sprintf($duplicate, 'sparkngin_privacy'), 'sparkngin_privacy dnt gpc ip=none;'],
         [$place => 'sparkngin_privacy cookies=a; sparkngin_field s $cookie_b;', '"sparkngin_field" with $cookie_b would store a cookie that "cookies=" in "sparkngin_privacy" does not list', 'sparkngin_privacy cookies=a,b; sparkngin_field s $cookie_b;'],
+        [$place => 'sparkngin_privacy cookies=Ab; sparkngin_field s $Cookie_B;', '"sparkngin_field" with $cookie_b would store a cookie that "cookies=" in "sparkngin_privacy" does not list', 'sparkngin_privacy cookies=Ab; sparkngin_field s $Cookie_aB;'],
         [$place => 'sparkngin_privacy cookies=a; sparkngin_field s "x${http_cookie}";', '"sparkngin_field" with $http_cookie would store a cookie that "cookies=" in "sparkngin_privacy" does not list', 'sparkngin_privacy dnt; sparkngin_field s "x${http_cookie}";'],
 
         (map { [$place => "sparkngin_cors $_;", qq(invalid value "$_" in "sparkngin_cors" directive, it must be "*", an origin like "https://www.example.org", or "~regex"), "sparkngin_cors https://$_;"] } 'example.org', 'null'),

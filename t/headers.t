@@ -45,6 +45,9 @@ refused('no name', $wrong->(''), 'Sparkngin-Header-', 'Sparkngin-Header-' => '1'
 refused('a name that is too long', qr/^header "Sparkngin-Header-n{64}\.\.\." names no/, 'Sparkngin-Header-' . 'n' x 64 . '...', 'Sparkngin-Header-' . 'n' x 256 => 'v');
 refused('too many', qr/^there are more than 64 Kafka headers, it must be 64 at most$/, undef, map { ("Sparkngin-Header-N$_" => $_) } 1 .. 65);
 
+# What becomes a dead letter keeps its headers; the dead letter's own topic takes no events.
+is($t->get('/sn/log/sparkngin.dead?id=dead', headers => ['Sparkngin-Header-Trace' => 'kept'])->{status}, 204, 'an event for the dead letter');
+
 my $sums = 0;
 for my $n (1 .. 60) { $sums += $t->get("/sn/log/keyed?key=k" . $n % 6 . "&id=$n")->{status} == 204 }
 is($sums, 60, '60 events of 6 keys');
@@ -59,6 +62,9 @@ is_deeply($headers->('h6'), { trace => 'abc', 'tenant-id' => 'a b' }, '  the hea
 is_deeply($headers->('h7'), { 'n' x 255 => 'v' }, '  the long one');
 is_deeply($headers->('h8'), { map { ("n$_" => $_) } 1 .. 64 }, '  all of them');
 is_deeply($headers->('h9'), { sga => '1' }, '  the one that is meant');
+
+my ($letter) = $kafka->read('sparkngin.dead');
+is_deeply([@{ $letter->{headers} }{qw(trace sparkngin-topic)}], ['kept', 'sparkngin.dead'], 'a dead letter has its event\'s headers');
 
 my %partitions;
 $partitions{ $_->{key} }{ $_->{partition} }++ for $kafka->read('keyed');

@@ -6,6 +6,7 @@
 //! Its fields have one order, in every format that shows all of them: the known ones by their ids, single cookies and
 //! custom ones as they came, `data` last.
 
+mod given;
 mod invalid;
 mod json;
 mod names;
@@ -15,9 +16,10 @@ mod read;
 use std::fmt;
 
 pub use crate::field::HeaderFields;
-use crate::field::{DataKind, Field, FieldName, Name, Value, is_name};
+use crate::field::{DataKind, Field, FieldName, Name, Value};
 use crate::query::Span;
 use crate::time::Millis;
+pub use given::{Form, Given, may_be_given};
 pub use invalid::Invalid;
 pub use json::is_json;
 pub use privacy::{Addresses, Privacy};
@@ -81,45 +83,6 @@ impl Default for Intake<'_> {
             HeaderFields { user_agent: false, referrer: false, cookie: false, cookies: Vec::new() };
         static PRIVACY: Privacy = Privacy { addresses: Addresses::Whole, cookies: None };
         Intake { topic: None, keep: &KEEP, fields: &[], privacy: &PRIVACY, max_event: 32 << 10 }
-    }
-}
-
-/// A field that the place gives.
-#[derive(Clone, Copy, Debug)]
-pub struct Given<'a> {
-    /// One of those that [`may_be_given`].
-    pub name: &'a FieldName,
-    /// Its value; an empty one is none.
-    pub value: &'a [u8],
-    /// What it is.
-    pub form: Form,
-}
-
-/// What a field that is given holds. A value that is not of its form is a string.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Form {
-    /// Text.
-    #[default]
-    String,
-    /// A number as JSON has it.
-    Number,
-    /// Any JSON.
-    Json,
-}
-
-/// Whether a place may give this field: custom ones, and known ones that hold any text.
-pub fn may_be_given(name: &FieldName) -> bool {
-    match name {
-        FieldName::Named(name) => is_name(name) && **name != *b"data_base64",
-        FieldName::Known(field) => !matches!(
-            field,
-            Field::Ip
-                | Field::TimeStamp
-                | Field::Submitted
-                | Field::Topic
-                | Field::Data
-                | Field::Sg
-        ),
     }
 }
 

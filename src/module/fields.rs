@@ -65,9 +65,10 @@ impl Variable {
         Ok(Given { name: &self.name, value: incoming.evaluate(self.value)?, form: self.form })
     }
 
-    /// A cookie in its value that is none of these: what is named `$cookie_<key>`, or the whole header.
+    /// A cookie in its value that is none of these: what is named `$cookie_<key>`, or the whole header. To nginx upper and
+    /// lower case are the same there.
     pub fn stray_cookie(&self, keeps: impl Fn(&[u8]) -> bool) -> Option<String> {
-        let text = String::from_utf8_lossy(&self.text).into_owned();
+        let text = String::from_utf8_lossy(&self.text).to_ascii_lowercase();
         let names = text.split('$').skip(1).map(|rest| {
             let rest = rest.trim_start_matches('{');
             let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');

@@ -24,6 +24,7 @@ mod leave;
 mod level;
 mod line;
 mod listen;
+mod location;
 mod log;
 mod privacy;
 mod request;

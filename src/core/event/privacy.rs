@@ -34,6 +34,12 @@ impl Privacy {
         self.cookies.as_ref().is_none_or(|listed| listed.iter().any(|other| **other == *key))
     }
 
+    /// The same, where upper and lower case are one.
+    pub fn keeps_any_case(&self, key: &[u8]) -> bool {
+        let listed = self.cookies.as_ref();
+        listed.is_none_or(|listed| listed.iter().any(|other| other.eq_ignore_ascii_case(key)))
+    }
+
     /// What may be stored of the addresses in a field, or a header, of the client's own; None when nothing of it may,
     /// since it is a cookie that is not listed.
     pub(super) fn own(&self, name: &[u8]) -> Option<Addresses> {
