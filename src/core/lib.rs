@@ -10,6 +10,7 @@ pub mod field;
 pub mod format;
 pub mod gzip;
 pub mod id;
+pub mod inflate;
 pub mod query;
 pub mod record;
 pub mod ring;

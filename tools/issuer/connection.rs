@@ -8,10 +8,14 @@ use rustix::event::{PollFd, PollFlags};
 
 use crate::event::Event;
 
-/// What became of an event.
+/// What became of a request.
 pub struct Line {
     /// Its id.
     pub id: String,
+    /// How many events it holds, as [`Event::several`] has it.
+    pub several: u64,
+    /// Of 207: the events that are not stored, and their statuses.
+    pub refused: Vec<(u64, u16)>,
     /// The answer's status; 0 where none came.
     pub status: u16,
     /// When it was handed over, µs since 1970.
@@ -123,7 +127,9 @@ impl Connection {
     }
 
     fn end(&mut self, status: u16) -> Option<Line> {
-        self.pending.take().map(|Pending { event, sent, .. }| Line { id: event.id, status, sent })
+        let Pending { event: Event { id, several, .. }, sent, .. } = self.pending.take()?;
+        let refused = if status == 207 { refused(&self.answer) } else { Vec::new() };
+        Some(Line { id, several, refused, status, sent })
     }
 
     /// The end without an answer, for a request still under way.
@@ -179,6 +185,17 @@ impl Connection {
         }
         Some(status)
     }
+}
+
+/// The indexes and statuses in the list of a 207.
+fn refused(answer: &[u8]) -> Vec<(u64, u16)> {
+    let text = String::from_utf8_lossy(answer);
+    let each = text.split("{\"index\":").skip(1);
+    each.filter_map(|one| {
+        let (index, rest) = one.split_once(",\"status\":")?;
+        Some((index.parse().ok()?, rest.split(',').next()?.parse().ok()?))
+    })
+    .collect()
 }
 
 /// Whether the server has closed an idle connection.

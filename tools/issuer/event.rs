@@ -1,12 +1,17 @@
 //! What is sent: events made of their number, or requests that a test prepared.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 /// One request, complete.
 pub struct Event {
     /// The test's name for it.
     pub id: String,
+    /// How many events it holds, named `<id>-0`, `<id>-1` and so on; 0: it is one, named `id`.
+    pub several: u64,
     /// The request's bytes.
     pub bytes: Vec<u8>,
 }
@@ -17,21 +22,25 @@ pub struct Source {
     prefix: String,
     topic: String,
     topics: u64,
+    bodies: bool,
     next: u64,
     end: u64,
     prepared: Option<std::vec::IntoIter<Event>>,
 }
 
+/// Events of a body of several.
+const SEVERAL: u64 = 3;
 const FILLER: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 
 impl Source {
-    /// With a `requests` file, its requests; else `count` events, spread over `topics` topics.
+    /// With a `requests` file, its requests; else `count` of them, spread over `topics` topics. `bodies`: of every kind.
     pub fn new(
         requests: &str,
         path: &str,
         prefix: &str,
         topic: &str,
         topics: u64,
+        bodies: bool,
         count: u64,
     ) -> io::Result<Source> {
         let prepared =
@@ -41,6 +50,7 @@ impl Source {
             prefix: prefix.to_owned(),
             topic: topic.to_owned(),
             topics: topics.max(1),
+            bodies,
             next: 1,
             end: count,
             prepared,
@@ -60,29 +70,76 @@ impl Source {
         Some(self.made(n))
     }
 
-    /// Three GETs and a POST, then again. The data is `<id>.` and up to 399 bytes that follow from n.
+    /// Three GETs and a POST, then again. With `bodies` some are several events, some are compressed, some chunked.
     fn made(&self, n: u64) -> Event {
         let id = format!("{}{n}", self.prefix);
-        let start = (n % 36) as usize;
-        let filler = FILLER.iter().cycle().skip(start).take((n * 37 % 400) as usize);
-        let data = format!("{id}.{}", filler.map(|&b| char::from(b)).collect::<String>());
+        let data = data(&id, n);
         let topic = match self.topics {
             1 => self.topic.clone(),
             topics => format!("{}-{}", self.topic, n % topics),
         };
         let (path, length) = (&self.path, data.len());
+        let head = format!(
+            "POST {path}?topic={topic}&id={id} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: issuer\r\n"
+        );
+        match (n % 16, self.bodies) {
+            (1 | 6 | 11, true) => {
+                let each = (0..SEVERAL).map(|k| format!("\"{}\"", data_of(&id, k)));
+                let each: Vec<String> = each.collect();
+                let (kind, text) = match n % 16 {
+                    6 => ("x-ndjson", each.join("\n")),
+                    _ => ("json", format!("[{}]", each.join(","))),
+                };
+                let (coding, body) = match n % 16 {
+                    1 => ("Content-Encoding: gzip\r\n", gzip(text.as_bytes())),
+                    _ => ("", text.into_bytes()),
+                };
+                let more = format!(
+                    "Content-Type: application/{kind}\r\n{coding}Content-Length: {}\r\n\r\n",
+                    body.len()
+                );
+                let bytes = [(head + &more).as_bytes(), &body].concat();
+                return Event { id, several: SEVERAL, bytes };
+            }
+            (3, true) => {
+                let (first, rest) = data.split_at(length / 2);
+                let chunk = |text: &str| match text.len() {
+                    0 => String::new(),
+                    len => format!("{len:x}\r\n{text}\r\n"),
+                };
+                let chunks = format!("{}{}0\r\n\r\n", chunk(first), chunk(rest));
+                let request = format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}");
+                return Event { id, several: 0, bytes: request.into_bytes() };
+            }
+            _ => {}
+        }
         let request = if n % 4 == 0 {
-            format!(
-                "POST {path}?topic={topic}&id={id} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: issuer\r\n\
-                 Content-Length: {length}\r\n\r\n{data}"
-            )
+            format!("{head}Content-Length: {length}\r\n\r\n{data}")
         } else {
             format!(
                 "GET {path}?topic={topic}&id={id}&data={data} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: issuer\r\n\r\n"
             )
         };
-        Event { id, bytes: request.into_bytes() }
+        Event { id, several: 0, bytes: request.into_bytes() }
     }
+}
+
+/// `<id>.` and up to 399 bytes that follow from n.
+fn data(id: &str, n: u64) -> String {
+    let filler = FILLER.iter().cycle().skip((n % 36) as usize).take((n * 37 % 400) as usize);
+    format!("{id}.{}", filler.map(|&b| char::from(b)).collect::<String>())
+}
+
+/// The same for one of several.
+fn data_of(id: &str, k: u64) -> String {
+    data(&format!("{id}-{k}"), k)
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    // Writing to memory does not fail.
+    let _ = encoder.write_all(bytes);
+    encoder.finish().unwrap_or_default()
 }
 
 fn read(mut bytes: &[u8]) -> io::Result<Vec<Event>> {
@@ -96,7 +153,7 @@ fn read(mut bytes: &[u8]) -> io::Result<Vec<Event>> {
         let length: usize = length.parse().map_err(|_| bad())?;
         let rest = &bytes[end + 1..];
         let request = rest.get(..length).ok_or_else(bad)?;
-        events.push(Event { id: id.to_owned(), bytes: request.to_vec() });
+        events.push(Event { id: id.to_owned(), several: 0, bytes: request.to_vec() });
         bytes = &rest[length..];
     }
     Ok(events)

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! issuer --ports 8080,8081 --log FILE [--rate 2000] [--connections 32] [--count N] [--path /sn/log]
-//!        [--prefix e] [--topic load] [--topics 1] [--requests FILE] [--patience 10]
+//!        [--prefix e] [--topic load] [--topics 1] [--bodies 1] [--requests FILE] [--patience 10]
 //! ```
 //! Each event has an id of its own, `<prefix><n>`, and is never repeated: an answer, or none, is its last word. A line
 //! of the log is `id status sent done`, times in µs since 1970, status 0 where no answer came (the event may be there
-//! or not): none within `--patience` seconds. `--requests FILE` sends prepared requests instead, each `id length\n` and
+//! or not): none within `--patience` seconds. With `--bodies 1` some requests hold several events, `<id>-0`, `<id>-1` ...,
+//! some are compressed, and some chunked. `--requests FILE` sends prepared requests instead, each `id length\n` and
 //! its bytes. It ends after `--count` events, or when its standard input is closed, once all that was sent is answered
 //! or 5 s have passed.
 
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use connection::Connection;
+use connection::{Connection, Line};
 use event::Source;
 
 fn main() -> ExitCode {
@@ -84,6 +85,7 @@ fn run() -> io::Result<()> {
         options.text("prefix", "e"),
         options.text("topic", "load"),
         options.number("topics", 1)?,
+        options.number("bodies", 0)? > 0,
         options.number("count", u64::MAX)?,
     )?;
     let patience = Duration::from_secs(options.number("patience", 10)?);
@@ -113,7 +115,7 @@ impl Issuer {
             }
             for connection in &mut self.connections {
                 if let Some(line) = connection.turn(now) {
-                    writeln!(self.log, "{} {} {} {}", line.id, line.status, line.sent, micros())?;
+                    write(&mut self.log, &line)?;
                 }
             }
             self.log.flush()?;
@@ -126,7 +128,7 @@ impl Issuer {
             self.wait()?;
         }
         for line in self.connections.iter_mut().filter_map(Connection::give_up) {
-            writeln!(self.log, "{} 0 {} {}", line.id, line.sent, micros())?;
+            write(&mut self.log, &line)?;
         }
         self.log.flush()
     }
@@ -165,6 +167,22 @@ impl Issuer {
         }
         Ok(())
     }
+}
+
+/// A line for each event of a request.
+fn write(log: &mut impl Write, line: &Line) -> io::Result<()> {
+    let Line { id, several, refused, status, sent } = line;
+    let now = micros();
+    if *several == 0 {
+        return writeln!(log, "{id} {status} {sent} {now}");
+    }
+    for k in 0..*several {
+        let own = refused.iter().find(|(index, _)| *index == k).map(|(_, status)| *status);
+        // What a 207 does not name is stored.
+        let status = own.unwrap_or(if *status == 207 { 204 } else { *status });
+        writeln!(log, "{id}-{k} {status} {sent} {now}")?;
+    }
+    Ok(())
 }
 
 /// When the next event is due. What could not be sent in time is not made up for by more than 50 ms' worth.
