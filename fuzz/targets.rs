@@ -5,12 +5,14 @@
 
 use std::time::Instant;
 
-use sparkngin_core::event::{Event, Intake, Request};
+use sparkngin_core::event::batch::{Framing, read_all};
+use sparkngin_core::event::{Event, Intake, Request, Spare};
 use sparkngin_core::feed::{Client, Message, Peer, Sessions, Settings};
 use sparkngin_core::field::{FieldList, FieldName, HeaderFields};
 use sparkngin_core::format::{Delimiter, Fields, Format, Rendering, binary};
 use sparkngin_core::gzip;
 use sparkngin_core::id::{EventId, Region, Seq, Stream};
+use sparkngin_core::inflate::{Coding, inflate};
 use sparkngin_core::ring::{Ledger, Looker, Name, Next, Ring, verify};
 use sparkngin_core::time::Millis;
 
@@ -36,11 +38,45 @@ pub fn query(bytes: &[u8]) {
     request(bytes, None, None);
 }
 
-/// A body: its content type up to the first line break, then the body.
+/// A body: its content type up to the first line break, then the body. It may be several events, or compressed.
 pub fn body(bytes: &[u8]) {
     let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(0);
     let (kind, rest) = bytes.split_at(end);
-    request(b"topic=a", Some(rest.get(1..).unwrap_or_default()), Some(kind));
+    let rest = rest.get(1..).unwrap_or_default();
+    request(b"topic=a", Some(rest), Some(kind));
+    several(rest, kind);
+    let mut inflated = Vec::new();
+    for coding in [Coding::Gzip, Coding::Deflate, Coding::Zstd] {
+        if inflate(coding, rest, LARGEST, &mut inflated).is_ok() {
+            assert!(inflated.len() <= LARGEST, "it is inflated up to the cap");
+            several(&inflated, kind);
+        }
+    }
+}
+
+/// Each event of a body lies in the ring as if it had come alone.
+fn several(body: &[u8], kind: &[u8]) {
+    let intake = Intake { topic: Some(b"fallback"), max_event: LARGEST, ..Intake::default() };
+    let Some(framing) = Framing::of(Some(kind), body, intake.limits.depth) else { return };
+    let request = Request {
+        query: b"id=i&a=%41",
+        body: Some(body),
+        content_type: Some(kind),
+        ..Request::default()
+    };
+    let mut next = 0;
+    let done = read_all(Spare::default(), &request, &intake, framing, |index, event| {
+        assert_eq!(index, next, "they come in order");
+        next += 1;
+        if let Ok(event) = event {
+            let mut stored = Vec::new();
+            binary::encode(event, &mut stored);
+            assert_eq!(stored.len(), event.encoded_len(), "its length is known");
+            assert_eq!(&binary::decode(&stored).expect("what was stored can be read"), event);
+        }
+        Ok(())
+    });
+    assert!(done.is_err() || next <= intake.limits.batch);
 }
 
 /// What is taken lies in the ring, is read back as it was, and has a form in every format.

@@ -28,7 +28,7 @@ my $no_time = sub { qq(timestamp "$_[0]" cannot be read, it must be s, ms or us 
 my $no_address = sub { qq(ip "$_[0]" is not an address, it must be IPv4 or IPv6 without port, prefix or zone) };
 my $x = 'x' x 40_000;
 my $many = sub { join '&', 'topic=a', map "p$_=$_", 1 .. $_[0] };
-my $deep = sub { ('[' x $_[0]) . (']' x $_[0]) };
+my $deep = sub { ('{"a":' x $_[0]) . 1 . ('}' x $_[0]) };
 my @json = (headers => ['Content-Type' => 'application/json']);
 
 my @rows = (
@@ -61,7 +61,7 @@ my @rows = (
         ['/sn/log?topic=a&x=1', 'body']],
     ['JSON that is none', ['/sn/log?topic=a', '{"a": }', @json], 400, 'the body is not the JSON that its type says, at line 1 column 7 there must be a value', 'data',
         ['/sn/log?topic=a', '{"a": 0}', @json]],
-    ['JSON, nested deep', ['/sn/log?topic=a', $deep->(101), @json], 400, 'the JSON of the body is nested deeper than 100 at line 1 column 101, it must be 100 at most', 'data',
+    ['JSON, nested deep', ['/sn/log?topic=a', $deep->(101), @json], 400, 'the JSON of the body is nested deeper than 100 at line 1 column 501, it must be 100 at most', 'data',
         ['/sn/log?topic=a', $deep->(100), @json]],
     ['an event of 40 KB by GET', ["/sn/log?topic=a&data=$x"], 413, qr/^the event has 40\d\d\d bytes as it would be stored, it must be 32768 at most$/, undef,
         ['/sn/log?topic=a&data=' . substr $x, 0, 30_000]],

@@ -198,6 +198,12 @@ my @rows = (
 
         [$place => 'sparkngin_max_event -1;', 'invalid value "-1" in "sparkngin_max_event" directive, it must be a size like "512k", "4m" or "1g"', 'sparkngin_max_event 1;'],
         [$place => 'sparkngin_max_event 2097153;', 'invalid value "2097153" in "sparkngin_max_event" directive, it must be 2m or less: an event has to fit twice into a block, and blocks have 4m at most', 'sparkngin_max_event 2m;'],
+        [$place => 'sparkngin_limits batch=0;', 'invalid value "0" in "sparkngin_limits" directive, it must be a number from 1 to 1000000', 'sparkngin_limits batch=1;'],
+        [$place => 'sparkngin_limits name=256;', 'invalid value "256" in "sparkngin_limits" directive, it must be a number from 1 to 255', 'sparkngin_limits name=255;'],
+        [$place => 'sparkngin_limits depth=129 body=1m;', 'invalid value "129" in "sparkngin_limits" directive, it must be a number from 1 to 128', 'sparkngin_limits depth=128 body=1m;'],
+        [$place => 'sparkngin_limits value=x;', 'invalid value "x" in "sparkngin_limits" directive, it must be a size like "512k", "4m" or "1g"', 'sparkngin_limits value=1k;'],
+        [$place => 'sparkngin_limits batches=5;', 'invalid parameter "batches=5" in "sparkngin_limits" directive, it must be "batch=", "body=", "fields=", "name=", "value=", "depth=" or "ratio="', 'sparkngin_limits batch=5 ratio=2;'],
+        [$place => 'sparkngin_limits batch=5 batch=6;', 'duplicate parameter "batch=" in "sparkngin_limits" directive', 'sparkngin_limits batch=5 fields=6;'],
         [$place => 'sparkngin_max_event 1k; sparkngin_max_event 1k;', sprintf($duplicate, 'sparkngin_max_event'), 'sparkngin_max_event 1k;'],
     ) } qw(http server location)),
 

@@ -6,9 +6,14 @@
 //! Its fields have one order, in every format that shows all of them: the known ones by their ids, single cookies and
 //! custom ones as they came, `data` last.
 
+mod base;
+pub mod batch;
 mod given;
+mod head;
 mod invalid;
 mod json;
+mod limits;
+mod multipart;
 mod names;
 mod privacy;
 mod read;
@@ -22,16 +27,11 @@ use crate::time::Millis;
 pub use given::{Form, Given, may_be_given};
 pub use invalid::Invalid;
 pub use json::is_json;
+pub use limits::{Limits, MOST_DEPTH};
 pub use privacy::{Addresses, Privacy};
-
-/// The most custom fields that an event has.
-pub const MOST_FIELDS: usize = 1024;
 
 /// The most Kafka headers that an event has.
 pub const MOST_HEADERS: usize = 64;
-
-/// The deepest that arrays and objects of a JSON body lie in each other.
-pub const DEEPEST_JSON: usize = 100;
 
 /// Fields with an id that hold text: an index is the id.
 const TEXTS: usize = Field::Sg.id() as usize;
@@ -74,6 +74,8 @@ pub struct Intake<'a> {
     pub privacy: &'a Privacy,
     /// The most bytes that an event has as it lies in the ring (its binary form).
     pub max_event: usize,
+    /// What it takes at most besides.
+    pub limits: Limits,
 }
 
 impl Default for Intake<'_> {
@@ -82,7 +84,14 @@ impl Default for Intake<'_> {
         static KEEP: HeaderFields =
             HeaderFields { user_agent: false, referrer: false, cookie: false, cookies: Vec::new() };
         static PRIVACY: Privacy = Privacy { addresses: Addresses::Whole, cookies: None };
-        Intake { topic: None, keep: &KEEP, fields: &[], privacy: &PRIVACY, max_event: 32 << 10 }
+        Intake {
+            topic: None,
+            keep: &KEEP,
+            fields: &[],
+            privacy: &PRIVACY,
+            max_event: 32 << 10,
+            limits: Limits::DEFAULT,
+        }
     }
 }
 

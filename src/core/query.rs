@@ -89,6 +89,11 @@ impl<'a> Iterator for Pairs<'a> {
 }
 
 impl<'a> Raw<'a> {
+    /// Bytes that mean themselves.
+    pub fn literal(bytes: &'a [u8]) -> Raw<'a> {
+        Raw { bytes, at: 0, escaped: false }
+    }
+
     /// The bytes as they were sent.
     pub fn sent(&self) -> &'a [u8] {
         self.bytes

@@ -10,10 +10,11 @@ use ngx::ffi::{
     ngx_http_output_filter, ngx_http_request_t, ngx_http_send_header, ngx_http_send_special,
     ngx_int_t, ngx_list_push, ngx_pnalloc, ngx_str_t, ngx_table_elt_t, ngx_uint_t,
 };
-use sparkngin_core::id::EventId;
+use sparkngin_core::inflate::CODINGS;
 
 use crate::bytes;
 use crate::cors;
+use crate::kept::{Faults, Kept};
 use crate::level::Level;
 use crate::request::Incoming;
 
@@ -63,12 +64,17 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// 204: the event is stored, and as safe as this level says. The receipt tells a client how many events there are, so
-    /// it is asked for. To who asked for the pixel, 200 and that.
-    pub fn stored(incoming: Incoming<'_>, id: EventId, level: Level) -> Answer {
+    /// 204: the event is stored, and as safe as this level says; of several events all. 207 where some of them are not: the
+    /// list of these. The receipt tells a client how many events there are, so it is asked for. To who asked for the pixel,
+    /// 200 and that.
+    pub fn stored(incoming: Incoming<'_>, kept: &Kept, level: Level) -> Answer {
         let mut answer = Answer::done(incoming);
+        if !kept.faults.is_empty() {
+            answer.status = 207;
+            answer.body = Some(("application/json", owned(kept.faults.json() + "\n")));
+        }
         if incoming.settings().receipt() {
-            answer.headers.push(receipt_of(id, level));
+            answer.headers.push(receipt_of(kept, level));
         }
         answer
     }
@@ -97,11 +103,18 @@ impl Answer {
         Answer { status: 204, headers, ..Answer::default() }
     }
 
+    /// Of several events none is stored: why, and the list.
+    pub fn none(faults: &Faults) -> Answer {
+        let error = format!("no event is stored: {}", faults.sentence());
+        Answer::refused(faults.status(), &error, faults.field(), Some(faults))
+    }
+
     /// 504: the event is stored, but not yet as safe as it was to be. The receipt is there in any case: who sends the event
     /// again needs to know which one it may be twice.
-    pub fn late(id: EventId, late: Late, reached: Level) -> Answer {
-        let mut answer = Answer::error(504, late.sentence(), None);
-        answer.headers.push(receipt_of(id, reached));
+    pub fn late(kept: &Kept, late: Late, reached: Level) -> Answer {
+        let faults = Some(&kept.faults).filter(|faults| !faults.is_empty());
+        let mut answer = Answer::refused(504, late.sentence(), None, faults);
+        answer.headers.push(receipt_of(kept, reached));
         answer
     }
 
@@ -117,6 +130,10 @@ impl Answer {
 
     /// Nothing was stored, or shown: why, and which field was at fault.
     pub fn error(status: u16, error: &str, field: Option<&str>) -> Answer {
+        Answer::refused(status, error, field, None)
+    }
+
+    fn refused(status: u16, error: &str, field: Option<&str>, faults: Option<&Faults>) -> Answer {
         let mut body = String::from("{\"error\":");
         quote(&mut body, error);
         body.push_str(",\"field\":");
@@ -124,9 +141,20 @@ impl Answer {
             Some(field) => quote(&mut body, field),
             None => body.push_str("null"),
         }
+        if let Some(faults) = faults {
+            body.push_str(",\"errors\":");
+            body.push_str(&faults.json());
+        }
         body.push_str("}\n");
         Answer { status, body: Some(("application/json", owned(body))), ..Answer::default() }
             .retried()
+    }
+
+    /// 415, and the codings of bodies there are.
+    pub fn unsupported(error: &str) -> Answer {
+        let mut answer = Answer::error(415, error, Some("Content-Encoding"));
+        answer.headers.push(("Accept-Encoding", CODINGS.into()));
+        answer
     }
 
     /// 405, and the methods there are.
@@ -183,8 +211,13 @@ fn owned(text: String) -> Cow<'static, [u8]> {
     Cow::Owned(text.into_bytes())
 }
 
-fn receipt_of(id: EventId, level: Level) -> (&'static str, String) {
-    ("Sparkngin-Receipt", format!("{id}; ack={level}"))
+/// The first event's name; the others' numbers follow its own.
+fn receipt_of(kept: &Kept, level: Level) -> (&'static str, String) {
+    let count = match kept.count {
+        1 => String::new(),
+        count => format!("; count={count}"),
+    };
+    ("Sparkngin-Receipt", format!("{}; ack={level}{count}", kept.first))
 }
 
 /// Ends an answer without a body. After an error that led here nginx puts that one's status in place of a 204, which would
@@ -241,7 +274,7 @@ fn header(request: *mut ngx_http_request_t, name: &'static str, value: &str) -> 
 }
 
 /// Appends a text as JSON has it.
-fn quote(out: &mut String, text: &str) {
+pub fn quote(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
         match c {

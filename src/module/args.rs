@@ -147,12 +147,17 @@ impl<'a> Args<'a> {
 
     /// A size as nginx has them, `512`, `32k` or `4m`; not 0.
     pub fn size(&self) -> Result<u64, ConfError> {
+        self.size_in(self.first())
+    }
+
+    /// The same in a word, or behind its `=`.
+    pub fn size_in(&self, word: &[u8]) -> Result<u64, ConfError> {
         let must = "a size like \"512k\", \"4m\" or \"1g\"";
-        let mut word = borrowed(self.first());
+        let mut text = borrowed(word);
         // SAFETY: nginx reads the string only.
-        match unsafe { ngx_parse_offset(&raw mut word) } {
+        match unsafe { ngx_parse_offset(&raw mut text) } {
             size if size > 0 => Ok(size as u64),
-            _ => Err(self.invalid(self.first(), must)),
+            _ => Err(self.invalid(word, must)),
         }
     }
 
@@ -169,12 +174,17 @@ impl<'a> Args<'a> {
 
     /// A number, not 0.
     pub fn number(&self) -> Result<u64, ConfError> {
-        let word = self.first();
+        self.number_in(self.first(), u64::MAX)
+    }
+
+    /// The same in a word, or behind its `=`; at most `most`.
+    pub fn number_in(&self, word: &[u8], most: u64) -> Result<u64, ConfError> {
         let text =
             std::str::from_utf8(word).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
         match text.and_then(|text| text.parse().ok()) {
-            Some(number) if number > 0 => Ok(number),
-            _ => Err(self.invalid(word, "a number, 1 or more")),
+            Some(number) if number > 0 && number <= most => Ok(number),
+            _ if most == u64::MAX => Err(self.invalid(word, "a number, 1 or more")),
+            _ => Err(self.invalid(word, format!("a number from 1 to {most}"))),
         }
     }
 

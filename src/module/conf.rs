@@ -23,6 +23,7 @@ use crate::bytes::kept;
 use crate::cors::Cors;
 use crate::fields::Variables;
 use crate::level::{Ack, Level};
+use crate::limits::Limits;
 use crate::listen::{Guest, Listen};
 use crate::privacy::Policy;
 use crate::topics::Topics;
@@ -153,6 +154,8 @@ pub struct LocationConf {
     pub max_event: Option<usize>,
     /// sparkngin_ack
     pub ack: Option<Given<Ack>>,
+    /// sparkngin_limits
+    pub limits: Option<Limits>,
 }
 
 impl MainConf {
@@ -362,6 +365,12 @@ impl LocationConf {
         self.receipt = self.receipt.or(outer.receipt);
         self.max_event = self.max_event.or(outer.max_event);
         self.ack = self.ack.take().or_else(|| outer.ack.clone());
+        self.limits = Some(self.limits().or(outer.limits()));
+    }
+
+    /// How much a request may say.
+    pub fn limits(&self) -> Limits {
+        self.limits.unwrap_or_default()
     }
 
     /// The most bytes that an event may have as it lies in the ring.

@@ -47,7 +47,7 @@ const SOME: u32 = NGX_CONF_1MORE;
 
 // One row, one line: the documentation is compared with them.
 #[rustfmt::skip]
-static DIRECTIVES: [Directive; 21] = [
+static DIRECTIVES: [Directive; 22] = [
     Directive { name: c"sparkngin_listen",        at: HTTP,     args: ONE_TO_FOUR,  set: Main(set::listen) },
     Directive { name: c"sparkngin_buf_size",      at: HTTP,     args: ONE,          set: Main(set::buf_size) },
     Directive { name: c"sparkngin_buf_path",      at: HTTP,     args: ONE,          set: Main(set::buf_path) },
@@ -68,12 +68,13 @@ static DIRECTIVES: [Directive; 21] = [
     Directive { name: c"sparkngin_cors",          at: ALL,      args: SOME,         set: Location(set::cors) },
     Directive { name: c"sparkngin_receipt",       at: ALL,      args: FLAG,         set: Location(set::receipt) },
     Directive { name: c"sparkngin_max_event",     at: ALL,      args: ONE,          set: Location(set::max_event) },
+    Directive { name: c"sparkngin_limits",        at: ALL,      args: SOME,         set: Location(set::limits) },
     Directive { name: c"sparkngin_curve_key",     at: HTTP,     args: ONE,          set: Main(set::curve_key) },
 ];
 
 /// nginx's form of the rows, and the empty one that ends them.
-pub static mut COMMANDS: [ngx_command_t; 22] = {
-    let mut commands = [const { ngx_command_t::empty() }; 22];
+pub static mut COMMANDS: [ngx_command_t; 23] = {
+    let mut commands = [const { ngx_command_t::empty() }; 23];
     let mut row = 0;
     while row < DIRECTIVES.len() {
         let Directive { name, at, args, ref set } = DIRECTIVES[row];

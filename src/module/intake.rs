@@ -1,36 +1,40 @@
-//! One event's way in: what the request says becomes an event, its bytes a record of the ring, that an answer.
+//! A request's way in: what it says becomes events, their bytes records of the ring, that an answer.
 //!
-//! The memory for this is the worker's, used again for each event; it does not grow beyond the largest event.
+//! The memory for this is the worker's, used again for each request; see `body` and `stage` for how much it is.
 
 use std::mem::take;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sparkngin_core::escape::Shown;
+use sparkngin_core::event::batch::{self, Framing};
 use sparkngin_core::event::{self, Addresses, Event, Given, Invalid, Privacy, Request, Spare};
 use sparkngin_core::field::HeaderFields;
-use sparkngin_core::format::binary;
-use sparkngin_core::id::EventId;
 use sparkngin_core::ring::Refused;
 
 use crate::answer::Answer;
 use crate::body::{self, Missing};
 use crate::conf::MainConf;
-use crate::level::{Denied, Level};
+use crate::kept::{Faults, Kept};
+use crate::level::Level;
 use crate::log::{self, Throttle, now};
+use crate::refusal::Refusal;
 use crate::request::{Incoming, Method, NoMemory};
+use crate::stage::Stage;
 use crate::store::Store;
+use crate::unpack;
 use crate::variables::Outcome;
-use crate::waiting::{NoPlace, Waiting};
+use crate::waiting::Waiting;
 
-/// What is kept from event to event.
+/// What is kept from request to request.
 pub struct Intake {
     keep: HeaderFields,
     /// The same, of requests that are not events: never a cookie.
     keep_of_traffic: HeaderFields,
     spare: Spare,
     body: Vec<u8>,
+    unpacked: Vec<u8>,
     cookie: Vec<u8>,
-    encoded: Vec<u8>,
+    stage: Stage,
     invalid: Throttle,
     full: Throttle,
     away: Throttle,
@@ -39,25 +43,14 @@ pub struct Intake {
     unsettled: u64,
 }
 
-/// An event that is stored.
+/// What became of a request whose events are stored.
 enum Stored {
-    /// That is all its request wants.
-    Done(EventId),
-    /// Its request waits for more.
+    /// That is all it wants.
+    Done(Kept),
+    /// It waits for more.
     Waits,
     /// Nothing is: the client does not want to be tracked, which it said by this header.
     Nothing(&'static str),
-}
-
-/// Why an event is not stored.
-enum Refusal {
-    Denied(Denied),
-    Topic(String),
-    Busy(usize),
-    Invalid(Invalid),
-    Body(Missing, usize),
-    Ring(Refused),
-    Away(&'static str),
 }
 
 const INVALID: &str = "refused as not valid, the first";
@@ -77,8 +70,9 @@ impl Intake {
             },
             spare: Spare::default(),
             body: Vec::new(),
+            unpacked: Vec::new(),
             cookie: Vec::new(),
-            encoded: Vec::new(),
+            stage: Stage::default(),
             invalid: Throttle::default(),
             full: Throttle::default(),
             away: Throttle::default(),
@@ -100,7 +94,7 @@ impl Intake {
                 Outcome::Private.keep(incoming);
                 Some(Answer::private(incoming, by))
             }
-            Ok(Stored::Done(id)) => Some(Answer::stored(incoming, id, Level::Ring)),
+            Ok(Stored::Done(kept)) => Some(Answer::stored(incoming, &kept, Level::Ring)),
             Err(refusal) => {
                 if matches!(refusal, Refusal::Ring(Refused::Poisoned)) {
                     store.abandon(now());
@@ -128,20 +122,51 @@ impl Intake {
         let level = level.map_err(Refusal::Denied)?;
         let writer = store.writer().map_err(Refusal::Away)?;
         let received = received();
-        let max_event = settings.max_event();
-        // A GET says all in its query; but where nginx made a GET of another request, the body that it read counts.
-        let body = match incoming.method() == Method::Get && !incoming.internal() {
-            true => None,
-            false => body::gather(incoming, max_event, &mut self.body)
-                .map_err(|missing| Refusal::Body(missing, max_event))?,
+        self.read(incoming, received)?;
+        let place = match level {
+            Level::Ring => None,
+            _ => Some(waiting.reserve(incoming, level, writer).map_err(Refusal::from)?),
         };
+        let kept = self.stage.commit(received, writer).map_err(Refusal::Ring)?;
+        Outcome::of_kept(&kept).keep(incoming);
+        self.count_faults(&kept.faults);
+        Ok(match place {
+            None => Stored::Done(kept),
+            Some(place) => {
+                waiting.add(place, incoming, kept, now());
+                if level == Level::Disk {
+                    writer.urge();
+                }
+                Stored::Waits
+            }
+        })
+    }
+
+    /// Stages what a request says: one event at least.
+    fn read(&mut self, incoming: Incoming<'_>, received: u64) -> Result<(), Refusal> {
+        self.stage.clear();
+        let settings = incoming.settings();
+        let (max_event, limits) = (settings.max_event(), settings.limits());
+        let content_type = incoming.content_type();
+        let body = body_of(incoming, &mut self.body, &mut self.unpacked)?;
+        let framing = match incoming.method() {
+            Method::Post => {
+                Framing::of(content_type, body.unwrap_or_default(), limits.event().depth)
+            }
+            _ => None,
+        };
+        if let (None, Some(body)) = (framing, body)
+            && body.len() > max_event
+        {
+            return Err(Refusal::Body(Missing::TooLarge(body.len() as u64), max_event));
+        }
         let cookies = self.keep.cookie || !self.keep.cookies.is_empty();
         let headers = incoming.kafka_headers();
         let request = Request {
             topic: incoming.path().topic,
             query: incoming.query(),
             body,
-            content_type: incoming.content_type(),
+            content_type,
             peer: incoming.peer(),
             user_agent: incoming.user_agent(),
             referrer: incoming.referrer(),
@@ -162,31 +187,25 @@ impl Intake {
             fields: &fields,
             privacy: settings.policy().map_or(&EVERYTHING, |policy| &policy.stored),
             max_event,
+            limits: limits.event(),
         };
-        let event =
-            Event::read_with(take(&mut self.spare), &request, &place).map_err(Refusal::Invalid)?;
-        if !settings.takes(event.topic()) {
-            return Err(Refusal::Topic(Shown(event.topic()).to_string()));
-        }
-        self.encoded.clear();
-        binary::encode(&event, &mut self.encoded);
-        self.spare = event.into_spare();
-        let place = match level {
-            Level::Ring => None,
-            _ => Some(waiting.reserve(incoming, level, writer).map_err(Refusal::from)?),
-        };
-        let id = writer.append(received, &self.encoded).map_err(Refusal::Ring)?.id();
-        Outcome::Stored(id).keep(incoming);
-        Ok(match place {
-            None => Stored::Done(id),
-            Some(place) => {
-                waiting.add(place, incoming, id, now());
-                if level == Level::Disk {
-                    writer.urge();
+        let (spare, stage) = (take(&mut self.spare), &mut self.stage);
+        self.spare = match framing {
+            None => {
+                let event = Event::read_with(spare, &request, &place).map_err(Refusal::Invalid)?;
+                if !settings.takes(event.topic()) {
+                    return Err(Refusal::Topic(Shown(event.topic()).to_string()));
                 }
-                Stored::Waits
+                stage.add(0, &event);
+                event.into_spare()
             }
-        })
+            Some(framing) => {
+                let taken = |topic: &[u8]| settings.takes(topic);
+                let limit = limits.stored(max_event);
+                stage_all(stage, spare, &request, &place, framing, (limit, taken))?
+            }
+        };
+        Ok(())
     }
 
     /// Stores what is known of a request that has ended. What cannot be stored is counted.
@@ -228,16 +247,17 @@ impl Intake {
             fields,
             privacy: settings.policy().map_or(&EVERYTHING, |policy| &policy.stored),
             max_event: settings.max_event(),
+            limits: settings.limits().event(),
         };
         let event =
             Event::read_with(take(&mut self.spare), &request, &place).map_err(Refusal::Invalid)?;
         if !settings.takes(event.topic()) {
             return Err(Refusal::Topic(Shown(event.topic()).to_string()));
         }
-        self.encoded.clear();
-        binary::encode(&event, &mut self.encoded);
+        self.stage.clear();
+        self.stage.add(0, &event);
         self.spare = event.into_spare();
-        writer.append(received, &self.encoded).map_err(Refusal::Ring)?;
+        self.stage.commit(received, writer).map_err(Refusal::Ring)?;
         Ok(())
     }
 
@@ -264,6 +284,18 @@ impl Intake {
         }
     }
 
+    /// The same for those events of a body that are not stored, while others are.
+    fn count_faults(&mut self, faults: &Faults) {
+        if faults.is_empty() {
+            return;
+        }
+        let (now, sentence) = (now(), || faults.sentence());
+        match faults.status() {
+            503 => self.full.count(log::Level::Warn, now, FULL, sentence),
+            _ => self.invalid.count(log::Level::Info, now, INVALID, sentence),
+        }
+    }
+
     /// Tells what was counted and not yet told.
     pub fn flush(&mut self, now: u64) {
         self.invalid.flush(log::Level::Info, now, INVALID);
@@ -281,78 +313,58 @@ fn received() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64
 }
 
-impl From<NoPlace> for Refusal {
-    fn from(none: NoPlace) -> Refusal {
-        match none {
-            NoPlace::Taken(limit) => Refusal::Busy(limit),
-            NoPlace::Away(why) => Refusal::Away(why),
+/// The body as it was before its client compressed it, if there is one.
+fn body_of<'a, 'r: 'a>(
+    incoming: Incoming<'r>,
+    gathered: &'a mut Vec<u8>,
+    unpacked: &'a mut Vec<u8>,
+) -> Result<Option<&'a [u8]>, Refusal> {
+    // A GET says all in its query; but where nginx made a GET of another request, the body that it read counts.
+    if incoming.method() == Method::Get && !incoming.internal() {
+        return Ok(None);
+    }
+    let (settings, content_type) = (incoming.settings(), incoming.content_type());
+    let (max_event, limits) = (settings.max_event(), settings.limits());
+    let several = Framing::may_be(content_type);
+    let most = limits.body(max_event);
+    let limit = if several { most } else { most.min(max_event) };
+    let sent = body::gather(incoming, limit, gathered).map_err(|missing| match missing {
+        Missing::TooLarge(bytes) if several => Refusal::Long(bytes, limit),
+        _ => Refusal::Body(missing, limit),
+    })?;
+    let Some(bytes) = sent else { return Ok(None) };
+    match unpack::coding(&incoming, content_type, bytes).map_err(Refusal::Packed)? {
+        None => Ok(sent),
+        Some(coding) => {
+            let inflated = unpack::unpack(coding, bytes, limit, limits.ratio(), unpacked);
+            inflated.map(Some).map_err(Refusal::Packed)
         }
     }
 }
 
-impl Refusal {
-    fn outcome(&self) -> Outcome {
-        match self {
-            Refusal::Invalid(invalid) if invalid.status() == 413 => Outcome::Large,
-            Refusal::Invalid(_) => Outcome::Invalid,
-            Refusal::Body(Missing::TooLarge(_), _) | Refusal::Ring(Refused::TooLarge { .. }) => {
-                Outcome::Large
+/// Stages the events of a body: so many bytes of them at most, and only those for a topic that is taken.
+fn stage_all<'a>(
+    stage: &mut Stage,
+    spare: Spare,
+    request: &Request<'a>,
+    place: &event::Intake<'a>,
+    framing: Framing,
+    (limit, taken): (usize, impl Fn(&[u8]) -> bool),
+) -> Result<Spare, Refusal> {
+    let spare = batch::read_all(spare, request, place, framing, |index, event| {
+        match event {
+            Ok(event) if taken(event.topic()) => stage.add(index, event),
+            Ok(event) => {
+                let refusal = Refusal::Topic(Shown(event.topic()).to_string());
+                stage.fault(index, 403, &refusal.sentence(), Some("topic"));
             }
-            Refusal::Ring(Refused::Full { .. }) => Outcome::Full,
-            Refusal::Denied(Denied::Unknown) => Outcome::Invalid,
-            Refusal::Denied(_) | Refusal::Topic(_) => Outcome::Denied,
-            Refusal::Busy(_) => Outcome::Busy,
-            Refusal::Ring(Refused::Poisoned)
-            | Refusal::Away(_)
-            | Refusal::Body(Missing::File(_), _) => Outcome::Away,
+            Err(invalid) => stage.refuse(index, &invalid),
         }
+        if stage.len() > limit { Err(Invalid::AllTooLarge { limit }) } else { Ok(()) }
+    });
+    let spare = spare.map_err(Refusal::Invalid)?;
+    if stage.is_empty() {
+        return Err(Refusal::None(stage.take_faults()));
     }
-
-    /// Status, sentence and field, as the client gets them.
-    fn answer(&self) -> Answer {
-        let field = match self {
-            Refusal::Invalid(invalid) => invalid.field(),
-            Refusal::Body(Missing::TooLarge(_), _) => Some("data"),
-            Refusal::Denied(_) => Some("Sparkngin-Ack"),
-            Refusal::Topic(_) => Some("topic"),
-            _ => None,
-        };
-        let status = match self.outcome() {
-            Outcome::Large => 413,
-            Outcome::Full | Outcome::Busy | Outcome::Away => 503,
-            Outcome::Denied => 403,
-            Outcome::Invalid | Outcome::Stored(_) | Outcome::Late(_) | Outcome::Private => 400,
-        };
-        let text = match self {
-            // Who holds the ring is none of a client's business.
-            Refusal::Ring(Refused::Full { .. }) => "the ring is full".into(),
-            Refusal::Ring(Refused::Poisoned) => "the ring can not be written to".into(),
-            Refusal::Busy(_) => "too many requests wait already".into(),
-            Refusal::Body(Missing::File(_), _) => "the body could not be read".into(),
-            _ => self.sentence(),
-        };
-        Answer::error(status, &text, field)
-    }
-
-    /// What error.log says.
-    fn sentence(&self) -> String {
-        match self {
-            Refusal::Invalid(invalid) => invalid.to_string(),
-            Refusal::Body(Missing::TooLarge(bytes), limit) => {
-                format!(
-                    "the body has {bytes} bytes, the event must have {limit} at most as it would be stored"
-                )
-            }
-            Refusal::Body(Missing::File(error), _) => {
-                format!("the body's temporary file cannot be read: {error}")
-            }
-            Refusal::Ring(refused) => refused.to_string(),
-            Refusal::Denied(denied) => denied.to_string(),
-            Refusal::Topic(topic) => format!("topic \"{topic}\" is not taken here"),
-            Refusal::Busy(limit) => {
-                format!("{limit} requests of this worker wait already, \"sparkngin_max_pending\"")
-            }
-            Refusal::Away(why) => (*why).into(),
-        }
-    }
+    Ok(spare)
 }

@@ -72,7 +72,7 @@ impl Line {
             let late: Vec<u64> = late.map(|(ticket, _)| *ticket).collect();
             for ticket in late {
                 if let Some(wait) = place.remove(&ticket) {
-                    let (synced, level) = (self.waiter.synced() >= wait.id.seq, wait.level);
+                    let (synced, level) = (self.waiter.synced() >= wait.kept.last(), wait.level);
                     let reached = if self.durable && synced { Level::Disk } else { Level::Ring };
                     let why =
                         if level == Level::Disk { Late::Unsynced } else { Late::Unacknowledged };
@@ -86,7 +86,7 @@ impl Line {
         // In this order: what was synced before the file was poisoned counts.
         let (poisoned, synced) = (self.waiter.poisoned(), self.waiter.synced());
         while let Some(first) = self.disk.first_entry() {
-            let end = match first.get().id.seq <= synced {
+            let end = match first.get().kept.last() <= synced {
                 true => End::Reached,
                 false if poisoned => End::Late(Late::Failed, Level::Ring),
                 false => break,
@@ -98,7 +98,7 @@ impl Line {
         let whole = reach.whole_since(&self.before);
         let end = if whole { End::Reached } else { End::Late(Late::Lost, Level::Ring) };
         while let Some(first) = self.kafka.first_entry() {
-            if first.get().id.seq > reach.acked {
+            if first.get().kept.last() > reach.acked {
                 break;
             }
             let (ticket, wait) = first.remove_entry();

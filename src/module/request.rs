@@ -183,6 +183,15 @@ impl<'r> Incoming<'r> {
         headers.filter(|header| is_ack(header)).map(|header| bytes::of(&header.value))
     }
 
+    /// What each Content-Encoding header says.
+    pub fn content_encoding(&self) -> impl Iterator<Item = &[u8]> {
+        let headers = Headers::of(&self.get().headers_in.headers);
+        let is = |header: &&ngx_table_elt_t| {
+            bytes::of(&header.key).eq_ignore_ascii_case(b"content-encoding")
+        };
+        headers.filter(is).map(|header| bytes::of(&header.value))
+    }
+
     /// The Cookie header; several of them, as HTTP/1 clients may send, joined in `joined`.
     pub fn cookie<'a>(self, joined: &'a mut Vec<u8>) -> Option<&'a [u8]>
     where

@@ -15,6 +15,7 @@ use crate::conf::{Directory, Given, Kind, LARGEST_EVENT, LocationConf, MainConf,
 use crate::cors::Cors;
 use crate::fields;
 use crate::level::{Ack, LEVELS, Level};
+use crate::limits::Limits;
 use crate::listen::{Guest, Listen};
 use crate::privacy::Policy;
 use crate::topics::Topics;
@@ -257,6 +258,10 @@ pub fn max_event(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
             "2m or less: an event has to fit twice into a block, and blocks have 4m at most",
         )),
     }
+}
+
+pub fn limits(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
+    once(&mut conf.limits, Limits::read(args)?)
 }
 
 pub fn curve_key(conf: &mut MainConf, args: &mut Args<'_>) -> Done {

@@ -13,6 +13,7 @@ use sparkngin_core::id::EventId;
 
 use crate::bytes;
 use crate::guard::guard;
+use crate::kept::Kept;
 use crate::request::Incoming;
 
 /// What became of an event. As text, `$sparkngin_status`.
@@ -20,6 +21,8 @@ use crate::request::Incoming;
 pub enum Outcome {
     /// Committed under this id.
     Stored(EventId),
+    /// 207: some events of the body are committed, the first under this id.
+    Partial(EventId),
     /// 504: committed under this id, and not yet as safe as it was to be.
     Late(EventId),
     /// 400
@@ -42,6 +45,7 @@ impl Outcome {
     fn word(self) -> &'static str {
         match self {
             Outcome::Stored(_) => "stored",
+            Outcome::Partial(_) => "partial",
             Outcome::Late(_) => "late",
             Outcome::Invalid => "invalid",
             Outcome::Large => "large",
@@ -50,6 +54,14 @@ impl Outcome {
             Outcome::Away => "away",
             Outcome::Denied => "denied",
             Outcome::Private => "private",
+        }
+    }
+
+    /// What a success is.
+    pub fn of_kept(kept: &Kept) -> Outcome {
+        match kept.faults.is_empty() {
+            true => Outcome::Stored(kept.first),
+            false => Outcome::Partial(kept.first),
         }
     }
 
@@ -120,7 +132,7 @@ fn fill(
     which: usize,
 ) -> Option<ngx_int_t> {
     let text = match (which, Outcome::of(incoming)) {
-        (ID, Some(Outcome::Stored(id) | Outcome::Late(id))) => {
+        (ID, Some(Outcome::Stored(id) | Outcome::Partial(id) | Outcome::Late(id))) => {
             Some(copy(incoming, &id.to_string())?)
         }
         (STATUS, Some(outcome)) => Some(bytes::constant(outcome.word())),

@@ -11,12 +11,12 @@ use ngx::ffi::{
     NGX_DONE, ngx_http_cleanup_add, ngx_http_finalize_request, ngx_http_request_t,
     ngx_http_run_posted_requests, ngx_http_test_reading, ngx_int_t,
 };
-use sparkngin_core::id::EventId;
 use sparkngin_core::ring::{Configuration, Waiter, Writer};
 
 use crate::answer::{Answer, Late};
 use crate::doorbell::Rung;
 use crate::guard::guard;
+use crate::kept::Kept;
 use crate::level::Level;
 use crate::line::Line;
 use crate::request::Incoming;
@@ -43,8 +43,8 @@ pub type Over = BTreeMap<u64, (Wait, End)>;
 /// A request that waits.
 pub struct Wait {
     request: NonNull<ngx_http_request_t>,
-    /// Its event.
-    pub id: EventId,
+    /// Its event, or events.
+    pub kept: Kept,
     /// What it waits for.
     pub level: Level,
     /// By nginx's clock, ms.
@@ -139,15 +139,15 @@ impl Waiting {
         Ok(Place { ticket: self.tickets, level })
     }
 
-    /// The request's event is stored: it waits from now on, which is the time `now`.
-    pub fn add(&mut self, place: Place, incoming: Incoming<'_>, id: EventId, now: u64) {
+    /// The request's events are stored: it waits from now on, which is the time `now`.
+    pub fn add(&mut self, place: Place, incoming: Incoming<'_>, kept: Kept, now: u64) {
         let (Some(request), Some(line)) = (NonNull::new(incoming.raw()), self.lines.last_mut())
         else {
             return;
         };
         let Place { ticket, level } = place;
         let deadline = now.saturating_add(incoming.settings().ack().timeout);
-        let wait = Wait { request, id, level, deadline };
+        let wait = Wait { request, kept, level, deadline };
         self.nearest = self.nearest.min(deadline);
         line.add(ticket, wait, &self.own, &mut self.over);
         watch(incoming);
@@ -211,10 +211,10 @@ impl Wait {
             return NGX_DONE as ngx_int_t;
         }
         match end {
-            End::Reached => Answer::stored(incoming, self.id, self.level).send(incoming),
+            End::Reached => Answer::stored(incoming, &self.kept, self.level).send(incoming),
             End::Late(late, reached) => {
-                Outcome::Late(self.id).keep(incoming);
-                Answer::late(self.id, late, reached).send(incoming)
+                Outcome::Late(self.kept.first).keep(incoming);
+                Answer::late(&self.kept, late, reached).send(incoming)
             }
         }
     }

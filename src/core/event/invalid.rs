@@ -1,6 +1,6 @@
 //! Why a request is no event.
 
-use super::{DEEPEST_JSON, MOST_FIELDS, MOST_HEADERS};
+use super::MOST_HEADERS;
 
 /// What is wrong with a request, and what would be right. Nothing of it was stored.
 ///
@@ -21,11 +21,23 @@ pub enum Invalid {
     },
     /// A parameter has a name that no field may have.
     #[error(
-        "parameter \"{field}\" has a name that is no field's, it must be 1 to 255 bytes of UTF-8 without control characters"
+        "parameter \"{field}\" has a name that is no field's, it must be 1 to {limit} bytes of UTF-8 without control characters"
     )]
     Name {
         /// The name.
         field: String,
+        /// The most bytes.
+        limit: usize,
+    },
+    /// A parameter's value, or a key's, is too long.
+    #[error("parameter \"{field}\" has {bytes} bytes, it must have {limit} at most")]
+    TooLong {
+        /// The name.
+        field: String,
+        /// What was sent, decoded.
+        bytes: usize,
+        /// The most.
+        limit: usize,
     },
     /// A parameter would set what only the server sets.
     #[error("parameter \"{field}\" is the server's own, it must have another name")]
@@ -79,17 +91,22 @@ pub enum Invalid {
     },
     /// Arrays and objects of the body lie too deep in each other.
     #[error(
-        "the JSON of the body is nested deeper than {DEEPEST_JSON} at line {line} column {column}, it must be {DEEPEST_JSON} at most"
+        "the JSON of the body is nested deeper than {limit} at line {line} column {column}, it must be {limit} at most"
     )]
     Depth {
         /// The line, from 1.
         line: usize,
         /// The byte in it, from 1.
         column: usize,
+        /// The most.
+        limit: usize,
     },
     /// There are too many parameters with different names that are no known field's.
-    #[error("there are more than {MOST_FIELDS} custom fields, it must be {MOST_FIELDS} at most")]
-    TooMany,
+    #[error("there are more than {limit} custom fields, it must be {limit} at most")]
+    TooMany {
+        /// The most.
+        limit: usize,
+    },
     /// A Kafka header has a name that none may have.
     #[error(
         "header \"Sparkngin-Header-{name}\" names no Kafka header, it must be 1 to 255 bytes, not \"sg\", and not start with \"sparkngin-\""
@@ -103,6 +120,38 @@ pub enum Invalid {
     /// There are too many of them.
     #[error("there are more than {MOST_HEADERS} Kafka headers, it must be {MOST_HEADERS} at most")]
     TooManyHeaders,
+    /// A form in parts is none.
+    #[error("the body is not the form that its type says, {must}")]
+    Multipart {
+        /// What would be right.
+        must: &'static str,
+    },
+    /// A field of a form is a file.
+    #[error("\"{field}\" is a file, it must be a text field")]
+    File {
+        /// Its name.
+        field: String,
+    },
+    /// A body of several events has none.
+    #[error("there is no event in the body, it must have one at least")]
+    NoEvents,
+    /// A body has too many events.
+    #[error("the body has more than {limit} events, it must have {limit} at most")]
+    TooManyEvents {
+        /// The most.
+        limit: usize,
+    },
+    /// The events of a body are too large together.
+    #[error(
+        "the events of the body have more than {limit} bytes as they would be stored, they must have {limit} at most together"
+    )]
+    AllTooLarge {
+        /// The most.
+        limit: usize,
+    },
+    /// A text of a JSON sequence ends where it may have been cut.
+    #[error("the text may be cut off, it must end with a line feed")]
+    CutText,
     /// The event is larger than the place takes.
     #[error("the event has {bytes} bytes as it would be stored, it must be {limit} at most")]
     TooLarge {
@@ -116,20 +165,38 @@ pub enum Invalid {
 impl Invalid {
     /// 413 for what is too large, 400 for all else.
     pub fn status(&self) -> u16 {
-        if matches!(self, Invalid::TooLarge { .. }) { 413 } else { 400 }
+        match self {
+            Invalid::TooLarge { .. }
+            | Invalid::TooLong { .. }
+            | Invalid::TooManyEvents { .. }
+            | Invalid::AllTooLarge { .. } => 413,
+            _ => 400,
+        }
     }
 
     /// The field that is wrong, where it is one alone.
     pub fn field(&self) -> Option<&str> {
         match self {
-            Invalid::Percent { field, .. } | Invalid::Name { field } => Some(field),
+            Invalid::Percent { field, .. }
+            | Invalid::Name { field, .. }
+            | Invalid::TooLong { field, .. }
+            | Invalid::File { field } => Some(field),
             Invalid::Reserved { field } => Some(field),
             Invalid::NoTopic | Invalid::Topic { .. } => Some("topic"),
             Invalid::Timestamp { .. } => Some("submitted_timestamp"),
             Invalid::Address { .. } => Some("ip"),
-            Invalid::TwoPayloads | Invalid::Json { .. } | Invalid::Depth { .. } => Some("data"),
+            Invalid::TwoPayloads
+            | Invalid::Json { .. }
+            | Invalid::Depth { .. }
+            | Invalid::Multipart { .. }
+            | Invalid::CutText => Some("data"),
             Invalid::Header { field, .. } => Some(field),
-            Invalid::TooMany | Invalid::TooManyHeaders | Invalid::TooLarge { .. } => None,
+            Invalid::TooMany { .. }
+            | Invalid::TooManyHeaders
+            | Invalid::TooLarge { .. }
+            | Invalid::NoEvents
+            | Invalid::AllTooLarge { .. }
+            | Invalid::TooManyEvents { .. } => None,
         }
     }
 }

@@ -1,11 +1,11 @@
 //! A JSON body: whether it is one. It is stored as it came, so nothing is built, and one pass is enough.
 
-use super::{DEEPEST_JSON, Invalid};
+use super::{Invalid, MOST_DEPTH};
 use crate::escape::find;
 use crate::query::Span;
 
 // One bit of a u128 for each that is open.
-const _: () = assert!(DEEPEST_JSON <= 128);
+const _: () = assert!(MOST_DEPTH <= 128);
 
 /// Whether a content type says JSON: `application/json` or `anything/anything+json`, with parameters or without.
 pub fn says_json(content_type: &[u8]) -> bool {
@@ -18,7 +18,7 @@ pub fn says_json(content_type: &[u8]) -> bool {
 
 /// Whether this is one JSON value, not too deep.
 pub fn is_json(text: &[u8]) -> bool {
-    check(text, |_, _| {}).is_ok()
+    check(text, MOST_DEPTH, |_, _| {}).is_ok()
 }
 
 /// A content type without its parameters.
@@ -41,26 +41,68 @@ pub fn text<'t>(value: &'t [u8], text: &mut Vec<u8>) -> Option<Span<'t>> {
     Some(Span::Decoded { start: u32::try_from(start).ok()?, len: u32::try_from(len).ok()? })
 }
 
-/// Checks that a body is one JSON value (RFC 8259), of UTF-8, and not nested too deep for those who will read it. Shows
-/// `see` each member of the outermost object whose value is a string, a number or a boolean, as they were sent: the name
-/// without its quotation marks, the value with them.
+/// Checks that a body is one JSON value (RFC 8259), of UTF-8, and not nested deeper than `deepest` (at most
+/// [`MOST_DEPTH`]). Shows `see` each member of the outermost object whose value is a string, a number or a boolean, as
+/// they were sent: the name without its quotation marks, the value with them.
 ///
 /// # Errors
 /// [`Invalid::Json`] with the place of the first wrong byte, [`Invalid::Depth`].
-pub fn check<'t>(body: &'t [u8], see: impl FnMut(&'t [u8], &'t [u8])) -> Result<(), Invalid> {
-    let place = |wrong: Wrong| {
-        let before = &body[..wrong.at.min(body.len())];
-        let lines = before.split(|b| *b == b'\n');
-        let column = lines.clone().next_back().map_or(0, <[u8]>::len) + 1;
-        match wrong.must {
-            Must::Rise => Invalid::Depth { line: lines.count(), column },
-            must => Invalid::Json { line: lines.count(), column, must: must.name() },
-        }
-    };
-    if let Err(bad) = std::str::from_utf8(body) {
-        return Err(place(Wrong { at: bad.valid_up_to(), must: Must::Utf8 }));
+pub fn check<'t>(
+    body: &'t [u8],
+    deepest: usize,
+    see: impl FnMut(&'t [u8], &'t [u8]),
+) -> Result<(), Invalid> {
+    let mut text = Text::of(body, deepest)?;
+    text.value(see).and_then(|()| text.end()).map_err(|wrong| text.place(&wrong))
+}
+
+/// The elements of a body that is one JSON array, one after the other, each checked as [`check`] does.
+pub struct Elements<'t> {
+    text: Text<'t>,
+    begun: bool,
+}
+
+impl<'t> Elements<'t> {
+    /// Nothing but the encoding is looked at yet. An element is nested at most `deepest`.
+    ///
+    /// # Errors
+    /// [`Invalid::Json`] when it is not UTF-8.
+    pub fn of(body: &'t [u8], deepest: usize) -> Result<Elements<'t>, Invalid> {
+        Ok(Elements { text: Text::of(body, deepest)?, begun: false })
     }
-    Text { body, at: 0 }.whole(see).map_err(place)
+
+    /// The next element, whose members `see` is shown; None behind the last one, when the array ends the body.
+    ///
+    /// # Errors
+    /// As [`check`]: then the body is no array, and there is no next one.
+    pub fn next(
+        &mut self,
+        see: impl FnMut(&'t [u8], &'t [u8]),
+    ) -> Result<Option<&'t [u8]>, Invalid> {
+        self.step(see).map_err(|wrong| self.text.place(&wrong))
+    }
+
+    fn step(&mut self, see: impl FnMut(&'t [u8], &'t [u8])) -> Result<Option<&'t [u8]>, Wrong> {
+        let text = &mut self.text;
+        let (wanted, must) = if self.begun { (b',', Must::InArray) } else { (b'[', Must::Array) };
+        match text.after_spaces() {
+            Some(byte) if byte == wanted => text.at += 1,
+            Some(b']') if self.begun => {
+                text.at += 1;
+                return text.end().map(|()| None);
+            }
+            _ => return Err(text.must(must)),
+        }
+        let first = text.after_spaces();
+        if first == Some(b']') && !self.begun {
+            text.at += 1;
+            return text.end().map(|()| None);
+        }
+        self.begun = true;
+        let start = text.at;
+        text.value(see)?;
+        Ok(Some(&text.body[start..text.at]))
+    }
 }
 
 /// What is wrong at a place.
@@ -74,6 +116,7 @@ struct Wrong {
 enum Must {
     Utf8,
     Value,
+    Array,
     Name,
     Colon,
     InArray,
@@ -91,6 +134,7 @@ impl Must {
         match self {
             Must::Utf8 => "UTF-8",
             Must::Value => "a value",
+            Must::Array => "a \"[\"",
             Must::Name => "a name in quotation marks",
             Must::Colon => "a \":\"",
             Must::InArray => "a \",\" or \"]\"",
@@ -108,11 +152,36 @@ impl Must {
 struct Text<'t> {
     body: &'t [u8],
     at: usize,
+    deepest: usize,
 }
 
 impl<'t> Text<'t> {
-    /// One value and nothing else.
-    fn whole(&mut self, mut see: impl FnMut(&'t [u8], &'t [u8])) -> Result<(), Wrong> {
+    fn of(body: &'t [u8], deepest: usize) -> Result<Text<'t>, Invalid> {
+        let text = Text { body, at: 0, deepest: deepest.min(MOST_DEPTH) };
+        match std::str::from_utf8(body) {
+            Ok(_) => Ok(text),
+            Err(bad) => Err(text.place(&Wrong { at: bad.valid_up_to(), must: Must::Utf8 })),
+        }
+    }
+
+    /// What is wrong, by line and column.
+    fn place(&self, wrong: &Wrong) -> Invalid {
+        let before = &self.body[..wrong.at.min(self.body.len())];
+        let lines = before.split(|b| *b == b'\n');
+        let column = lines.clone().next_back().map_or(0, <[u8]>::len) + 1;
+        match wrong.must {
+            Must::Rise => Invalid::Depth { line: lines.count(), column, limit: self.deepest },
+            must => Invalid::Json { line: lines.count(), column, must: must.name() },
+        }
+    }
+
+    /// Nothing more.
+    fn end(&mut self) -> Result<(), Wrong> {
+        if self.after_spaces().is_none() { Ok(()) } else { Err(self.must(Must::End)) }
+    }
+
+    /// One value, up to its last byte.
+    fn value(&mut self, mut see: impl FnMut(&'t [u8], &'t [u8])) -> Result<(), Wrong> {
         // For each open array or object, the innermost at the lowest bit: whether it is an object.
         let (mut objects, mut depth) = (0_u128, 0);
         let mut name: &[u8] = &[];
@@ -122,7 +191,7 @@ impl<'t> Text<'t> {
             let start = self.at;
             match first {
                 Some(open @ (b'[' | b'{')) => {
-                    if depth == DEEPEST_JSON {
+                    if depth == self.deepest {
                         return Err(self.must(Must::Rise));
                     }
                     self.at += 1;
@@ -151,10 +220,10 @@ impl<'t> Text<'t> {
             }
             // Here one has ended; with it perhaps those around it.
             loop {
-                let next = self.after_spaces();
                 if depth == 0 {
-                    return if next.is_none() { Ok(()) } else { Err(self.must(Must::End)) };
+                    return Ok(());
                 }
+                let next = self.after_spaces();
                 let object = objects & 1 == 1;
                 match (next, object) {
                     (Some(b','), _) => {
@@ -284,7 +353,7 @@ mod tests {
     use super::*;
 
     fn wrong(body: &[u8]) -> String {
-        check(body, |_, _| {}).unwrap_err().to_string()
+        check(body, 100, |_, _| {}).unwrap_err().to_string()
     }
 
     #[test]
@@ -306,10 +375,10 @@ mod tests {
     #[test]
     fn brackets_nest_outside_of_strings_alone() {
         let nested = |n: usize| "[".repeat(n) + &"]".repeat(n);
-        assert_eq!(check(nested(100).as_bytes(), |_, _| {}), Ok(()));
+        assert_eq!(check(nested(100).as_bytes(), 100, |_, _| {}), Ok(()));
         assert_eq!(
-            check(nested(101).as_bytes(), |_, _| {}),
-            Err(Invalid::Depth { line: 1, column: 101 })
+            check(nested(101).as_bytes(), 100, |_, _| {}),
+            Err(Invalid::Depth { line: 1, column: 101, limit: 100 })
         );
         assert!(wrong(nested(50_000).as_bytes()).contains("line 1 column 101"));
         let flat = format!(
@@ -318,10 +387,10 @@ mod tests {
             "{".repeat(500),
             "[],".repeat(200) + "{}"
         );
-        assert_eq!(check(flat.as_bytes(), |_, _| {}), Ok(()));
+        assert_eq!(check(flat.as_bytes(), 100, |_, _| {}), Ok(()));
         let mixed = r#"{"a":[{"b":["#.repeat(25) + "0" + &"]}]}".repeat(25);
-        assert_eq!(check(mixed.as_bytes(), |_, _| {}), Ok(()));
-        assert!(check(mixed.replacen("0]", "0}", 1).as_bytes(), |_, _| {}).is_err());
+        assert_eq!(check(mixed.as_bytes(), 100, |_, _| {}), Ok(()));
+        assert!(check(mixed.replacen("0]", "0}", 1).as_bytes(), 100, |_, _| {}).is_err());
     }
 
     #[test]
@@ -355,7 +424,7 @@ mod tests {
         let seen = |body: &str| {
             let mut seen = Vec::new();
             let text = |bytes| String::from_utf8(<[u8]>::to_vec(bytes)).unwrap();
-            check(body.as_bytes(), |name, value| seen.push(text(name) + "=" + &text(value)))
+            check(body.as_bytes(), 100, |name, value| seen.push(text(name) + "=" + &text(value)))
                 .unwrap();
             seen.join(" ")
         };
@@ -368,7 +437,7 @@ mod tests {
 
     fn agrees(text: &str) {
         let theirs = serde_json::from_str::<IgnoredAny>(text).is_ok();
-        assert_eq!(check(text.as_bytes(), |_, _| {}).is_ok(), theirs, "{text:?}");
+        assert_eq!(check(text.as_bytes(), 100, |_, _| {}).is_ok(), theirs, "{text:?}");
     }
 
     #[test]

@@ -3,13 +3,14 @@
 
 use std::net::IpAddr;
 
+use super::multipart::{Part, Parts, is_multipart};
 use super::names::Names;
 use super::{
-    Event, Form, Intake, Invalid, MOST_FIELDS, MOST_HEADERS, Named, Request, Spare, TEXTS,
-    is_topic, json, privacy,
+    Event, Form, Intake, Invalid, Named, Request, Spare, TEXTS, head, is_topic, json, multipart,
+    privacy,
 };
 use crate::escape::Shown;
-use crate::field::{COOKIE, DataKind, Field, FieldName, is_name};
+use crate::field::{DataKind, Field, FieldName, is_name};
 use crate::query::{self, BadPercent, Pair, Raw, Span};
 use crate::time::Millis;
 
@@ -19,6 +20,18 @@ pub fn event<'a>(
     request: &Request<'a>,
     intake: &Intake<'a>,
 ) -> Result<Event<'a>, Invalid> {
+    let (mut event, mut names) = query(spare, request, intake)?;
+    body(&mut event, &mut names, request, intake)?;
+    complete(&mut event, request, intake)?;
+    Ok(event)
+}
+
+/// What the query says.
+pub fn query<'a>(
+    spare: Spare,
+    request: &Request<'a>,
+    intake: &Intake<'a>,
+) -> Result<(Event<'a>, Names), Invalid> {
     if u32::try_from(request.query.len()).is_err() {
         return Err(Invalid::TooLarge { bytes: request.query.len(), limit: intake.max_event });
     }
@@ -28,18 +41,25 @@ pub fn event<'a>(
     given(&mut event, intake);
     let mut names = Names::default();
     parameters(&mut event, &mut names, request.query, "query", intake)?;
-    kafka_headers(&mut event, request, intake)?;
-    body(&mut event, &mut names, request, intake)?;
-    check_parameters(&mut event)?;
-    headers(&mut event, request, intake);
-    topic(&mut event, intake)?;
-    privacy::known(&mut event, intake.privacy);
+    head::kafka_headers(&mut event, request, intake)?;
+    Ok((event, names))
+}
 
+/// Checks what parameters and body have said, and adds what the request's head and the place say.
+pub fn complete<'a>(
+    event: &mut Event<'a>,
+    request: &Request<'a>,
+    intake: &Intake<'a>,
+) -> Result<(), Invalid> {
+    check_parameters(event, intake)?;
+    head::fields(event, request, intake);
+    topic(event, intake)?;
+    privacy::known(event, intake.privacy);
     let bytes = event.encoded_len();
     if bytes > intake.max_event {
         return Err(Invalid::TooLarge { bytes, limit: intake.max_event });
     }
-    Ok(event)
+    Ok(())
 }
 
 /// Takes what the place gives, first of all: so nobody can say otherwise. Of a name, the first.
@@ -78,27 +98,62 @@ fn parameters<'a>(
     part: &'static str,
     intake: &Intake<'a>,
 ) -> Result<(), Invalid> {
-    for Pair { name: sent, value } in query::pairs(query) {
-        let percent = |bad: BadPercent| Invalid::Percent {
-            field: Shown(sent.sent()).to_string(),
-            at: bad.at,
-            part,
-        };
-        let name = sent.decode(&mut event.text).map_err(percent)?;
-        match Field::of_parameter(name.of(&event.text)) {
-            Some(field @ (Field::TimeStamp | Field::Sg)) => {
-                return Err(Invalid::Reserved { field: field.name() });
+    for Pair { name, value } in query::pairs(query) {
+        parameter(event, names, name, value, part, intake)?;
+    }
+    Ok(())
+}
+
+fn parameter<'a>(
+    event: &mut Event<'a>,
+    names: &mut Names,
+    sent: Raw<'a>,
+    value: Raw<'a>,
+    part: &'static str,
+    intake: &Intake<'a>,
+) -> Result<(), Invalid> {
+    let percent = |bad: BadPercent| Invalid::Percent {
+        field: Shown(sent.sent()).to_string(),
+        at: bad.at,
+        part,
+    };
+    let name = sent.decode(&mut event.text).map_err(percent)?;
+    match Field::of_parameter(name.of(&event.text)) {
+        Some(field @ (Field::TimeStamp | Field::Sg)) => {
+            return Err(Invalid::Reserved { field: field.name() });
+        }
+        Some(field) => {
+            let place = &mut event.texts[usize::from(field.id())];
+            if place.is_none() {
+                *place = Some(value.decode(&mut event.text).map_err(percent)?);
             }
-            Some(field) => {
-                let place = &mut event.texts[usize::from(field.id())];
-                if place.is_none() {
-                    *place = Some(value.decode(&mut event.text).map_err(percent)?);
-                }
+        }
+        None => custom(event, names, name, value, intake).map_err(|wrong| match wrong {
+            Wrong::Percent(bad) => percent(bad),
+            Wrong::Invalid(invalid) => invalid,
+        })?,
+    }
+    Ok(())
+}
+
+/// Takes the text fields of a form in parts, as parameters.
+fn parts<'a>(
+    event: &mut Event<'a>,
+    names: &mut Names,
+    content_type: &'a [u8],
+    body: &'a [u8],
+    intake: &Intake<'a>,
+) -> Result<(), Invalid> {
+    for part in Parts::of(content_type, body)? {
+        let Part { name, value, file } = part?;
+        match file {
+            // A file that nobody chose.
+            Some(b"") if value.is_empty() => continue,
+            Some(_) => return Err(Invalid::File { field: Shown(name).to_string() }),
+            None => {
+                let (name, value) = (Raw::literal(name), Raw::literal(value));
+                parameter(event, names, name, value, "body", intake)?;
             }
-            None => custom(event, names, name, value, intake).map_err(|wrong| match wrong {
-                Wrong::Percent(bad) => percent(bad),
-                Wrong::Invalid(invalid) => invalid,
-            })?,
         }
     }
     Ok(())
@@ -121,17 +176,24 @@ fn custom<'a>(
     if names.contains(bytes, &event.named, &event.text) {
         return Ok(());
     }
-    if !is_name(bytes) {
-        return Err(Wrong::Invalid(Invalid::Name { field: Shown(bytes).to_string() }));
+    let limits = &intake.limits;
+    if !is_name(bytes) || bytes.len() > limits.name {
+        let field = Shown(bytes).to_string();
+        return Err(Wrong::Invalid(Invalid::Name { field, limit: limits.name }));
     }
     // JSON shows a payload that is not text under this name.
     if bytes == b"data_base64" {
         return Err(Wrong::Invalid(Invalid::Reserved { field: "data_base64" }));
     }
-    if event.named.len() == MOST_FIELDS {
-        return Err(Wrong::Invalid(Invalid::TooMany));
+    if event.named.len() >= limits.fields {
+        return Err(Wrong::Invalid(Invalid::TooMany { limit: limits.fields }));
     }
     let value = value.decode(&mut event.text).map_err(Wrong::Percent)?;
+    let bytes = value.of(&event.text).len();
+    if bytes > limits.value {
+        let field = Shown(name.of(&event.text)).to_string();
+        return Err(Wrong::Invalid(Invalid::TooLong { field, bytes, limit: limits.value }));
+    }
     let Some(addresses) = intake.privacy.own(name.of(&event.text)) else { return Ok(()) };
     let value = privacy::masked(value, &mut event.text, addresses);
     event.named.push(Named::text(name, value));
@@ -140,7 +202,13 @@ fn custom<'a>(
 }
 
 /// Looks at those parameters that not every value suits.
-fn check_parameters(event: &mut Event<'_>) -> Result<(), Invalid> {
+pub fn check_parameters(event: &mut Event<'_>, intake: &Intake<'_>) -> Result<(), Invalid> {
+    let limit = intake.limits.value;
+    for field in &Field::ALL[..usize::from(Field::Data.id()) - 1] {
+        if let Some(bytes) = event.text_of(*field).map(<[u8]>::len).filter(|len| *len > limit) {
+            return Err(Invalid::TooLong { field: field.name().into(), bytes, limit });
+        }
+    }
     if let Some(sent) = event.texts[usize::from(Field::Submitted.id())].take() {
         let text = sent.of(&event.text);
         let bad = |_| Invalid::Timestamp { value: Shown(text).to_string() };
@@ -150,69 +218,6 @@ fn check_parameters(event: &mut Event<'_>) -> Result<(), Invalid> {
         let address = std::str::from_utf8(ip).ok().and_then(|text| text.parse::<IpAddr>().ok());
         if address.is_none() {
             return Err(Invalid::Address { value: Shown(ip).to_string() });
-        }
-    }
-    Ok(())
-}
-
-/// Fills in what the request's head says, where no parameter said it.
-fn headers<'a>(event: &mut Event<'a>, request: &Request<'a>, intake: &Intake<'a>) {
-    let keep = intake.keep;
-    for (field, wanted, value) in [
-        (Field::Ip, !request.peer.is_empty(), Some(request.peer)),
-        (Field::UserAgent, keep.user_agent, request.user_agent),
-        (Field::Referrer, keep.referrer, request.referrer),
-        (Field::Cookie, keep.cookie, request.cookie),
-    ] {
-        let place = &mut event.texts[usize::from(field.id())];
-        if let (true, Some(value), None) = (wanted, value, &place) {
-            *place = Some(Span::Sent(value));
-        }
-    }
-    if let (false, Some(header)) = (keep.cookies.is_empty(), request.cookie) {
-        cookies(event, header, intake);
-    }
-}
-
-/// Takes single cookies out of the header `Cookie`, the first of each key, where no parameter of that name came.
-fn cookies<'a>(event: &mut Event<'a>, header: &'a [u8], intake: &Intake<'a>) {
-    // The list comes from the configuration and is short; the header comes from the client.
-    for name in &intake.keep.cookies {
-        let key = name.strip_prefix(COOKIE).unwrap_or_default();
-        if !intake.privacy.keeps(key) {
-            continue;
-        }
-        let held = |crumb: &'a [u8]| {
-            let equals = crumb.iter().position(|b| *b == b'=')?;
-            (crumb[..equals].trim_ascii() == key).then(|| crumb[equals + 1..].trim_ascii())
-        };
-        let value = header.split(|b| *b == b';').find_map(held);
-        if let Some(value) = value.filter(|_| !event.named().any(|(other, _)| other == &**name)) {
-            event.push_named(name, value);
-        }
-    }
-}
-
-/// Takes what becomes Kafka headers. Those of our own say where a record comes from: nobody else may write them.
-fn kafka_headers<'a>(
-    event: &mut Event<'a>,
-    request: &Request<'a>,
-    intake: &Intake<'a>,
-) -> Result<(), Invalid> {
-    if request.headers.len() > MOST_HEADERS {
-        return Err(Invalid::TooManyHeaders);
-    }
-    for (name, value) in request.headers {
-        if !is_name(name) || *name == b"sg" || name.starts_with(b"sparkngin-") {
-            let name = Shown(name).to_string();
-            let field = format!("Sparkngin-Header-{name}");
-            return Err(Invalid::Header { name, field });
-        }
-        let whole_cookie = *name == b"cookie" && intake.privacy.cookies.is_some();
-        let addresses = intake.privacy.own(name).filter(|_| !whole_cookie);
-        if let Some(addresses) = addresses {
-            let value = privacy::masked(Span::Sent(value), &mut event.text, addresses);
-            event.headers.push(Named::text(Span::Sent(name), value));
         }
     }
     Ok(())
@@ -245,46 +250,93 @@ fn body<'a>(
     if body.len() > intake.max_event {
         return Err(Invalid::TooLarge { bytes: body.len(), limit: intake.max_event });
     }
-    let kind = request.content_type.map(json::media_type);
-    let is = |name: &str| kind.is_some_and(|kind| kind.eq_ignore_ascii_case(name.as_bytes()));
-    let form = is("application/x-www-form-urlencoded");
+    let depth = intake.limits.depth;
+    let form = is_form(request.content_type);
     let json = if request.content_type.is_some_and(json::says_json) {
-        keys(event, body)?;
+        keys(event, body, depth)?;
         true
     } else {
         // What scripts and `curl -d` call text or a form. A number or a word stays a text.
-        (kind.is_none() || form || is("text/plain")) && opens(body) && keys(event, body).is_ok()
+        may_be_json(request.content_type) && opens(body) && keys(event, body, depth).is_ok()
     };
-    if form && !json && body.contains(&b'=') {
+    if let (true, Some(kind)) = (is_multipart(request.content_type), request.content_type) {
+        parts(event, names, kind, body, intake)?;
+        event.kind = DataKind::of(event.text_of(Field::Data).unwrap_or_default());
+    } else if form && !json && body.contains(&b'=') {
         parameters(event, names, body, "body", intake)?;
         event.kind = DataKind::of(event.text_of(Field::Data).unwrap_or_default());
     } else if event.text_of(Field::Data).is_some() {
         return Err(Invalid::TwoPayloads);
     } else {
         event.set_data(if json { DataKind::Json } else { DataKind::of(body) }, body);
+        if !json && let Some(kind) = request.content_type.filter(|kind| says_more(kind)) {
+            let name = Raw::literal(CONTENT_TYPE);
+            parameter(event, names, name, Raw::literal(kind), "body", intake)?;
+        }
     }
     Ok(())
 }
 
-/// Checks JSON, and takes the known keys of the outermost object, the first of each, where no parameter said it. The
-/// payload stays whole, so what cannot be a field's value is no error. Nothing is taken when it is not JSON.
-fn keys<'a>(event: &mut Event<'a>, body: &'a [u8]) -> Result<(), Invalid> {
-    let mut found: [Option<&'a [u8]>; TEXTS] = [None; TEXTS];
-    json::check(body, |name, value| {
+/// The field that keeps the type of a payload that is neither JSON nor plain text.
+const CONTENT_TYPE: &[u8] = b"content-type";
+
+/// Whether a type says what the payload's kind does not.
+fn says_more(content_type: &[u8]) -> bool {
+    let utf8 = |charset: &[u8]| {
+        [&b"utf-8"[..], b"utf8", b"us-ascii"].iter().any(|name| charset.eq_ignore_ascii_case(name))
+    };
+    match may_be_json(Some(content_type)) {
+        true => multipart::parameter(content_type, "charset").is_some_and(|name| !utf8(name)),
+        false => true,
+    }
+}
+
+fn is_form(content_type: Option<&[u8]>) -> bool {
+    let kind = content_type.map(json::media_type).unwrap_or_default();
+    kind.eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+}
+
+/// Whether a body of this type is looked at, for it may be JSON though nobody says so.
+pub fn may_be_json(content_type: Option<&[u8]>) -> bool {
+    let kind = content_type.map(json::media_type).unwrap_or_default();
+    kind.is_empty() || kind.eq_ignore_ascii_case(b"text/plain") || is_form(content_type)
+}
+
+/// Checks JSON, and takes the known keys of the outermost object. Nothing is taken when it is not JSON.
+fn keys<'a>(event: &mut Event<'a>, body: &'a [u8], depth: usize) -> Result<(), Invalid> {
+    let mut found = Found::default();
+    json::check(body, depth, |name, value| found.see(name, value))?;
+    found.fill(event);
+    Ok(())
+}
+
+/// The known keys of an object of JSON, the first of each, as they were sent.
+#[derive(Default)]
+pub struct Found<'a>([Option<&'a [u8]>; TEXTS]);
+
+impl<'a> Found<'a> {
+    /// A member of the object.
+    pub fn see(&mut self, name: &'a [u8], value: &'a [u8]) {
         let field = Field::of_parameter(name);
-        let place = field.and_then(|field| found.get_mut(usize::from(field.id())));
+        let place = field.and_then(|field| self.0.get_mut(usize::from(field.id())));
         if let Some(place @ None) = place {
             *place = Some(value);
         }
-    })?;
-    let own = [Field::Data, Field::TimeStamp].map(|field| usize::from(field.id()));
-    for (at, value) in found.into_iter().enumerate() {
-        let (Some(value), None, false) = (value, event.texts[at], own.contains(&at)) else {
-            continue;
-        };
-        event.texts[at] = json::text(value, &mut event.text);
     }
-    Ok(())
+
+    /// Sets each field that nothing has set. The payload stays whole, so what cannot be a field's value is no error.
+    pub fn fill(&self, event: &mut Event<'a>) {
+        let own = [Field::Data, Field::TimeStamp].map(|field| usize::from(field.id()));
+        for (at, value) in self.0.iter().enumerate() {
+            let (Some(value), None, false) = (value, event.texts[at], own.contains(&at)) else {
+                continue;
+            };
+            if at == usize::from(Field::Submitted.id()) && event.submitted.is_some() {
+                continue;
+            }
+            event.texts[at] = json::text(value, &mut event.text);
+        }
+    }
 }
 
 /// Whether it begins as an object or an array does.

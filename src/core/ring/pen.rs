@@ -179,6 +179,26 @@ impl Pen {
         Ok(Wrote { committed, wake, sync })
     }
 
+    /// How many of the first of these events go under one commit: all of them where one block can hold them, for then the
+    /// stream goes on in a fresh one if need be; else as many as fit behind what is there, or into a fresh block.
+    pub fn fitting<M: Memory>(&self, view: &View<M>, events: &[&[u8]]) -> usize {
+        let limit = view.layout.geometry().block_bytes as usize;
+        let within = |room: usize| {
+            let sizes = events.iter().scan(0, |end, bytes| {
+                *end += record::size(bytes.len());
+                Some(*end)
+            });
+            sizes.take_while(|end| *end <= room).count()
+        };
+        let whole = within(limit);
+        let left = self.open.map_or(limit, |open| limit - open.used as usize);
+        match within(left) {
+            here if whole < events.len() && here > 0 => here,
+            // One that fits no block alone is refused by the append.
+            _ => whole.max(1),
+        }
+    }
+
     /// Whether an event of so many bytes would find room, in the OPEN block or in another.
     pub fn would_take<M: Memory>(&mut self, view: &View<M>, bytes: usize) -> Result<(), Refused> {
         if view.poisoned() {

@@ -104,6 +104,16 @@ impl<M: Memory> Writer<M> {
         Ok(wrote.committed)
     }
 
+    /// Stores the first of several events under one commit: all of them where a block can hold them, else as many as fit
+    /// where the stream goes on, at least one. What is committed says how many.
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing of them is in the ring.
+    pub fn append_some(&mut self, received: u64, events: &[&[u8]]) -> Result<Committed, Refused> {
+        let count = self.pen.fitting(self.ring.view(), events).min(events.len());
+        self.append_all(received, &events[..count])
+    }
+
     /// Whether an event of so many bytes would be stored now, if nobody else comes first. Stores nothing.
     ///
     /// # Errors

@@ -131,7 +131,7 @@ sub sift {
     my %found = (ids => {}, sgs => {}, surplus => 0, different => [], strange => [], torn => [], far => [], late => []);
     my %last;    # partition and stream -> the last seq that was new there
     for my $record (@$records) {
-        my ($id) = $record->{value} =~ /"id":"(\w+)"/;
+        my ($id) = $record->{value} =~ /"id":"([\w-]+)"/;
         my $sg = $record->{headers}{sg};
         my $at = "$record->{partition}/$record->{offset}";
         if (!defined $id || !defined $sg) { push @{ $found{strange} }, "record $at without id or sg: " . substr $record->{value}, 0, 100; next }
