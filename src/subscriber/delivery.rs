@@ -5,6 +5,8 @@
 mod exactly;
 mod listing;
 mod reports;
+#[cfg(test)]
+mod tests;
 
 use std::time::{Duration, Instant};
 
