@@ -12,6 +12,8 @@ use Test::More;
 use Sparkngin::Spine;
 
 my $t = Sparkngin::Spine->new;
+# Several events in a body, compressed and chunked ones go through all of it, too.
+$t->{load} = { bodies => 1 };
 
 $t->row(10, 'worker', 3, sub {
     my ($load) = @_;
@@ -85,4 +87,5 @@ $t->row(10, 'master', 1, sub {
 }, load => { ports => \@ports });
 
 $t->close_books;
+cmp_ok(scalar(grep { /-\d+$/ } keys %{ $t->{sent} }), '>', 100, 'some of these came several in a body');
 $t->finish;

@@ -31,13 +31,13 @@ sub seed {
 
 # With a count of 0 it is struck only on demand: it takes too long for every day.
 # row(10, 'worker', 3, sub { my ($load, $n) = @_; strike once }, load => {...}, audit => {...}): strikes COUNT times, 3
-# unless told, under one load; then the audit, and the figures.
+# unless told, under one load; then the audit, and the figures. $t->{load} is for the loads of all rows of a file.
 sub row {
     my ($self, $row, $fault, $count, $strike, %opt) = @_;
     return if !chosen($fault);
     seed();
     $count = $ENV{COUNT} // $count or return;
-    my $load = $self->load(rate => 2500, %{ $opt{load} // {} });
+    my $load = $self->load(rate => 2500, %{ $self->{load} // {} }, %{ $opt{load} // {} });
     $load->wait_more(1000);
     $strike->($load, $_) for 1 .. $count;
     $load->wait_more(1000);
