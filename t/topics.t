@@ -37,10 +37,10 @@ for my $delivery (qw(at-least-once exactly-once)) {
             poll(30, "$other goes on", sub { datas($other) >= 101 });
             is(scalar(grep { $_ ne 'first' } datas($mine)), 0, "$delivery: nothing gets into the topic that is forbidden");
             like($t->{subscriber}->log_text, qr/topic "\Q$mine\E": .*authorization failed/, 'and the log says why');
-            # 5 s later one record tries, and nobody else has to go twice for it.
+            # 5 s later one record tries. In a transaction of its own: nobody else has to go twice for it.
             my ($again, $renewed) = map { metric($_) } qw(sent_again producers_renewed);
             poll(30, 'one tries', sub { event($other, ++$more); metric('producers_renewed') > $renewed });
-            is(metric('sent_again'), $again + 1, "$delivery: nothing but the one that tries again is sent again");
+            is(metric('sent_again'), $again + 1, 'nothing but the one that tries is sent again') if $delivery eq 'exactly-once';
             $kafka->permit($mine);
             $t->drained;
             is(join(' ', datas($mine)), join(' ', 'first', 1 .. 100), "$delivery: each of them once, when it is allowed again");
