@@ -67,6 +67,7 @@ fn read(servers: &str, topic: &str) -> KafkaResult<BTreeMap<i32, Vec<OwnedMessag
         .set("group.id", "copier")
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
+        .set("fetch.wait.max.ms", "10")
         .create()?;
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
     let count = metadata.topics().first().map_or(0, |topic| topic.partitions().len()) as i32;

@@ -185,10 +185,10 @@ sub topics {
     return map { $_->{topic} => scalar @{ $_->{partitions} } } @{ $all->{topics} };
 }
 
+# Of each partition the offset at an end, -1 the last one, -2 the first; `partitions` where that is known.
 sub offsets {
-    my ($self, $topic, $which) = @_;
-    my %topics = $self->topics;
-    my $partitions = $topics{$topic} or return;
+    my ($self, $topic, $which, $partitions) = @_;
+    $partitions //= { $self->topics }->{$topic} or return;
     my $text = $self->kcat('-Q', map { ('-t', "$topic:$_:$which") } 0 .. $partitions - 1);
     return $text =~ /\[\d+\] offset (\d+)/g;
 }
@@ -196,9 +196,10 @@ sub offsets {
 # How many records a topic has.
 sub count {
     my ($self, $topic) = @_;
+    my $partitions = { $self->topics }->{$topic} or return 0;
     my $sum = 0;
-    $sum += $_ for $self->offsets($topic, -1);
-    $sum -= $_ for $sum ? $self->offsets($topic, -2) : ();
+    $sum += $_ for $self->offsets($topic, -1, $partitions);
+    $sum -= $_ for $sum ? $self->offsets($topic, -2, $partitions) : ();
     return $sum;
 }
 
