@@ -146,8 +146,7 @@ impl Taken {
             self.ahead = None;
             if place.acked == self.done {
                 let counts = [place.lost, place.dead, place.uncertain];
-                self.dirty |=
-                    self.kept != Some(counts) && self.kept.unwrap_or(self.stored) != counts;
+                self.dirty |= self.kept.unwrap_or(self.stored) != counts;
                 self.kept = Some(counts);
             }
         }
@@ -178,6 +177,9 @@ impl Taken {
         // What touches the one before and is of its kind becomes part of it; the passed ones are counted and closed.
         if at > self.passed {
             let before = &mut self.holes[at - 1];
+            if before.to >= new.from {
+                return;
+            }
             if before.kind == new.kind && before.to + 1 == new.from {
                 before.to = new.to;
                 return;

@@ -9,6 +9,8 @@ use sparkngin_core::feed::{
 use sparkngin_core::id::{Region, Seq, Stream};
 use sparkngin_core::record::{self, Record, Seed, Torn};
 
+#[path = "feed_sessions/books.rs"]
+mod books;
 #[path = "feed_sessions/edges.rs"]
 mod edges;
 

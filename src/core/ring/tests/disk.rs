@@ -3,12 +3,14 @@
 use std::cell::Cell;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use crate::ring::attached::leave;
 use crate::ring::disk::{self, Disk, Linux};
 use crate::ring::folder::{Judged, Origin, judge, put, word};
 use crate::ring::layout::{CLEAN, FAILED, Geometry, IS_CLEAN, POISONED, SYNCS};
+use crate::ring::lock::{Hold, held_by_another, try_lock};
 use crate::ring::making::make;
 use crate::ring::open_error::OpenError;
 
@@ -172,4 +174,34 @@ fn files_that_are_poisoned_one_after_another_are_counted_and_at_last_no_more_are
     make(&Linux, &dir, geometry).unwrap();
     assert_eq!(word(&file(6), FAILED).unwrap(), 1);
     fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn what_cannot_be_removed_is_an_error_and_what_is_not_there_is_none() {
+    let dir = std::env::temp_dir().join(format!("sparkngin-removed-{}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    assert!(Linux.remove(&dir).is_err(), "a directory");
+    assert!(Linux.remove(&dir.join("nothing")).is_ok());
+    fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn a_file_system_that_cannot_reserve_room_is_told_from_a_full_one() {
+    let dir = std::env::temp_dir().join(format!("sparkngin-reserve-{}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    let geometry = Geometry { blocks: 2, block_bytes: 4096, slots: 1 };
+    let disk = Faulty::new([2, u32::MAX], libc::EOPNOTSUPP);
+    let error = make(&disk, &dir, geometry).unwrap_err();
+    assert!(error.to_string().contains("ext4, xfs and tmpfs can"), "{error}");
+    fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn a_lock_that_the_system_refuses_is_an_error_and_not_somebody_elses() {
+    let program = std::env::current_exe().unwrap();
+    let readable = File::open(&program).unwrap();
+    assert!(try_lock(&readable, 0, Hold::Alone).is_err(), "it cannot be written to");
+    assert!(try_lock(&readable, 0, Hold::Shared).unwrap());
+    let name_only = File::options().read(true).custom_flags(libc::O_PATH).open(&program).unwrap();
+    assert!(held_by_another(&name_only, 0).is_err(), "it is not really open");
 }

@@ -5,8 +5,10 @@ use std::time::Instant;
 
 use crate::id::{Region, Seq, Stream};
 use crate::ring::block;
+use crate::ring::eye::Eye;
 use crate::ring::layout::{At, Geometry, Layout};
 use crate::ring::memory::{Heap, Memory};
+use crate::ring::pen::Pen;
 use crate::ring::scan::{Known, Sampled, Scan};
 use crate::ring::view::View;
 use crate::ring::word::{BlockState, Fill, Phase};
@@ -134,4 +136,27 @@ fn a_kept_look_is_always_what_a_fresh_one_sees() {
         assert_eq!((kept.filled(), kept.blocks()), (fresh.filled(), fresh.blocks()));
         assert_eq!(kept.unbegun, fresh.unbegun);
     }
+}
+
+#[test]
+fn what_was_read_is_not_walked_over_again_by_any_of_several_readers() {
+    let layout = Layout::new(Geometry { blocks: 2, block_bytes: 4096, slots: 1 });
+    let memory = Counting { heap: Heap::new(layout.words()), loads: Cell::new(0) };
+    let view = View { memory, layout, region: Region(7) };
+    view.count_stream(ONE);
+    let mut pen = Pen::take_over(&view, ONE).unwrap();
+    for _ in 0..60 {
+        pen.append(&view, 1, &[&[1; 8]]).unwrap();
+    }
+    let (scan, eye) = (look(&view, &mut Known::default()).0, Eye::default());
+    let loads = |after: u64| {
+        view.memory.loads.set(0);
+        eye.next(&view, &scan, ONE, Seq(after), 0, &mut Vec::new());
+        view.memory.loads.get()
+    };
+    let readers = [5, 25, 45];
+    let first = readers.map(loads);
+    let costs: Vec<u64> =
+        (1..10).flat_map(|step| readers.map(|reader| reader + step)).map(loads).collect();
+    assert!(costs.iter().all(|cost| *cost == costs[0] && *cost < first[0]), "{first:?} {costs:?}");
 }

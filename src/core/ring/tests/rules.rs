@@ -419,6 +419,67 @@ fn a_record_that_fails_ends_its_block_as_uncertain() {
 }
 
 #[test]
+fn of_a_spoilt_block_only_whole_records_are_handed_out() {
+    let mut world =
+        World::new(Geometry { blocks: 2, block_bytes: 256, slots: 1 }, Overflow::Reject);
+    (0..8).for_each(|_| world.append(0, HALF, None).unwrap());
+    let scan = world.scan();
+    let eye = Eye::default();
+    let read = |world: &World, after: u64| {
+        let mut out = vec![7; 8];
+        (eye.next(&world.view, &scan, ONE, Seq(after), 1000, &mut out), out.len() - 8)
+    };
+    let uncertain = Next::Uncertain { to: Some(Seq(8)), since: 0 };
+    let spoil = |world: &World, offset: u32, word: u64| {
+        let at = world.view.layout.block(1).data(offset);
+        let was = world.view.load(at);
+        world.view.store(at, word);
+        (at, was)
+    };
+    // A record of its bytes, one of its number, then one of its length: short, and beyond the block's end.
+    for (offset, word) in [(64 + 24, 0), (64 + 8, 9), (64, 8), (64, 1 << 20), (64, 0xFFFF_FFFF)] {
+        let (at, was) = spoil(&world, offset, word);
+        assert_eq!(read(&world, 4), (slice(5, 1), 64), "{offset} {word:x}");
+        assert_eq!(read(&world, 5), (uncertain, 0), "{offset} {word:x}");
+        world.view.store(at, was);
+    }
+    assert_eq!(read(&world, 4), (slice(5, 4), 256));
+}
+
+#[test]
+fn from_within_a_lost_range_the_rest_of_it_is_lost() {
+    let mut world = world(3, Overflow::Overwrite);
+    (0..4).for_each(|_| world.append(0, HALF, None).unwrap());
+    // The second of its blocks is taken, and not begun.
+    assert!(block::seal(&world.view, 1, state_of(&world, 1), Seq(4)));
+    assert!(block::claim(&world.view, 1, state_of(&world, 1), Stream(1)).is_some());
+    for after in [2, 3] {
+        assert!(matches!(next(&mut world, ONE, after, 1000), Next::Lost { to: Seq(4), .. }));
+    }
+}
+
+#[test]
+fn the_words_and_bytes_that_processes_meet_at_never_move() {
+    use crate::ring::layout::*;
+    let control = |number: usize| At(512 + 16 * number);
+    for place in 0..NAMES {
+        let at = control(16 + place);
+        assert_eq!(presence(place), (at, At(at.0 + 1)));
+        assert_eq!(progress(place), (At(at.0 + 2), At(at.0 + 3)));
+    }
+    assert_eq!((attach_byte(), sync_byte()), (0, 8 * (512 + 16 * 10)));
+    let layout = Layout::new(Geometry { blocks: 4, block_bytes: 64, slots: 3 });
+    assert_eq!(layout.slot_byte(Stream(2)), 16384 + 2 * 4096);
+    let fault = |blocks, block_bytes, slots| Geometry { blocks, block_bytes, slots }.fault();
+    for fine in [(2, 64, 1), (2, 72, 1), (2, 4 << 20, 1)] {
+        assert_eq!(fault(fine.0, fine.1, fine.2), None);
+    }
+    for bad in [(1, 64, 1), (2, 65, 1), (2, 56, 1), (2, 8, 1), (2, (4 << 20) + 8, 1), (2, 64, 0)] {
+        assert!(fault(bad.0, bad.1, bad.2).is_some(), "{bad:?}");
+    }
+}
+
+#[test]
 fn an_event_that_no_block_can_hold_is_too_large() {
     let mut world = world(2, Overflow::Reject);
     assert_eq!(world.append(0, &[104], None), Ok(()));
@@ -441,6 +502,22 @@ fn a_writer_rings_once_when_the_publisher_is_about_to_wait() {
 }
 
 // Dead writers' blocks.
+
+#[test]
+fn a_dead_slots_block_is_not_sealed_when_more_was_committed_since_the_look() {
+    let mut world = world(4, Overflow::Reject);
+    (0..4).for_each(|slot| world.append(slot, HALF, None).unwrap());
+    world.turn(NAMED, 1000, None);
+    let scan = world.scan();
+    assert_eq!(scan.blocks().free, 0);
+    world.append(0, HALF, None).unwrap();
+    world.leave(0);
+    assert!(!world.tend(&scan), "its second event is acknowledged by nobody");
+    for open in [4, 3] {
+        world.turn(NAMED, 1000, None);
+        assert_eq!(world.scan().blocks().open, open, "acknowledged, and then sealed");
+    }
+}
 
 #[test]
 fn few_events_never_fill_the_ring_however_often_writers_come_and_go() {
@@ -562,6 +639,26 @@ fn a_step_of_over_an_hour_is_taken_only_after_60_seconds_of_agreeing_time() {
     assert_eq!(hours(&[0, ahead, 1, ahead, 2]), [0; 5], "one wrong reading");
     let agreed = [0, ahead, ahead + 59 * SECOND, 0, ahead];
     assert_eq!(hours(&agreed), [0; 5], "59 seconds");
+    let same_hour_between = [0, ahead, 1, ahead + 61 * SECOND, ahead + 62 * SECOND];
+    assert_eq!(hours(&same_hour_between), [0; 5], "it was another time meanwhile");
+    // All by one writer, which alone knows how long it was so.
+    let alone = World::new(Geometry { blocks: 4, block_bytes: 256, slots: 1 }, Overflow::Reject);
+    alone.view.count_stream(ONE);
+    let mut pen = Pen::take_over(&alone.view, ONE).unwrap();
+    let floor = |world: &World| world.view.load(world.view.layout.slot(ONE).floor());
+    for (time, hour) in [
+        (HOUR, 1),
+        (ahead, 1),
+        (ahead + SECOND, 1),
+        (ahead + 59 * SECOND, 1),
+        (HOUR + 5, 1),
+        (ahead + 61 * SECOND, 1),
+        (ahead + 120 * SECOND, 1),
+        (ahead + 121 * SECOND, 9),
+    ] {
+        pen.append(&alone.view, time, &[b"x"]).unwrap();
+        assert_eq!(floor(&alone), hour, "at {time}");
+    }
     let mut world = world(4, Overflow::Reject);
     let mut pen = Pen::take_over(&world.view, ONE).unwrap();
     for time in [HOUR, ahead, ahead + 30 * SECOND, ahead + 60 * SECOND] {

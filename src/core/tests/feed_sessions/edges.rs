@@ -167,6 +167,17 @@ fn only_what_was_taken_and_is_not_done_can_be_a_dead_letter() {
 }
 
 #[test]
+fn a_dead_letter_that_is_told_twice_counts_once_also_beside_another_one() {
+    let (mut client, now) = subscriber();
+    give(&mut client, batch(1, 13, 4, records(13, 4)), now).unwrap();
+    for seq in [13, 14, 14, 13, 15, 14] {
+        client.dead(REGION, STREAM, Seq(seq));
+    }
+    client.done(REGION, STREAM, Seq(16));
+    assert_eq!(acked(&mut client, now).map(|c| c.dead), Some(3));
+}
+
+#[test]
 fn the_hole_after_the_4096th_asks_for_a_welcome() {
     let (mut client, now) = subscriber();
     let mut next = 13;

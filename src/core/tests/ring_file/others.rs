@@ -218,6 +218,18 @@ fn events(dir: &Dir, count: u64) -> PathBuf {
     ring.path().to_owned()
 }
 
+#[test]
+fn a_clean_file_with_events_in_it_is_not_clean_from_when_somebody_writes_again() {
+    let dir = Dir::new("clean-again");
+    let path = events(&dir, 3);
+    assert_eq!(clean(&path), 1);
+    let mut writer = Writer::take(Ring::open_or_make(&dir.wanted(8)).unwrap()).unwrap();
+    assert_eq!(clean(&path), 0);
+    writer.append(4, b"four").unwrap();
+    drop(writer);
+    assert_eq!(clean(&path), 1);
+}
+
 /// What a subscriber without a cursor is told of stream 0 of the only ring, until nothing more comes.
 fn told(dir: &Dir) -> Vec<Next> {
     let lease = Lease::try_take(&dir.0).unwrap().unwrap();
@@ -281,4 +293,40 @@ fn a_record_that_fails_its_check_after_a_power_loss_is_a_hole_up_to_the_next_blo
     let to = |to| Next::Uncertain { to, since };
     let expected = [slice(1, 4), slice(5, 2), to(Some(Seq(8))), slice(9, 2), to(None)];
     assert_eq!(told(&dir), expected);
+}
+
+#[test]
+fn what_a_ring_lacks_after_a_power_loss_is_uncertain_and_after_an_orderly_reboot_lost() {
+    let dir = Dir::new("lacks");
+    let path = events(&dir, 10);
+    forge(&path, 8, 1);
+    // The descriptor of the first block, behind 256 slots: events 1 to 4 are gone.
+    let file = File::options().write(true).open(&path).unwrap();
+    file.write_all_at(&[0; 8], 16384 + 256 * 4096).unwrap();
+    let books = || {
+        let books = Ledger::read(&Ring::look_at_all(&dir.0).unwrap().rings.remove(0)).live;
+        (books.committed, books.in_ring, books.lost, books.ahead, books.uncertain)
+    };
+    assert_eq!(books(), (10, 6, 4, 4, 0));
+    file.write_all_at(&[0; 8], 4096 + 6 * 128).unwrap();
+    assert_eq!(books(), (10, 6, 0, 4, 4));
+}
+
+#[test]
+fn the_books_of_two_rings_together_are_their_sums() {
+    let one = Books {
+        committed: 28,
+        delivered: 7,
+        in_ring: 6,
+        lost: 5,
+        ahead: 4,
+        dead: 3,
+        uncertain: 2,
+        uncertain_open: false,
+    };
+    let open = Books { uncertain_open: true, ..one };
+    let both = one.and(open);
+    assert_eq!((both.committed, both.delivered, both.in_ring), (56, 14, 12));
+    assert_eq!((both.lost, both.ahead, both.dead, both.uncertain), (10, 8, 6, 4));
+    assert!(both.uncertain_open && open.and(one).uncertain_open && !one.and(one).uncertain_open);
 }

@@ -1,9 +1,9 @@
 //! What workers and operators are told of a ring in use.
 
-use sparkngin_core::id::Seq;
-use sparkngin_core::ring::*;
+use std::os::unix::fs::symlink;
+use std::{fs, io};
 
-use super::{Dir, configuration};
+use super::*;
 
 #[test]
 fn a_commit_says_which_events_it_stored_and_how_many() {
@@ -125,4 +125,58 @@ fn a_ring_has_wrapped_when_a_block_was_used_once_more() {
     }
     writer.append(5, &[1; 4000]).unwrap();
     assert!(ring.has_wrapped());
+}
+
+#[test]
+fn a_bell_is_for_its_owner_alone_and_nothing_else_is_taken_for_one() {
+    let dir = Dir::new("bells");
+    let open = |name: &str| Fifo::open(&dir.0, name);
+    open("bell.one").unwrap();
+    let meta = fs::symlink_metadata(dir.0.join("bell.one")).unwrap();
+    assert_eq!(meta.permissions().mode() & 0o777, 0o600);
+    symlink(dir.0.join("bell.one"), dir.0.join("bell.link")).unwrap();
+    assert_eq!(open("bell.link").err().and_then(|e| e.raw_os_error()), Some(libc::ELOOP));
+    fs::write(dir.0.join("bell.file"), "").unwrap();
+    assert_eq!(open("bell.file").err().map(|e| e.kind()), Some(io::ErrorKind::AlreadyExists));
+}
+
+#[test]
+fn the_bells_of_a_file_go_with_it_and_no_others() {
+    let dir = Dir::new("bells-go");
+    let ring = Ring::open_or_make(&dir.wanted(4)).unwrap();
+    drop(Writer::take(ring.again().unwrap()).unwrap());
+    drop(ring);
+    let there = |name: &str| dir.0.join(name).exists();
+    fs::write(dir.0.join("bell.10.sync"), "").unwrap();
+    assert!(there("ring.1") && there("bell.1.sync"));
+    let lease = Lease::try_take(&dir.0).unwrap().unwrap();
+    let nobody = configuration(Overflow::Overwrite, &[]);
+    let ring = Ring::find_all(&dir.0, |_| false).unwrap().rings.remove(0);
+    let mut reader = Reader::new(ring, &lease, &nobody).unwrap();
+    assert!(reader.remove_if_drained(true).unwrap());
+    assert!(!there("ring.1") && !there("bell.1.sync"));
+    assert!(there("bell.10.sync") && there("bell"));
+}
+
+#[test]
+fn a_subscribers_name_is_1_to_63_letters_digits_and_dots() {
+    for good in ["a", "Kafka-1_b.c", &"x".repeat(63)] {
+        assert_eq!(good.parse::<Name>().unwrap().as_str(), good);
+        assert_eq!(good.parse::<Name>().unwrap().to_string(), good);
+    }
+    for bad in ["", "a b", "a/b", "\u{e4}", &"x".repeat(64)] {
+        assert_eq!(bad.parse::<Name>(), Err(NotAName), "{bad:?}");
+    }
+}
+
+#[test]
+fn a_file_in_memory_is_not_durable_and_one_on_a_disk_is() {
+    let on_disk = Dir::new("durable");
+    let shm = Dir(PathBuf::from(format!("/dev/shm/sparkngin-durable-{}", std::process::id())));
+    fs::create_dir_all(&shm.0).unwrap();
+    for dir in [on_disk, shm] {
+        let ring = Ring::open_or_make(&dir.wanted(4)).unwrap();
+        let tmpfs = rustix::fs::statfs(&dir.0).unwrap().f_type == 0x0102_1994;
+        assert_eq!(ring.is_durable().unwrap(), !tmpfs);
+    }
 }
