@@ -151,6 +151,8 @@ $t->stop;
     });
     is(why($refused), 'the level "disk" cannot be given: the disk refuses syncs, error.log says why', 'then 503 at the level disk, and why');
     is($refused->{headers}{'retry-after'}, 1, 'with Retry-After');
+    # A worker that was told nothing yet meets the poisoned file at its next event.
+    poll(20, 'each worker has the new file', sub { !grep { $t->get('/sn/log?topic=a')->{status} != 204 } 1 .. 20 });
     my ($tries, %status) = -s $t->path('fdatasync.failed');
     poll(30, 'it is tried again, and again', sub {
         $status{ $t->get('/sn/log?topic=a')->{status} }++ for 1 .. 10;
