@@ -300,6 +300,29 @@ fn a_writer_wakes_the_publisher_that_waits_and_the_publisher_the_worker() {
 }
 
 #[test]
+fn what_fits_a_block_is_one_commit_and_what_does_not_goes_on_where_the_stream_is() {
+    let dir = Dir::new("some");
+    let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
+    let mut writer = Writer::take(ring.again().unwrap()).unwrap();
+    // Ten records of it fill a block, but for less than one.
+    let block = ring.geometry().block_bytes as usize;
+    let event = vec![7; block / 10 / 8 * 8 - 24];
+    let events = |count: usize| vec![&event[..]; count];
+    let mut some = |count| writer.append_some(1, &events(count)).unwrap().count();
+    assert_eq!(some(4), 4);
+    assert_eq!(some(7), 7, "six have room here, seven in a fresh block");
+    assert_eq!(some(14), 3, "more than a block: what has room here");
+    assert_eq!(some(11), 10, "none has room: a fresh block");
+    assert_eq!(some(1), 1);
+    let limit = block - 24;
+    let large = vec![7; limit + 1];
+    let refused = writer.append_some(1, &[&large, &event]);
+    assert_eq!(refused, Err(Refused::TooLarge { bytes: limit + 1, limit }));
+    assert!(writer.append_some(1, &[]).is_err());
+    assert_eq!(writer.last(), Seq(25));
+}
+
+#[test]
 fn who_only_looks_sees_all_and_can_write_nothing() {
     let dir = Dir::new("looks");
     let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
