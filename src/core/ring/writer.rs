@@ -64,11 +64,6 @@ impl<M: Memory> Writer<M> {
             if try_lock(ring.file(), byte, Hold::Alone)? {
                 ring.view().count_stream(stream);
                 let sync = sync::bell(&ring)?;
-                if ring.view().load(ring.view().layout.slot(stream).beginning()) != 0 {
-                    // Its last holder was killed in its first sync, and nobody knows how that ended.
-                    ring.view().poison();
-                    return Err(NoSlot::Poisoned);
-                }
                 ring.begin(stream)?;
                 let pen = Pen::take_over(ring.view(), stream).map_err(|Broken| NoSlot::Poisoned)?;
                 let writer = Writer { pen, bell, sync, ring };

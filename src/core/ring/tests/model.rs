@@ -160,7 +160,7 @@ impl Machine<'_> {
     /// A worker's event; where no file takes it, it has one made, as the module does.
     fn append(&mut self, slot: u16, sizes: &[usize], dies: Option<u64>) {
         if self.poisoned() {
-            let refused = self.now().map(|world| world.append(slot, sizes, dies));
+            let refused = self.now().map(|world| world.append(slot, sizes, None));
             assert_eq!(refused, Some(Err(Refused::Poisoned)));
         }
         if self.poisoned() || self.now.is_none() {
