@@ -6,7 +6,8 @@
 //! ```
 //!
 //! No call here is ever left half done: what becomes of a commit whose answer is lost the next `begin` finds in the
-//! cursors. Nothing is aborted by hand: the next producer of the id undoes what the last one left open.
+//! cursors. A producer that is given up aborts what it left open, as far as Kafka still lets it: nobody reads a cursor that
+//! lies behind that, its own successor least of all. What a killed one left open the next producer of the id undoes.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -14,7 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, Producer as _};
+use rdkafka::producer::{BaseProducer, Producer as _, PurgeConfig};
 
 use crate::access::Access;
 use crate::backlog::Ticket;
@@ -143,8 +144,18 @@ impl Hands {
             };
             match outcome {
                 Ok(said) | Err(Stop::Says(said)) => self.said.put(said),
-                Err(Stop::Unwanted) => return,
+                Err(Stop::Unwanted) => break,
             }
+        }
+        self.abort();
+    }
+
+    /// Nobody waits for it: who cannot, because it is fenced or its commit may have got through, leaves it to Kafka.
+    fn abort(&self) {
+        self.client.purge(PurgeConfig::default().queue().inflight());
+        let aborted = self.client.flush(CALL).and_then(|()| self.client.abort_transaction(CALL));
+        if let Err(error) = aborted {
+            tracing::debug!(%error, "what was open of a transaction is left to Kafka");
         }
     }
 
