@@ -17,7 +17,7 @@ if [ "$what" = all ]; then
     need mvn "Maven" "to fetch the Kafka that the tests run"
     need node "Node" "by the browser's side of the tests"
     need python3 "Python 3" "by the examples"
-    # Chromium is 80 MB to fetch, and 300 MB with what it needs.
+    # Chromium is 80 MB to fetch, and fills 560 MB with what it needs.
     packages+=(python3 python3-zmq wrk nghttp2-client perl openssl chromium zstd)
 fi
 
