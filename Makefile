@@ -61,7 +61,7 @@ check: ## Look at the sources alone: format, clippy, the arrows between files, s
 	$(CARGO) clippy --locked --package sparkngin -- -D warnings
 	tools/check
 
-test: deps build issuer copier ## Test everything, with a real nginx, ZeroMQ and Kafka; 17 min. SEED=n repeats a run, T=files chooses
+test: deps build issuer copier ## Test everything, with a real nginx, ZeroMQ and Kafka; 9 min once built. SEED=n repeats a run, T=files chooses
 	tools/test $(T)
 
 run: ## Collect events at 127.0.0.1:8080 and see them in Kafka: an embedded one, or KAFKA=host:port. PORT=n LIVE_PORT=n

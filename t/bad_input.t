@@ -115,20 +115,17 @@ is($t->raw("GET /sn/log?topic=a\x01 HTTP/1.1\r\nHost: a\r\n\r\n")->{status}, 400
 is($t->post('/sn/log?topic=a', 'x' x 1_100_000)->{status}, 413, 'above client_max_body_size: nginx\'s own 413');
 is($t->get('/sn/log?topic=a&' . 'x' x 600_000)->{status}, 414, 'above large_client_header_buffers: nginx\'s own 414');
 
-# Bytes of clients in error.log.
+# Bytes of clients in error.log. A line says what the first was that it counts, so those before are told first.
 {
+    my $counted = sub { my $sum = 0; $sum += $_ for $t->error_log =~ /(\d+) events? refused as not valid/g; $sum };
+    poll(10, 'each refusal is counted in some line', sub { $counted->() >= $bad });
     $t->get('/sn/log?topic=' . '%1B%5B31m' . '%E2%82%AC' x 60) for 1 .. 3;
     $t->logged(qr/\d+ events? refused as not valid, the first: topic "(?:\\x1B\[31m|...)/);
     my @lines = grep { /sparkngin: / } split /\n/, $t->error_log;
     is(scalar(grep { /[^\x20-\x7e]/ } @lines), 0, 'client bytes are in error.log as \xHH alone');
     cmp_ok(scalar(grep { /refused as not valid/ } @lines), '<=', 60, 'and by far not a line for each');
-    my $counted = 0;
-    poll(5, 'each refusal is counted in some line', sub {
-        $counted = 0;
-        $counted += $_ for $t->error_log =~ /(\d+) events? refused as not valid/g;
-        return $counted >= $bad + 3;
-    });
-    is($counted, $bad + 3, 'every refusal is counted there');
+    poll(10, 'those three, too', sub { $counted->() >= $bad + 3 });
+    is($counted->(), $bad + 3, 'every refusal is counted there');
     pause_until(time + 2);    # then the next one is told at once, and those that follow together
     my @three = map { "GET /sn/log?topic=__$_ HTTP/1.1\r\nHost: a\r\n\r\n" } qw(alone one two);
     $t->raw(join '', @three);
@@ -138,6 +135,7 @@ is($t->get('/sn/log?topic=a&' . 'x' x 600_000)->{status}, 414, 'above large_clie
         like($t->error_log, qr/\Q$wanted\E/, "error.log: $wanted");
     }
 }
+
 # Nonsense of every kind: an answer of ours or nginx's to each, and a record for each success.
 {
     my $seed = $ENV{SEED} // int rand 2**31;
