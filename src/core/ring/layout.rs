@@ -126,15 +126,14 @@ pub const SYNCING: At = control(10);
 /// The time of the configuration by which the holder of the lease publishes, ns since 1970; one that wrote down what holds
 /// may be newer.
 pub const HOLDER: At = control(11);
+/// Events of the site's own traffic that were not stored.
+pub const TRAFFIC_LOST: At = control(12);
 /// Counts beginnings and ends of syncs, see `doubt.rs`: odd while one is under way, or nobody knows how it ended.
 pub const SYNCS: At = control(13);
 /// How many syncs in a row had failed when the file was made; 0 again once one of this file succeeded.
 pub const FAILED: At = control(14);
 /// 1 while no sync is tried, since the disk refused one of something else.
 pub const REFUSES: At = FAILED.plus(1);
-
-/// Events of the site's own traffic that were not stored.
-pub const TRAFFIC_LOST: At = control(12);
 
 const fn control(line: usize) -> At {
     At(CONTROL + line * LINE)

@@ -10,6 +10,7 @@ mod meddling;
 mod model;
 mod power;
 mod rules;
+mod scratch;
 mod shuttle;
 mod stage;
 mod syncing;

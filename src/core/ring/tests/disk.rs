@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use super::scratch::Scratch;
 use crate::ring::attached::leave;
 use crate::ring::disk::{self, Disk, Linux};
 use crate::ring::folder::{Judged, Origin, judge, put, word};
@@ -59,12 +60,10 @@ impl Disk for Faulty {
 
 #[test]
 fn whichever_call_fails_no_half_made_file_has_a_rings_name() {
-    let dir = std::env::temp_dir().join(format!("sparkngin-disk-{}", std::process::id()));
     let geometry = Geometry { blocks: 2, block_bytes: 4096, slots: 1 };
     for (error, kind) in [(libc::EIO, None), (libc::ENOSPC, Some("no room in"))] {
         for fails in 0.. {
-            let _ = fs::remove_dir_all(&dir);
-            fs::create_dir_all(&dir).unwrap();
+            let dir = Scratch::new("disk");
             let disk = Faulty::new([fails, u32::MAX], error);
             match make(&disk, &dir, geometry) {
                 Ok(()) => {
@@ -84,18 +83,15 @@ fn whichever_call_fails_no_half_made_file_has_a_rings_name() {
             }
         }
     }
-    fs::remove_dir_all(&dir).unwrap();
 }
 
 #[test]
 fn after_two_faults_too_what_has_a_rings_name_is_whole_and_the_next_one_is_made() {
-    let dir = std::env::temp_dir().join(format!("sparkngin-faults-{}", std::process::id()));
     let geometry = Geometry { blocks: 2, block_bytes: 4096, slots: 1 };
     let mut pairs = 0;
     for error in [libc::EIO, libc::ENOSPC, libc::EINTR] {
         for fails in (0..8).flat_map(|a| (a + 1..9).map(move |b| [a, b])) {
-            let _ = fs::remove_dir_all(&dir);
-            fs::create_dir_all(&dir).unwrap();
+            let dir = Scratch::new("faults");
             let disk = Faulty::new(fails, error);
             let made = make(&disk, &dir, geometry);
             let there = match judge(&dir.join("ring.1"), true).unwrap() {
@@ -114,16 +110,13 @@ fn after_two_faults_too_what_has_a_rings_name_is_whole_and_the_next_one_is_made(
         }
     }
     println!("row 18: count={pairs}, half_made=0");
-    fs::remove_dir_all(&dir).unwrap();
 }
 
 #[test]
 fn a_file_is_called_clean_only_when_all_of_it_came_to_the_disk() {
-    let dir = std::env::temp_dir().join(format!("sparkngin-clean-{}", std::process::id()));
     let geometry = Geometry { blocks: 2, block_bytes: 4096, slots: 1 };
     for (fails, clean) in [(0, 0), (u32::MAX, IS_CLEAN)] {
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(&dir).unwrap();
+        let dir = Scratch::new("clean");
         make(&Linux, &dir, geometry).unwrap();
         let file = disk::open(&dir.join("ring.1"), true).unwrap();
         let disk = Faulty::new([fails, u32::MAX], libc::EIO);
@@ -132,14 +125,11 @@ fn a_file_is_called_clean_only_when_all_of_it_came_to_the_disk() {
         let poisoned = u64::from(clean != IS_CLEAN);
         assert_eq!(word(&file, POISONED).unwrap(), poisoned, "nobody is told of the error again");
     }
-    fs::remove_dir_all(&dir).unwrap();
 }
 
 #[test]
 fn a_file_that_somebody_died_over_while_it_was_synced_is_not_called_clean() {
-    let dir = std::env::temp_dir().join(format!("sparkngin-unclean-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&dir);
-    fs::create_dir_all(&dir).unwrap();
+    let dir = Scratch::new("unclean");
     make(&Linux, &dir, Geometry { blocks: 2, block_bytes: 4096, slots: 1 }).unwrap();
     let file = disk::open(&dir.join("ring.1"), true).unwrap();
     put(&file, SYNCS, 7).unwrap();
@@ -148,14 +138,11 @@ fn a_file_that_somebody_died_over_while_it_was_synced_is_not_called_clean() {
     put(&file, SYNCS, 8).unwrap();
     leave(&Linux, &file).unwrap();
     assert_eq!((word(&file, CLEAN).unwrap(), word(&file, SYNCS).unwrap()), (IS_CLEAN, 12));
-    fs::remove_dir_all(&dir).unwrap();
 }
 
 #[test]
 fn files_that_are_poisoned_one_after_another_are_counted_and_at_last_no_more_are_made() {
-    let dir = std::env::temp_dir().join(format!("sparkngin-row-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&dir);
-    fs::create_dir_all(&dir).unwrap();
+    let dir = Scratch::new("row");
     let geometry = Geometry { blocks: 2, block_bytes: 4096, slots: 1 };
     let file = |n: u64| disk::open(&dir.join(format!("ring.{n}")), true).unwrap();
     for n in 1..=4 {
@@ -173,27 +160,22 @@ fn files_that_are_poisoned_one_after_another_are_counted_and_at_last_no_more_are
     put(&file(5), POISONED, 1).unwrap();
     make(&Linux, &dir, geometry).unwrap();
     assert_eq!(word(&file(6), FAILED).unwrap(), 1);
-    fs::remove_dir_all(&dir).unwrap();
 }
 
 #[test]
 fn what_cannot_be_removed_is_an_error_and_what_is_not_there_is_none() {
-    let dir = std::env::temp_dir().join(format!("sparkngin-removed-{}", std::process::id()));
-    fs::create_dir_all(&dir).unwrap();
+    let dir = Scratch::new("removed");
     assert!(Linux.remove(&dir).is_err(), "a directory");
     assert!(Linux.remove(&dir.join("nothing")).is_ok());
-    fs::remove_dir_all(&dir).unwrap();
 }
 
 #[test]
 fn a_file_system_that_cannot_reserve_room_is_told_from_a_full_one() {
-    let dir = std::env::temp_dir().join(format!("sparkngin-reserve-{}", std::process::id()));
-    fs::create_dir_all(&dir).unwrap();
+    let dir = Scratch::new("reserve");
     let geometry = Geometry { blocks: 2, block_bytes: 4096, slots: 1 };
     let disk = Faulty::new([2, u32::MAX], libc::EOPNOTSUPP);
     let error = make(&disk, &dir, geometry).unwrap_err();
     assert!(error.to_string().contains("ext4, xfs and tmpfs can"), "{error}");
-    fs::remove_dir_all(&dir).unwrap();
 }
 
 #[test]

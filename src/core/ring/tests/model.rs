@@ -9,6 +9,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::disk::Faulty;
 use super::power::{Draw, number};
+use super::scratch::Scratch;
 use super::world::{READERS, World};
 use crate::ring::configuration::Overflow;
 use crate::ring::cursor::Who;
@@ -272,16 +273,14 @@ fn in_any_order_of_operations_deaths_and_disk_faults_the_books_close() {
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let config = Config { cases: count as u32, failure_persistence: None, ..Config::default() };
-    let dir = std::env::temp_dir().join(format!("sparkngin-model-{}", std::process::id()));
     let sum = std::cell::RefCell::new(Sum::default());
     let operations = prop::collection::vec(operation(), 1..200);
     let case = (any::<bool>(), 2..8u32, operations);
     TestRunner::new_with_rng(config, rng)
         .run(&case, |(overwrite, blocks, operations)| {
-            let _ = fs::remove_dir_all(&dir);
-            fs::create_dir_all(&dir).unwrap();
+            let scratch = Scratch::new("model");
             let policy = if overwrite { Overflow::Overwrite } else { Overflow::Reject };
-            let (sum, dir) = (&mut *sum.borrow_mut(), dir.clone());
+            let (sum, dir) = (&mut *sum.borrow_mut(), scratch.to_path_buf());
             let (full, old, now) = (false, Vec::new(), None);
             let mut machine = Machine { sum, dir, policy, blocks, full, old, now };
             for operation in operations {
@@ -291,7 +290,6 @@ fn in_any_order_of_operations_deaths_and_disk_faults_the_books_close() {
             Ok(())
         })
         .unwrap_or_else(|failure| panic!("SEED={seed}: {failure}"));
-    fs::remove_dir_all(&dir).unwrap();
     let sum = sum.into_inner();
     assert!(count < 100 || sum.syncs_failed > 0 && sum.not_made > 0 && sum.stops > 0, "{sum:?}");
     println!(
