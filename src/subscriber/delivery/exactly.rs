@@ -379,9 +379,7 @@ impl Delivery {
         } else if *self.post.letters() == crate::letter::Letters::Topic(topic.to_owned()) {
             self.letter_refused(why, now);
         } else {
-            self.topics.refused(topic, why, now);
-            self.seldom
-                .warn(now, "topic", || format!("topic \"{topic}\": {why}; its records wait"));
+            self.topic_waits(topic, why, now);
             // Who tried in vain waits with the others for the next try.
             for sending in self.queue.backlog.open_mut().filter(|sending| sending.as_ == As::Probe)
             {

@@ -138,10 +138,14 @@ impl Delivery {
         }
         sending.as_ = As::Event;
         if let Some(topic) = self.post.topic_of(&sending.parcel) {
-            self.topics.refused(&topic, why, now);
-            self.seldom
-                .warn(now, "topic", || format!("topic \"{topic}\": {why}; its records wait"));
+            self.topic_waits(&topic, why, now);
         }
+    }
+
+    /// Kafka does not take a topic's records.
+    pub(super) fn topic_waits(&mut self, topic: &str, why: &str, now: Instant) {
+        self.topics.refused(topic, why, now);
+        self.seldom.warn(now, "topic", || format!("topic \"{topic}\": {why}; its records wait"));
     }
 
     /// The dead letter does not take a letter.
