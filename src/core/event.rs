@@ -28,7 +28,7 @@ pub use given::{Form, Given, may_be_given};
 pub use invalid::Invalid;
 pub use json::is_json;
 pub use limits::{Limits, MOST_DEPTH};
-pub use privacy::{Addresses, Privacy};
+pub use privacy::{Addresses, EVERYTHING, Privacy};
 
 /// The most Kafka headers that an event has.
 pub const MOST_HEADERS: usize = 64;
@@ -83,12 +83,11 @@ impl Default for Intake<'_> {
     fn default() -> Self {
         static KEEP: HeaderFields =
             HeaderFields { user_agent: false, referrer: false, cookie: false, cookies: Vec::new() };
-        static PRIVACY: Privacy = Privacy { addresses: Addresses::Whole, cookies: None };
         Intake {
             topic: None,
             keep: &KEEP,
             fields: &[],
-            privacy: &PRIVACY,
+            privacy: &EVERYTHING,
             max_event: 32 << 10,
             limits: Limits::DEFAULT,
         }

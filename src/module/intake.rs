@@ -7,13 +7,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sparkngin_core::escape::Shown;
 use sparkngin_core::event::batch::{self, Framing};
-use sparkngin_core::event::{self, Addresses, Event, Given, Invalid, Privacy, Request, Spare};
+use sparkngin_core::event::{self, Event, Given, Invalid, Request, Spare};
 use sparkngin_core::field::HeaderFields;
 use sparkngin_core::ring::Refused;
 
 use crate::answer::Answer;
 use crate::body::{self, Missing};
-use crate::conf::MainConf;
+use crate::conf::{LocationConf, MainConf};
 use crate::kept::{Faults, Kept};
 use crate::level::Level;
 use crate::log::{self, Throttle, now};
@@ -185,25 +185,14 @@ impl Intake {
             topic,
             keep: &self.keep,
             fields: &fields,
-            privacy: settings.policy().map_or(&EVERYTHING, |policy| &policy.stored),
+            privacy: settings.privacy(),
             max_event,
             limits: limits.event(),
         };
         let (spare, stage) = (take(&mut self.spare), &mut self.stage);
         self.spare = match framing {
-            None => {
-                let event = Event::read_with(spare, &request, &place).map_err(Refusal::Invalid)?;
-                if !settings.takes(event.topic()) {
-                    return Err(Refusal::Topic(Shown(event.topic()).to_string()));
-                }
-                stage.add(0, &event);
-                event.into_spare()
-            }
-            Some(framing) => {
-                let taken = |topic: &[u8]| settings.takes(topic);
-                let limit = limits.stored(max_event);
-                stage_all(stage, spare, &request, &place, framing, (limit, taken))?
-            }
+            None => stage_one(stage, spare, &request, &place, settings)?,
+            Some(framing) => stage_all(stage, spare, &request, &place, framing, settings)?,
         };
         Ok(())
     }
@@ -245,18 +234,13 @@ impl Intake {
             topic: Some(topic),
             keep: &self.keep_of_traffic,
             fields,
-            privacy: settings.policy().map_or(&EVERYTHING, |policy| &policy.stored),
+            privacy: settings.privacy(),
             max_event: settings.max_event(),
             limits: settings.limits().event(),
         };
-        let event =
-            Event::read_with(take(&mut self.spare), &request, &place).map_err(Refusal::Invalid)?;
-        if !settings.takes(event.topic()) {
-            return Err(Refusal::Topic(Shown(event.topic()).to_string()));
-        }
         self.stage.clear();
-        self.stage.add(0, &event);
-        self.spare = event.into_spare();
+        let spare = take(&mut self.spare);
+        self.spare = stage_one(&mut self.stage, spare, &request, &place, settings)?;
         self.stage.commit(received, writer).map_err(Refusal::Ring)?;
         Ok(())
     }
@@ -305,9 +289,6 @@ impl Intake {
     }
 }
 
-/// Where nobody said anything about privacy.
-static EVERYTHING: Privacy = Privacy { addresses: Addresses::Whole, cookies: None };
-
 /// ns since 1970
 fn received() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64
@@ -342,22 +323,34 @@ fn body_of<'a, 'r: 'a>(
     }
 }
 
-/// Stages the events of a body: so many bytes of them at most, and only those for a topic that is taken.
+/// Stages the one event of a request.
+fn stage_one<'a>(
+    stage: &mut Stage,
+    spare: Spare,
+    request: &Request<'a>,
+    place: &event::Intake<'a>,
+    settings: &LocationConf,
+) -> Result<Spare, Refusal> {
+    let event = Event::read_with(spare, request, place).map_err(Refusal::Invalid)?;
+    is_taken(settings, &event)?;
+    stage.add(0, &event);
+    Ok(event.into_spare())
+}
+
+/// Stages the events of a body, so many bytes of them at most as the place allows.
 fn stage_all<'a>(
     stage: &mut Stage,
     spare: Spare,
     request: &Request<'a>,
     place: &event::Intake<'a>,
     framing: Framing,
-    (limit, taken): (usize, impl Fn(&[u8]) -> bool),
+    settings: &LocationConf,
 ) -> Result<Spare, Refusal> {
+    let limit = settings.limits().stored(place.max_event);
     let spare = batch::read_all(spare, request, place, framing, |index, event| {
-        match event {
-            Ok(event) if taken(event.topic()) => stage.add(index, event),
-            Ok(event) => {
-                let refusal = Refusal::Topic(Shown(event.topic()).to_string());
-                stage.fault(index, 403, &refusal.sentence(), Some("topic"));
-            }
+        match event.map(|event| is_taken(settings, event).map(|()| event)) {
+            Ok(Ok(event)) => stage.add(index, event),
+            Ok(Err(refusal)) => stage.fault(index, 403, &refusal.sentence(), Some("topic")),
             Err(invalid) => stage.refuse(index, &invalid),
         }
         if stage.len() > limit { Err(Invalid::AllTooLarge { limit }) } else { Ok(()) }
@@ -367,4 +360,12 @@ fn stage_all<'a>(
         return Err(Refusal::None(stage.take_faults()));
     }
     Ok(spare)
+}
+
+/// Whether the place takes events for this one's topic.
+fn is_taken(settings: &LocationConf, event: &Event<'_>) -> Result<(), Refusal> {
+    match settings.takes(event.topic()) {
+        true => Ok(()),
+        false => Err(Refusal::Topic(Shown(event.topic()).to_string())),
+    }
 }

@@ -1,5 +1,7 @@
 //! What the directives of a location mean together: who may send what there, and what is stored of it.
 
+use sparkngin_core::event::{EVERYTHING, Privacy};
+
 use crate::args::{Place, constant};
 use crate::conf::{Given, LocationConf};
 use crate::cors::Cors;
@@ -12,9 +14,14 @@ impl LocationConf {
         self.cors.as_ref()?.as_deref()
     }
 
-    /// What is not stored of clients.
+    /// Of whom nothing is stored, and what is of the others.
     pub fn policy(&self) -> Option<&Policy> {
         self.policy.as_ref()?.as_deref()
+    }
+
+    /// What is stored of clients.
+    pub fn privacy(&self) -> &Privacy {
+        self.policy().map_or(&EVERYTHING, |policy| &policy.stored)
     }
 
     /// Whether an event may be for this topic.
@@ -46,9 +53,8 @@ impl LocationConf {
                 return Err((text, place.clone()));
             }
         }
-        let keeps =
-            |key: &[u8]| self.policy().is_none_or(|policy| policy.stored.keeps_any_case(key));
-        let listed = self.policy().is_some_and(|policy| policy.stored.cookies.is_some());
+        let privacy = self.privacy();
+        let (keeps, listed) = (|key: &[u8]| privacy.keeps_any_case(key), privacy.cookies.is_some());
         let variables = self.variables.iter().flat_map(|variables| variables.iter());
         match variables.filter(|_| listed).find_map(|field| field.stray_cookie(keeps)) {
             None => Ok(()),

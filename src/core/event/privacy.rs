@@ -28,6 +28,9 @@ pub struct Privacy {
     pub cookies: Option<Vec<Box<[u8]>>>,
 }
 
+/// Where nobody said anything about privacy.
+pub static EVERYTHING: Privacy = Privacy { addresses: Addresses::Whole, cookies: None };
+
 impl Privacy {
     /// Whether a cookie of this key may be stored.
     pub fn keeps(&self, key: &[u8]) -> bool {
