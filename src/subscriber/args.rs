@@ -72,23 +72,45 @@ pub struct Subscribe {
     /// Where nginx publishes its feed: ipc:///DIR/feed.sock (repeat it for many nginx)
     #[arg(long, value_name = "ENDPOINT")]
     pub feed: Vec<String>,
-    /// Kafka's bootstrap servers: host:port,host:port
-    #[arg(long, value_name = "SERVERS")]
-    pub kafka: Option<String>,
-    /// In place of Kafka: write each event's value as a line to FILE, `-` is stdout
-    #[arg(long, value_name = "FILE")]
-    pub lines: Option<String>,
     #[command(flatten)]
     pub keys: Keys,
-    /// The subscriber's name, as `sparkngin_subscriber` in nginx names it [default: kafka]
-    #[arg(long)]
-    pub name: Option<String>,
-    /// Bytes of events taken but not yet acknowledged, for each feed: 64k to 64m [default: 8m]
-    #[arg(long, value_name = "SIZE")]
-    pub window: Option<String>,
+    /// Where /healthz, /readyz and /metrics are answered, or `off`; port 0 picks one
+    /// [default: 127.0.0.1:7010]
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<String>,
+    #[command(flatten)]
+    pub to: Delivery,
+}
+
+/// A Kafka, and what of it is a subscriber's.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Cluster {
+    /// Kafka's bootstrap servers: host:port,host:port
+    #[arg(long = "kafka", value_name = "SERVERS")]
+    pub servers: Option<String>,
     /// A property of librdkafka, passed on as it is (repeat it)
     #[arg(short = 'X', value_name = "PROPERTY=VALUE")]
     pub property: Vec<String>,
+    /// The subscriber's name, as `sparkngin_subscriber` in nginx names it [default: kafka]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Where the subscriber puts events that Kafka refuses for good: topic:NAME or file:PATH
+    /// [default: topic:sparkngin.dead]
+    #[arg(long, value_name = "PLACE")]
+    pub dead_letter: Option<String>,
+}
+
+/// What records become, and where they go.
+#[derive(Debug, Default, Args)]
+pub struct Delivery {
+    #[command(flatten)]
+    pub cluster: Cluster,
+    /// In place of Kafka: write each event's value as a line to FILE, `-` is stdout
+    #[arg(long, value_name = "FILE")]
+    pub lines: Option<String>,
+    /// Bytes of events taken but not yet acknowledged, for each feed: 64k to 64m [default: 8m]
+    #[arg(long, value_name = "SIZE")]
+    pub window: Option<String>,
     /// How batches are compressed: lz4, zstd or none [default: lz4]
     #[arg(long, value_name = "CODEC")]
     pub compression: Option<String>,
@@ -101,12 +123,8 @@ pub struct Subscribe {
     #[arg(long, value_name = "TIME")]
     pub topic_grace: Option<String>,
     /// Make missing topics, with the broker's defaults; 1,000 at most
-    #[arg(long)]
-    pub create_topics: bool,
-    /// Where events go that Kafka refuses for good: topic:NAME or file:PATH
-    /// [default: topic:sparkngin.dead]
-    #[arg(long, value_name = "PLACE")]
-    pub dead_letter: Option<String>,
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub create_topics: Option<String>,
     /// at-least-once: a crash may repeat events, recognisably. exactly-once: transactions; who reads with
     /// isolation.level=read_committed sees each event once [default: at-least-once]
     #[arg(long, value_name = "GUARANTEE")]
@@ -126,27 +144,38 @@ pub struct Subscribe {
     /// [default: key]
     #[arg(long, value_name = "FIELD")]
     pub record_key: Option<String>,
-    /// The record's value: json, plain, binary or envelope [default: json]
+    #[command(flatten)]
+    pub rendering: Rendering,
+    /// The record's time: received, or submitted (kept within receipt -7 days/+1 hour)
+    /// [default: received]
+    #[arg(long, value_name = "WHICH")]
+    pub timestamp: Option<String>,
+    #[command(flatten)]
+    pub log: Log,
+}
+
+/// How events are written.
+#[derive(Debug, Default, Args)]
+pub struct Rendering {
+    /// How an event is written: json, plain, binary or envelope [default: json; live messages: plain]
     #[arg(long)]
     pub format: Option<String>,
     /// What stands between fields in `--format plain` [default: a space]
     #[arg(long, value_name = "TEXT")]
     pub delimiter: Option<String>,
-    /// The fields in the value, as '%ip% %topic% %data%' [default: all]
+    /// The fields that are written, as '%ip% %topic% %data%'
+    /// [default: all; live messages: those of sparkngin_fields]
     #[arg(long, value_name = "LIST")]
     pub fields: Option<String>,
-    /// The record's time: received, or submitted (kept within receipt -7 days/+1 hour)
-    /// [default: received]
-    #[arg(long, value_name = "WHICH")]
-    pub timestamp: Option<String>,
-    /// Where /healthz, /readyz and /metrics are answered, or `off`; port 0 picks one
-    /// [default: 127.0.0.1:7010]
-    #[arg(long, value_name = "ADDRESS")]
-    pub http: Option<String>,
+}
+
+/// How it is told what goes on.
+#[derive(Debug, Default, Args)]
+pub struct Log {
     /// What is written to stderr: auto (a progress line on a terminal, else text), text or json
     /// [default: auto]
-    #[arg(long, value_name = "FORM")]
-    pub log: Option<String>,
+    #[arg(long = "log", value_name = "FORM")]
+    pub form: Option<String>,
 }
 
 /// What a client of CURVE needs.
@@ -201,21 +230,13 @@ pub struct Publish {
     /// Live off loopback and a feed over TCP may be without keys
     #[arg(long)]
     pub insecure: bool,
-    /// The format of live messages: json, plain, binary or envelope [default: plain]
-    #[arg(long)]
-    pub format: Option<String>,
-    /// What stands between fields in `--format plain` [default: a space]
-    #[arg(long, value_name = "TEXT")]
-    pub delimiter: Option<String>,
-    /// The fields of live messages, as '%ip% %topic% %data%' [default: as sparkngin_fields]
-    #[arg(long, value_name = "LIST")]
-    pub fields: Option<String>,
+    #[command(flatten)]
+    pub rendering: Rendering,
     /// Compress each live message
     #[arg(long)]
     pub gzip: bool,
-    /// What is written to stderr: auto, text or json [default: auto]
-    #[arg(long, value_name = "FORM")]
-    pub log: Option<String>,
+    #[command(flatten)]
+    pub log: Log,
 }
 
 /// `sparkngin keygen`.
@@ -266,31 +287,20 @@ pub struct Tail {
     sparkngin audit --kafka 127.0.0.1:9092 --topic '~.*' --ring /var/lib/nginx/sparkngin --json\n\n\
     Exit codes: 0 nothing is unexplained, 1 something is, or could not be read, 2 wrong configuration.")]
 pub struct Audit {
-    /// Kafka's bootstrap servers: host:port,host:port
-    #[arg(long, value_name = "SERVERS")]
-    pub kafka: Option<String>,
+    #[command(flatten)]
+    pub cluster: Cluster,
     /// A topic that events go to, or ~regex of the whole name (repeat it)
     #[arg(long, value_name = "NAME")]
     pub topic: Vec<String>,
     /// Also ask the rings in this directory of `sparkngin_buf_path` (repeat it)
     #[arg(long, value_name = "DIR")]
     pub ring: Vec<PathBuf>,
-    /// The subscriber that fills the topics, as `sparkngin_subscriber` names it [default: kafka]
-    #[arg(long)]
-    pub name: Option<String>,
-    /// Where the subscriber puts what Kafka refuses: topic:NAME or file:PATH
-    /// [default: topic:sparkngin.dead]
-    #[arg(long, value_name = "PLACE")]
-    pub dead_letter: Option<String>,
     /// Duplicates are unexplained, too: for what was written exactly once
     #[arg(long)]
     pub exactly_once: bool,
     /// One JSON object, with the hours of each stream
     #[arg(long)]
     pub json: bool,
-    /// A property of librdkafka, passed on as it is (repeat it)
-    #[arg(short = 'X', value_name = "PROPERTY=VALUE")]
-    pub property: Vec<String>,
 }
 
 /// `sparkngin ring`.
@@ -344,9 +354,8 @@ pub struct Drain {
     /// Remove each file that nothing is left in
     #[arg(long)]
     pub delete: bool,
-    /// What else there is to say.
     #[command(flatten)]
-    pub to: Subscribe,
+    pub to: Delivery,
 }
 
 /// `sparkngin mock-kafka`.

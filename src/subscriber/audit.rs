@@ -83,7 +83,8 @@ pub fn run(args: &args::Audit) -> Result<(), Ended> {
 fn settings(args: &args::Audit) -> Result<Settings, Wrong> {
     let missing = |flag, why| Word { text: "", origin: Origin::Flag(flag) }.wrong(why);
     let servers = args
-        .kafka
+        .cluster
+        .servers
         .as_ref()
         .ok_or_else(|| missing("--kafka", "it is needed, such as --kafka 127.0.0.1:9092"))?;
     if args.topic.is_empty() {
@@ -92,10 +93,10 @@ fn settings(args: &args::Audit) -> Result<Settings, Wrong> {
     let patterns = args.topic.iter().map(|text| config::pattern("--topic", text));
     Ok(Settings {
         patterns: patterns.collect::<Result<_, _>>()?,
-        name: word(&args.name, "--name", "kafka").read(str::parse)?,
-        letters: word(&args.dead_letter, "--dead-letter", "topic:sparkngin.dead")
+        name: word(&args.cluster.name, "--name", "kafka").read(str::parse)?,
+        letters: word(&args.cluster.dead_letter, "--dead-letter", "topic:sparkngin.dead")
             .read(config::letters)?,
-        access: config::access(servers, &None, &args.property, None)?,
+        access: config::access(servers, &None, &args.cluster.property, None)?,
     })
 }
 

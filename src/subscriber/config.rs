@@ -90,22 +90,22 @@ impl Settings {
 /// [`Wrong`]: the first one that cannot be.
 pub fn settings(args: &args::Subscribe) -> Result<Settings, Wrong> {
     let (feeds, keys) = (feeds(&args.feed)?, keys::read(&args.keys, args.feed.len())?);
-    Ok(Settings { feeds, keys, ..without_feeds(args)? })
+    Ok(Settings { feeds, keys, http: http(&args.http)?, ..without_feeds(&args.to)? })
 }
 
 /// The same for who takes records from elsewhere.
 ///
 /// # Errors
 /// [`Wrong`], as [`settings`].
-pub fn without_feeds(args: &args::Subscribe) -> Result<Settings, Wrong> {
+pub fn without_feeds(args: &args::Delivery) -> Result<Settings, Wrong> {
     Ok(Settings {
         feeds: Vec::new(),
         keys: Vec::new(),
-        name: word(&args.name, "--name", "kafka").read(str::parse)?,
+        name: word(&args.cluster.name, "--name", "kafka").read(str::parse)?,
         window: word(&args.window, "--window", "8m").read(window)?,
         route: route(args)?,
         target: target(args)?,
-        http: http(&args.http)?,
+        http: None,
         form: form(&args.log)?,
     })
 }
@@ -136,12 +136,8 @@ fn feeds(given: &[String]) -> Result<Vec<Given<String>>, Wrong> {
 ///
 /// # Errors
 /// [`Wrong`]: the first one that cannot be.
-pub fn rendering(
-    format: &Option<String>,
-    delimiter: &Option<String>,
-    fields: &Option<String>,
-    default: (&str, Fields),
-) -> Result<Rendering, Wrong> {
+pub fn rendering(args: &args::Rendering, default: (&str, Fields)) -> Result<Rendering, Wrong> {
+    let args::Rendering { format, delimiter, fields } = args;
     let format: Format = word(format, "--format", default.0).read(str::parse)?;
     let between = word(delimiter, "--delimiter", " ");
     if delimiter.is_some() && format != Format::Plain {
@@ -162,12 +158,13 @@ pub fn rendering(
 ///
 /// # Errors
 /// [`Wrong`]
-pub fn form(log: &Option<String>) -> Result<Form, Wrong> {
-    word(log, "--log", "auto").read(|text| Form::read(text).ok_or("it must be auto, text or json"))
+pub fn form(log: &args::Log) -> Result<Form, Wrong> {
+    word(&log.form, "--log", "auto")
+        .read(|text| Form::read(text).ok_or("it must be auto, text or json"))
 }
 
-fn route(args: &args::Subscribe) -> Result<Route, Wrong> {
-    let rendering = rendering(&args.format, &args.delimiter, &args.fields, ("json", Fields::All))?;
+fn route(args: &args::Delivery) -> Result<Route, Wrong> {
+    let rendering = rendering(&args.rendering, ("json", Fields::All))?;
     let key = match &args.record_key {
         None => Some(Field::Key.into()),
         Some(text) if text.is_empty() => None,
@@ -184,30 +181,36 @@ fn route(args: &args::Subscribe) -> Result<Route, Wrong> {
     Ok(Route { rendering, key, stamp })
 }
 
-fn target(args: &args::Subscribe) -> Result<Target, Wrong> {
+fn target(args: &args::Delivery) -> Result<Target, Wrong> {
     let flag = Wrong::flag;
-    match (&args.kafka, &args.lines) {
+    match (&args.cluster.servers, &args.lines) {
         (Some(_), Some(lines)) => Err(flag("--lines", lines, "it stands in place of --kafka")),
         (None, None) => Err(flag("--kafka", "", "it is needed, such as --kafka 127.0.0.1:9092")),
-        (None, Some(lines)) => match args.property.first() {
+        (None, Some(lines)) => match args.cluster.property.first() {
             Some(property) => Err(flag("-X", property, "--lines has no Kafka")),
             None => Ok(Target::Lines(PathBuf::from(lines))),
         },
         (Some(servers), None) => Ok(Target::Kafka(Box::new(KafkaSettings {
             exact: exact(args)?,
             cursors: word(&args.cursors, "--cursors", CURSORS).read(topic)?,
-            access: access(servers, &args.compression, &args.property, exact(args)?.as_ref())?,
+            access: access(
+                servers,
+                &args.compression,
+                &args.cluster.property,
+                exact(args)?.as_ref(),
+            )?,
             allowed: allowed(args)?,
-            create: args.create_topics,
+            create: word(&args.create_topics, "--create-topics", "false")
+                .read(|text| text.parse::<bool>().map_err(|_| "it must be true or false"))?,
             grace: word(&args.topic_grace, "--topic-grace", "5m").read(time)?,
-            letters: word(&args.dead_letter, "--dead-letter", "topic:sparkngin.dead")
+            letters: word(&args.cluster.dead_letter, "--dead-letter", "topic:sparkngin.dead")
                 .read(letters)?,
         }))),
     }
 }
 
 /// `--delivery` and what belongs to it.
-fn exact(args: &args::Subscribe) -> Result<Option<Transactional>, Wrong> {
+fn exact(args: &args::Delivery) -> Result<Option<Transactional>, Wrong> {
     let exactly = word(&args.delivery, "--delivery", "at-least-once").read(|text| match text {
         "at-least-once" => Ok(false),
         "exactly-once" => Ok(true),
@@ -223,11 +226,11 @@ fn exact(args: &args::Subscribe) -> Result<Option<Transactional>, Wrong> {
         }
         return Ok(None);
     }
-    let letters = word(&args.dead_letter, "--dead-letter", "topic:");
+    let letters = word(&args.cluster.dead_letter, "--dead-letter", "topic:");
     if letters.text.starts_with("file:") {
         return Err(letters.wrong("a file is no part of a transaction, exactly-once needs a topic"));
     }
-    let name = args.name.as_deref().unwrap_or("kafka");
+    let name = args.cluster.name.as_deref().unwrap_or("kafka");
     let default = format!("sparkngin.{name}");
     let id = word(&args.transactional_id, "--transactional-id", &default).read(topic)?;
     let range = Duration::from_millis(1)..=Duration::from_secs(10);
@@ -287,7 +290,7 @@ pub fn access(
     word_.read(|_| access(&read))
 }
 
-fn allowed(args: &args::Subscribe) -> Result<Allowed, Wrong> {
+fn allowed(args: &args::Delivery) -> Result<Allowed, Wrong> {
     let Some(list) = &args.topics else { return Ok(Allowed::Existing) };
     let patterns = list.split(',').map(|text| pattern("--topics", text.trim()));
     Ok(Allowed::Listed(patterns.collect::<Result<_, _>>()?))
@@ -355,9 +358,9 @@ mod tests {
     fn args(change: impl FnOnce(&mut args::Subscribe)) -> args::Subscribe {
         let mut args = args::Subscribe {
             feed: vec!["ipc:///tmp/feed.sock".into()],
-            kafka: Some("127.0.0.1:9092".into()),
             ..args::Subscribe::default()
         };
+        args.to.cluster.servers = Some("127.0.0.1:9092".into());
         change(&mut args);
         args
     }
@@ -385,48 +388,48 @@ mod tests {
             ("--feed", |a| a.feed.clear()),
             ("--feed", |a| a.feed = vec!["/tmp/feed.sock".into()]),
             ("--feed", |a| a.feed.push("ipc:///tmp/feed.sock".into())),
-            ("--kafka", |a| a.kafka = None),
-            ("--kafka", |a| a.kafka = Some("localhost".into())),
-            ("--lines", |a| a.lines = Some("-".into())),
-            ("--name", |a| a.name = Some("a b".into())),
-            ("--window", |a| a.window = Some("1k".into())),
-            ("--window", |a| a.window = Some("65m".into())),
-            ("--window", |a| a.window = Some("eight".into())),
-            ("-X", |a| a.property = vec!["acks=1".into()]),
-            ("-X", |a| a.property = vec!["no.such=1".into()]),
-            ("-X", |a| a.property = vec!["socket.keepalive.enable=perhaps".into()]),
-            ("-X", |a| a.property = vec!["linger".into()]),
-            ("-X", |a| a.property = vec!["sasl.pasword=s3cret".into()]),
-            ("-X", |a| a.property = vec!["sasl.password:s3cret".into()]),
-            ("--compression", |a| a.compression = Some("rar".into())),
-            ("--topics", |a| a.topics = Some("a,b c".into())),
-            ("--topics", |a| a.topics = Some("~(".into())),
-            ("--topic-grace", |a| a.topic_grace = Some("soon".into())),
-            ("--dead-letter", |a| a.dead_letter = Some("sparkngin.dead".into())),
-            ("--dead-letter", |a| a.dead_letter = Some("topic:a b".into())),
-            ("--delivery", |a| a.delivery = Some("at-most-once".into())),
-            ("--cursors", |a| a.cursors = Some("a b".into())),
-            ("--transactional-id", |a| a.transactional_id = Some("x".into())),
-            ("--commit-interval", |a| a.commit_interval = Some("1s".into())),
+            ("--kafka", |a| a.to.cluster.servers = None),
+            ("--kafka", |a| a.to.cluster.servers = Some("localhost".into())),
+            ("--lines", |a| a.to.lines = Some("-".into())),
+            ("--name", |a| a.to.cluster.name = Some("a b".into())),
+            ("--window", |a| a.to.window = Some("1k".into())),
+            ("--window", |a| a.to.window = Some("65m".into())),
+            ("--window", |a| a.to.window = Some("eight".into())),
+            ("-X", |a| a.to.cluster.property = vec!["acks=1".into()]),
+            ("-X", |a| a.to.cluster.property = vec!["no.such=1".into()]),
+            ("-X", |a| a.to.cluster.property = vec!["socket.keepalive.enable=perhaps".into()]),
+            ("-X", |a| a.to.cluster.property = vec!["linger".into()]),
+            ("-X", |a| a.to.cluster.property = vec!["sasl.pasword=s3cret".into()]),
+            ("-X", |a| a.to.cluster.property = vec!["sasl.password:s3cret".into()]),
+            ("--compression", |a| a.to.compression = Some("rar".into())),
+            ("--topics", |a| a.to.topics = Some("a,b c".into())),
+            ("--topics", |a| a.to.topics = Some("~(".into())),
+            ("--topic-grace", |a| a.to.topic_grace = Some("soon".into())),
+            ("--dead-letter", |a| a.to.cluster.dead_letter = Some("sparkngin.dead".into())),
+            ("--dead-letter", |a| a.to.cluster.dead_letter = Some("topic:a b".into())),
+            ("--delivery", |a| a.to.delivery = Some("at-most-once".into())),
+            ("--cursors", |a| a.to.cursors = Some("a b".into())),
+            ("--transactional-id", |a| a.to.transactional_id = Some("x".into())),
+            ("--commit-interval", |a| a.to.commit_interval = Some("1s".into())),
             ("--commit-interval", |a| {
-                a.delivery = Some("exactly-once".into());
-                a.commit_interval = Some("11s".into());
+                a.to.delivery = Some("exactly-once".into());
+                a.to.commit_interval = Some("11s".into());
             }),
             ("--dead-letter", |a| {
-                a.delivery = Some("exactly-once".into());
-                a.dead_letter = Some("file:/tmp/dead".into());
+                a.to.delivery = Some("exactly-once".into());
+                a.to.cluster.dead_letter = Some("file:/tmp/dead".into());
             }),
             ("-X", |a| {
-                a.delivery = Some("exactly-once".into());
-                a.property = vec!["transaction.timeout.ms=never".into()];
+                a.to.delivery = Some("exactly-once".into());
+                a.to.cluster.property = vec!["transaction.timeout.ms=never".into()];
             }),
-            ("--record-key", |a| a.record_key = Some("%a".into())),
-            ("--format", |a| a.format = Some("xml".into())),
-            ("--delimiter", |a| a.delimiter = Some(",".into())),
-            ("--fields", |a| a.fields = Some("%a".into())),
-            ("--timestamp", |a| a.timestamp = Some("now".into())),
+            ("--record-key", |a| a.to.record_key = Some("%a".into())),
+            ("--format", |a| a.to.rendering.format = Some("xml".into())),
+            ("--delimiter", |a| a.to.rendering.delimiter = Some(",".into())),
+            ("--fields", |a| a.to.rendering.fields = Some("%a".into())),
+            ("--timestamp", |a| a.to.timestamp = Some("now".into())),
             ("--http", |a| a.http = Some("localhost".into())),
-            ("--log", |a| a.log = Some("xml".into())),
+            ("--log", |a| a.to.log.form = Some("xml".into())),
         ];
         for (flag, change) in rows {
             let text = wrong(*change);
@@ -439,16 +442,16 @@ mod tests {
     fn their_right_twins_are_read() {
         let settings = settings(&args(|a| {
             a.feed.push("tcp://127.0.0.1:7001".into());
-            a.window = Some("512k".into());
-            a.property = vec!["security.protocol=plaintext".into()];
-            a.topics = Some("orders,~clicks\\..*".into());
-            a.topic_grace = Some("1500ms".into());
-            a.dead_letter = Some("file:/tmp/dead".into());
-            a.record_key = Some("%user%".into());
-            a.format = Some("plain".into());
-            a.delimiter = Some("\t".into());
-            a.fields = Some("%ip% %topic%".into());
-            a.timestamp = Some("submitted".into());
+            a.to.window = Some("512k".into());
+            a.to.cluster.property = vec!["security.protocol=plaintext".into()];
+            a.to.topics = Some("orders,~clicks\\..*".into());
+            a.to.topic_grace = Some("1500ms".into());
+            a.to.cluster.dead_letter = Some("file:/tmp/dead".into());
+            a.to.record_key = Some("%user%".into());
+            a.to.rendering.format = Some("plain".into());
+            a.to.rendering.delimiter = Some("\t".into());
+            a.to.rendering.fields = Some("%ip% %topic%".into());
+            a.to.timestamp = Some("submitted".into());
             a.http = Some("off".into());
         }))
         .unwrap();

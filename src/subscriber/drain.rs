@@ -21,7 +21,7 @@ use crate::sink::{Batch, End, Report, Sink};
 use crate::socket::poll_fd;
 use crate::subscribe::{sink, stop_on_signals};
 use crate::wake::{self, Wakes};
-use crate::word::{Origin, Word};
+use crate::word::Wrong;
 
 /// Bytes read of a stream in one go.
 const ROOM: usize = 256 * 1024;
@@ -110,19 +110,11 @@ pub fn run(args: &args::Drain) -> Result<(), Ended> {
 }
 
 fn settings(args: &args::Drain) -> Result<Settings, Ended> {
-    let wrong = |flag, text: &str, why| {
-        Ended::Wrong(Word { text, origin: Origin::Flag(flag) }.wrong(why).to_string())
-    };
-    if let Some(feed) = args.to.feed.first() {
-        return Err(wrong("--feed", feed, "the ring itself is read, there is no feed"));
-    }
-    if let Some(http) = &args.to.http {
-        return Err(wrong("--http", http, "it is done in a moment and answers nobody"));
-    }
     let settings = config::without_feeds(&args.to).map_err(|why| Ended::Wrong(why.to_string()))?;
     if settings.exactly_once() {
         let why = "a ring is drained at least once: its cursors are in its file, not in Kafka";
-        return Err(wrong("--delivery", "exactly-once", why));
+        let wrong = Wrong::flag("--delivery", "exactly-once", why);
+        return Err(Ended::Wrong(wrong.to_string()));
     }
     Ok(settings)
 }

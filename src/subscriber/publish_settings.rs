@@ -54,7 +54,7 @@ pub fn read(args: &Publish) -> Result<Settings, Wrong> {
         live,
         feed,
         curve,
-        rendering: config::rendering(&args.format, &args.delimiter, &args.fields, default)?,
+        rendering: config::rendering(&args.rendering, default)?,
         gzip: args.gzip,
         configuration: Configuration { policy, subscribers, configured_at: now.as_nanos() as u64 },
     })
@@ -217,11 +217,15 @@ mod tests {
                 },
             ),
             ("--overflow", |a| a.overflow = Some("drop".into()), |_| {}),
-            ("--format", |a| a.format = Some("xml".into()), |a| a.format = Some("json".into())),
+            (
+                "--format",
+                |a| a.rendering.format = Some("xml".into()),
+                |a| a.rendering.format = Some("json".into()),
+            ),
             (
                 "--fields",
-                |a| a.fields = Some("%ip% %ip%".into()),
-                |a| a.fields = Some("%ip%".into()),
+                |a| a.rendering.fields = Some("%ip% %ip%".into()),
+                |a| a.rendering.fields = Some("%ip%".into()),
             ),
         ];
         for (flag, wrong, right) in rows {

@@ -131,7 +131,7 @@ fn what_makes_no_sense_is_told() {
     let kafka = Kafka::new(&[]);
     let there = copy(&source);
     let feed = said(&drain(there.path(), &kafka, &["--feed", "ipc:///x"]), 2);
-    assert!(feed.contains("--feed \"ipc:///x\": the ring itself is read"), "{feed}");
+    assert!(feed.contains("unexpected argument '--feed'"), "{feed}");
     let name = said(&drain(there.path(), &kafka, &["--name", "other"]), 1);
     assert!(name.contains("it never had a subscriber \"other\"; it has"), "{name}");
     assert!(said(&drain(Path::new("/nowhere"), &kafka, &[]), 1).contains("/nowhere"));
