@@ -57,6 +57,9 @@ pub enum Command {
 #[command(after_help = "How it behaves:\n  \
     An event counts as delivered when Kafka reported it (acks=all); only then the ring may forget it.\n  \
     Kafka or nginx may be away: it waits, says so, and goes on by itself.\n  \
+    What is not on the command line is looked for in the environment (SPARKNGIN_TOPIC_GRACE=1m for\n  \
+    --topic-grace 1m), then in the file of --config (topic-grace = \"1m\"), see sparkngin.toml(5).\n  \
+    HUP: reads them again, and goes on with the new topics, fields, format, key and time.\n  \
     TERM or INT: takes nothing more, waits 5 s at most for reports, acknowledges, leaves; what is\n  \
     unreported stays in the ring.\n  \
     Each record carries the header `sg` = region-stream-seq: a repeated `sg` in a partition is a duplicate.\n\n\
@@ -65,10 +68,14 @@ pub enum Command {
     sparkngin subscribe --feed ipc:///run/a/feed.sock --feed ipc:///run/b/feed.sock \\\n      \
         --kafka k1:9092,k2:9092 --topics 'orders,~clicks\\..*' --record-key id \\\n      \
         -X security.protocol=ssl\n  \
+    sparkngin subscribe --config /etc/sparkngin/subscribe.toml -t\n      \
+        is the file good?\n  \
     sparkngin subscribe --feed ipc:///run/sn/feed.sock --lines -\n      \
         no broker: every event a line on stdout\n\n\
     Exit codes: 0 asked to end, 2 wrong configuration, 3 another subscriber of this name took over.")]
 pub struct Subscribe {
+    #[command(flatten)]
+    pub source: Source,
     /// Where nginx publishes its feed: ipc:///DIR/feed.sock (repeat it for many nginx)
     #[arg(long, value_name = "ENDPOINT")]
     pub feed: Vec<String>,
@@ -82,14 +89,28 @@ pub struct Subscribe {
     pub to: Delivery,
 }
 
+/// Where else settings are said, and what else may be done with them.
+#[derive(Debug, Default, Args)]
+pub struct Source {
+    /// The file of settings, see sparkngin.toml(5) [default: none, or $SPARKNGIN_CONFIG]
+    #[arg(long, short = 'c', value_name = "FILE")]
+    pub config: Option<String>,
+    /// Only say whether the settings are good: exit 0, or 2 and what is wrong
+    #[arg(long, short = 't')]
+    pub test: bool,
+    /// Only show the settings as a file would say them, secrets masked, and where each one came from
+    #[arg(long)]
+    pub dump_config: bool,
+}
+
 /// A Kafka, and what of it is a subscriber's.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Cluster {
     /// Kafka's bootstrap servers: host:port,host:port
     #[arg(long = "kafka", value_name = "SERVERS")]
     pub servers: Option<String>,
-    /// A property of librdkafka, passed on as it is (repeat it)
-    #[arg(short = 'X', value_name = "PROPERTY=VALUE")]
+    /// A property of librdkafka, passed on as it is, or read from a file, as secrets are (repeat it)
+    #[arg(short = 'X', value_name = "PROPERTY=VALUE|PROPERTY@FILE")]
     pub property: Vec<String>,
     /// The subscriber's name, as `sparkngin_subscriber` in nginx names it [default: kafka]
     #[arg(long)]
@@ -134,7 +155,7 @@ pub struct Delivery {
     #[arg(long, value_name = "TOPIC")]
     pub cursors: Option<String>,
     /// Who writes, to Kafka: a younger subscriber of this id ends an older one. Subscribers of one
-    /// name that read different nginx need one each [default: sparkngin.NAME]
+    /// name that read different nginx need one each [default: sparkngin. and the name]
     #[arg(long, value_name = "ID")]
     pub transactional_id: Option<String>,
     /// How often exactly-once commits: 1ms to 10s [default: 100ms]
@@ -164,7 +185,7 @@ pub struct Rendering {
     #[arg(long, value_name = "TEXT")]
     pub delimiter: Option<String>,
     /// The fields that are written, as '%ip% %topic% %data%'
-    /// [default: all; live messages: those of sparkngin_fields]
+    /// [default: all there are; live messages: those of sparkngin_fields]
     #[arg(long, value_name = "LIST")]
     pub fields: Option<String>,
 }

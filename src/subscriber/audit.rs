@@ -81,7 +81,7 @@ pub fn run(args: &args::Audit) -> Result<(), Ended> {
 }
 
 fn settings(args: &args::Audit) -> Result<Settings, Wrong> {
-    let missing = |flag, why| Word { text: "", origin: Origin::Flag(flag) }.wrong(why);
+    let missing = |flag, why| Word { text: "", origin: Origin::flag(flag) }.wrong(why);
     let servers = args
         .cluster
         .servers

@@ -19,6 +19,7 @@ use crate::keys::{self, Keys};
 use crate::letter::Letters;
 use crate::report::Form;
 use crate::route::{Route, Stamp};
+use crate::said::{Value, property};
 use crate::topics::{Allowed, Pattern};
 use crate::transaction::Transactional;
 use crate::word::{Given, Origin, Word, Wrong, size, time, word};
@@ -111,7 +112,7 @@ pub fn without_feeds(args: &args::Delivery) -> Result<Settings, Wrong> {
 }
 
 fn feeds(given: &[String]) -> Result<Vec<Given<String>>, Wrong> {
-    let origin = Origin::Flag("--feed");
+    let origin = Origin::flag("--feed");
     if given.is_empty() {
         let why = "at least one is needed, such as --feed ipc:///var/lib/nginx/sparkngin/feed.sock";
         return Err(Word { text: "", origin }.wrong(why));
@@ -147,7 +148,7 @@ pub fn rendering(args: &args::Rendering, default: (&str, Fields)) -> Result<Rend
     let fields = match fields {
         None => default.1,
         Some(text) => {
-            let word = Word { text, origin: Origin::Flag("--fields") };
+            let word = Word { text, origin: Origin::flag("--fields") };
             Fields::Listed(word.read(|text| FieldList::parse(text.split_ascii_whitespace()))?)
         }
     };
@@ -169,7 +170,7 @@ fn route(args: &args::Delivery) -> Result<Route, Wrong> {
         None => Some(Field::Key.into()),
         Some(text) if text.is_empty() => None,
         Some(text) => {
-            let word = Word { text, origin: Origin::Flag("--record-key") };
+            let word = Word { text, origin: Origin::flag("--record-key") };
             Some(word.read(|text| FieldName::parse(text.as_bytes()))?)
         }
     };
@@ -260,7 +261,7 @@ pub fn access(
     properties: &[String],
     exact: Option<&Transactional>,
 ) -> Result<Access, Wrong> {
-    let word_ = Word { text: servers, origin: Origin::Flag("--kafka") };
+    let word_ = Word { text: servers, origin: Origin::flag("--kafka") };
     let server = |s: &str| {
         s.rsplit_once(':')
             .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
@@ -277,17 +278,24 @@ pub fn access(
     let mut read = Vec::new();
     for text in properties {
         // Its name alone is said when it is wrong: the value may be a secret.
-        let name = text.split(|c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c)).next();
-        let word = Word { text: name.unwrap_or_default(), origin: Origin::Flag("-X") };
-        match text.split_once('=') {
-            Some((name, value)) if !name.is_empty() => {
-                read.push((name.to_owned(), value.to_owned()));
-                word.read(|_| access(&read))?;
-            }
-            _ => return Err(word.wrong("it must be PROPERTY=VALUE")),
-        }
+        let (name, value) = property(text);
+        let word = Word { text: name, origin: Origin::flag("-X") };
+        let value = match value {
+            Some(Value::Text(value)) => value.to_owned(),
+            Some(Value::File(path)) => word.read(|_| secret(path))?,
+            None => return Err(word.wrong("it must be PROPERTY=VALUE or PROPERTY@FILE")),
+        };
+        read.push((name.to_owned(), value));
+        word.read(|_| access(&read))?;
     }
     word_.read(|_| access(&read))
+}
+
+/// What a file has, but for the line's end that editors leave there.
+fn secret(path: &str) -> Result<String, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
 
 fn allowed(args: &args::Delivery) -> Result<Allowed, Wrong> {
@@ -301,7 +309,7 @@ fn allowed(args: &args::Delivery) -> Result<Allowed, Wrong> {
 /// # Errors
 /// [`Wrong`], when it is neither.
 pub fn pattern(flag: &'static str, text: &str) -> Result<Pattern, Wrong> {
-    let word = Word { text, origin: Origin::Flag(flag) };
+    let word = Word { text, origin: Origin::flag(flag) };
     match text.strip_prefix('~') {
         Some(regex) => {
             let whole = format!("^(?:{regex})$");

@@ -17,6 +17,7 @@ use crate::backlog::Step;
 use crate::cluster::{Answer, Cluster};
 use crate::flight::{Fate, FeedNo};
 use crate::kafka::Note;
+use crate::mapping::Mapping;
 use crate::plan::Plan;
 use crate::post::{As, Post, Put};
 use crate::queue::Queue;
@@ -290,6 +291,13 @@ impl Sink for Delivery {
 
     fn hurry(&mut self, feed: FeedNo) {
         self.queue.hurry(&self.topics, feed);
+    }
+
+    fn adapt(&mut self, mapping: Mapping) {
+        self.post.go_by(mapping.route);
+        if let Some(rules) = mapping.rules {
+            self.topics.go_by(rules);
+        }
     }
 
     fn close(&mut self) {

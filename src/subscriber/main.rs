@@ -20,7 +20,9 @@ mod kafka;
 mod kafka_queue;
 mod keygen;
 mod keys;
+mod layers;
 mod letter;
+mod mapping;
 mod mock_kafka;
 mod parked;
 mod place;
@@ -34,6 +36,9 @@ mod report;
 mod ring;
 mod rooms;
 mod route;
+mod said;
+mod service;
+mod settings_file;
 mod sink;
 mod socket;
 mod subscribe;
@@ -46,10 +51,12 @@ mod word;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use crate::args::{Cli, Command};
+use crate::layers::Layers;
+use crate::mapping::Mapping;
 use crate::sink::End;
 
 /// Why it ends, if not as asked.
@@ -60,11 +67,13 @@ enum Failed {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches();
+    let parsed = parsed.and_then(|line| Cli::from_arg_matches(&line).map(|cli| (cli, line)));
+    let (cli, line) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => return not_parsed(&error),
     };
-    let (text, code) = match run(cli) {
+    let (text, code) = match run(cli, &line) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failed::Other(text)) => (text, 1),
         Err(Failed::Wrong(text)) => (text, 2),
@@ -74,7 +83,7 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-fn run(cli: Cli) -> Result<(), Failed> {
+fn run(cli: Cli, line: &ArgMatches) -> Result<(), Failed> {
     if cli.version {
         let (_, kafka) = rdkafka::util::get_rdkafka_version();
         println!(
@@ -87,13 +96,8 @@ fn run(cli: Cli) -> Result<(), Failed> {
     match cli.command {
         None => Err(Failed::Wrong("a command is needed, see sparkngin --help".to_owned())),
         Some(Command::Subscribe(args)) => {
-            let settings = config::settings(&args).map_err(|e| Failed::Wrong(e.to_string()))?;
-            match subscribe::run(settings).map_err(Failed::Wrong)? {
-                End::Asked => Ok(()),
-                End::Wrong(text) => Err(Failed::Wrong(text)),
-                End::Failed(text) => Err(Failed::Other(text)),
-                End::Fenced(text) => Err(Failed::Fenced(text)),
-            }
+            let (_, line) = line.subcommand().unwrap_or(("", line));
+            subscribe(&args.source, line)
         }
         Some(Command::Audit(args)) => audit::run(&args).map_err(|ended| match ended {
             audit::Ended::Wrong(text) => Failed::Wrong(text),
@@ -111,6 +115,40 @@ fn run(cli: Cli) -> Result<(), Failed> {
         }),
         Some(Command::Ring(args)) => ring::run(&args).map_err(Failed::Other),
         Some(Command::MockKafka(args)) => mock_kafka::run(&args).map_err(Failed::Wrong),
+    }
+}
+
+/// Tests the settings, shows them, or subscribes by them.
+fn subscribe(source: &args::Source, line: &ArgMatches) -> Result<(), Failed> {
+    let read = || Layers::read(line, std::env::vars_os());
+    let layers = read().map_err(Failed::Wrong)?;
+    let settings = layers.settings().map_err(Failed::Wrong)?;
+    if source.dump_config {
+        print!("{}", layers.dump());
+        return Ok(());
+    }
+    if source.test {
+        println!("{}: the settings are good", layers.file.as_deref().unwrap_or("command line"));
+        return Ok(());
+    }
+    report::begin(settings.form);
+    for name in &layers.ignored {
+        tracing::warn!("{name} in the environment is no setting, it is ignored");
+    }
+    let again = || {
+        let new = read()?;
+        let mapping = Mapping::from(new.settings()?);
+        let fixed = layers.fixed(&new);
+        if !fixed.is_empty() {
+            tracing::warn!("HUP: changed, but needs a new start: {}", fixed.join(", "));
+        }
+        Ok(mapping)
+    };
+    match subscribe::run(settings, &again).map_err(Failed::Wrong)? {
+        End::Asked => Ok(()),
+        End::Wrong(text) => Err(Failed::Wrong(text)),
+        End::Failed(text) => Err(Failed::Other(text)),
+        End::Fenced(text) => Err(Failed::Fenced(text)),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::access::Access;
+use crate::config::KafkaSettings;
 use crate::delivery::ExactPlan;
 use crate::letter::Letters;
 use crate::route::Route;
@@ -23,4 +24,23 @@ pub struct Plan {
     pub patience: Duration,
     /// Each record is to be there once, for who reads what is committed.
     pub exact: Option<ExactPlan>,
+}
+
+impl Plan {
+    /// The plan of these settings. `endpoints` are the feeds', `window` is in bytes.
+    pub fn new(kafka: KafkaSettings, route: Route, endpoints: Vec<String>, window: u64) -> Plan {
+        let mut own = vec![kafka.cursors];
+        if let Letters::Topic(topic) = &kafka.letters {
+            own.push(topic.clone());
+        }
+        let exact = kafka.exact.map(|own| ExactPlan { own, endpoints, most: window / 2 });
+        Plan {
+            access: kafka.access,
+            route,
+            topics: Topics::new(kafka.allowed, kafka.create, kafka.grace, own),
+            letters: kafka.letters,
+            patience: kafka.grace,
+            exact,
+        }
+    }
 }

@@ -13,6 +13,7 @@ use sparkngin_core::record::{self, Record, Seed, Torn};
 
 use crate::flight::{Fate, FeedNo, Place};
 use crate::letter::Told;
+use crate::mapping::Mapping;
 use crate::route::Route;
 
 /// Records that came together, in one allocation.
@@ -124,6 +125,9 @@ pub trait Sink {
 
     /// Records of this feed must not wait longer for their topics: the window is needed.
     fn hurry(&mut self, feed: FeedNo);
+
+    /// From now on records go this way.
+    fn adapt(&mut self, mapping: Mapping);
 
     /// Nothing more will come, and what is not sent shall not be.
     fn close(&mut self);
@@ -301,6 +305,10 @@ impl Sink for Lines {
     }
 
     fn hurry(&mut self, _feed: FeedNo) {}
+
+    fn adapt(&mut self, mapping: Mapping) {
+        self.route = mapping.route;
+    }
 
     fn close(&mut self) {}
 }

@@ -8,20 +8,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use sparkngin_core::feed::{Client, FREED, Incoming, Welcome};
 
 use crate::config::{Settings, Target};
-use crate::delivery::{Delivery, ExactPlan};
+use crate::delivery::Delivery;
 use crate::feed::{Feed, Over};
 use crate::flight::{Fate, FeedNo, Flight, Hole};
 use crate::http;
 use crate::letter::Told;
+use crate::mapping::Mapping;
 use crate::plan::Plan;
 use crate::report::{self, Progress, Seldom};
+use crate::service::Service;
 use crate::sink::{Batch, Condition, End, Lines, Report, Sink};
 use crate::socket::poll_fd;
-use crate::topics::Topics;
 use crate::view::{Board, FeedView, View};
 use crate::wake::{self, Wakes};
 use crate::word::{Given, Origin};
@@ -38,6 +39,8 @@ struct Subscriber {
     flight: Flight,
     wakes: Wakes,
     stop: Arc<AtomicBool>,
+    again: Arc<AtomicBool>,
+    service: Service,
     board: Board,
     progress: Progress,
     shown: Instant,
@@ -48,11 +51,14 @@ struct Subscriber {
     end: Option<End>,
 }
 
-/// Subscribes until TERM or INT, or until there is no point in it.
+/// Reads the settings again, and gives what of them can be changed.
+pub type Again<'a> = &'a dyn Fn() -> Result<Mapping, String>;
+
+/// Subscribes until TERM or INT, or until there is no point in it. At HUP it goes on by what `again` gives.
 ///
 /// # Errors
 /// A sentence for stderr: what cannot be from the start.
-pub fn run(settings: Settings) -> Result<End, String> {
+pub fn run(settings: Settings, again: Again<'_>) -> Result<End, String> {
     report::begin(settings.form);
     let now = Instant::now();
     let (waker, wakes) = wake::pair().map_err(|error| error.to_string())?;
@@ -74,6 +80,8 @@ pub fn run(settings: Settings) -> Result<End, String> {
         progress: Progress::new(settings.form, now),
         wakes,
         stop,
+        again: flag_on(&[SIGHUP], &waker).map_err(|error| format!("signals: {error}"))?,
+        service: Service::new(now),
         board,
         shown: now,
         reports: Vec::new(),
@@ -86,7 +94,8 @@ pub fn run(settings: Settings) -> Result<End, String> {
     if let Some(http) = http {
         listen(&http, &subscriber.board)?;
     }
-    if let Err(why) = subscriber.run(&mut *sink) {
+    subscriber.service.ready();
+    if let Err(why) = subscriber.run(&mut *sink, again) {
         return Ok(End::Failed(why));
     }
     subscriber.feeds.into_iter().for_each(Feed::farewell);
@@ -149,21 +158,8 @@ fn listen(http: &Given<SocketAddr>, board: &Board) -> Result<(), String> {
 pub fn sink(settings: Settings, waker: wake::Waker, now: Instant) -> Result<Box<dyn Sink>, String> {
     match settings.target {
         Target::Kafka(kafka) => {
-            let mut own = vec![kafka.cursors];
-            if let crate::letter::Letters::Topic(topic) = &kafka.letters {
-                own.push(topic.clone());
-            }
             let endpoints = settings.feeds.into_iter().map(|feed| feed.value).collect();
-            let exact =
-                kafka.exact.map(|own| ExactPlan { own, endpoints, most: settings.window / 2 });
-            let plan = Plan {
-                access: kafka.access,
-                route: settings.route,
-                topics: Topics::new(kafka.allowed, kafka.create, kafka.grace, own),
-                letters: kafka.letters,
-                patience: kafka.grace,
-                exact,
-            };
+            let plan = Plan::new(*kafka, settings.route, endpoints, settings.window);
             Ok(Box::new(Delivery::new(plan, waker, now)?))
         }
         Target::Lines(path) => {
@@ -174,9 +170,12 @@ pub fn sink(settings: Settings, waker: wake::Waker, now: Instant) -> Result<Box<
 }
 
 impl Subscriber {
-    fn run(&mut self, sink: &mut dyn Sink) -> Result<(), String> {
+    fn run(&mut self, sink: &mut dyn Sink, again: Again<'_>) -> Result<(), String> {
         while self.end.is_none() && !self.stop.load(Ordering::Relaxed) {
             let now = Instant::now();
+            if self.again.swap(false, Ordering::Relaxed) {
+                self.adapt(sink, again);
+            }
             for at in self.heard_feeds() {
                 self.receive(sink, at, now);
             }
@@ -188,9 +187,23 @@ impl Subscriber {
             self.show(sink, now);
             self.wait(wake_at)?;
         }
+        self.service.leaving();
         self.drain(sink)?;
         self.progress.end();
         Ok(())
+    }
+
+    /// Goes on by new settings. What cannot be read changes nothing; the sessions stay.
+    fn adapt(&mut self, sink: &mut dyn Sink, again: Again<'_>) {
+        self.service.reloading();
+        match again() {
+            Ok(mapping) => {
+                sink.adapt(mapping);
+                tracing::info!("HUP: the settings are read again");
+            }
+            Err(why) => tracing::error!("HUP: {why}; what was read before is used on"),
+        }
+        self.service.ready();
     }
 
     /// Takes what one feed has.
@@ -326,6 +339,8 @@ impl Subscriber {
             }
         }
         view.open = self.flight.open();
+        let status = view.unready().map_or("ready".to_owned(), |why| format!("waiting: {why}"));
+        self.service.status(&status, now);
         self.progress.show(&view, now);
     }
 
@@ -334,6 +349,7 @@ impl Subscriber {
         let now = Instant::now();
         let mut until = self.progress.next().min(now + Duration::from_secs(5));
         until = wake_at.map_or(until, |at| until.min(at));
+        until = self.service.alive(now).map_or(until, |at| until.min(at));
         // What nobody reads would wake the loop at once, and again.
         let heard = &self.feeds[self.heard_feeds()];
         for feed in heard {

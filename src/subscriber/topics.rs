@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use regex::Regex;
 
+use crate::mapping::Rules;
+
 use self::known::{Creation, Known, PROBE, missing};
 
 /// Topics that events go to, at most: each costs the client and the brokers memory.
@@ -91,6 +93,15 @@ impl Topics {
             due: false,
             used: HashMap::new(),
         }
+    }
+
+    /// From now on these rules hold, for records that wait, too.
+    pub fn go_by(&mut self, rules: Rules) {
+        (self.allowed, self.create, self.grace) = (rules.allowed, rules.create, rules.grace);
+        let mut used = std::mem::take(&mut self.used);
+        used.retain(|topic, _| self.forbidden(topic).is_none());
+        self.used = used;
+        self.due = true;
     }
 
     /// What to do with a record for this topic, which came at `came`.
@@ -284,6 +295,29 @@ mod tests {
         assert_eq!(topics.verdict("a", now, now), Verdict::Send { partitions: 3 });
         assert!(matches!(topics.verdict("_b", now, now), Verdict::Letter(_)));
         assert!(matches!(topics.verdict("dead", now, now), Verdict::Letter(_)));
+    }
+
+    #[test]
+    fn new_rules_hold_for_topics_that_are_in_use_and_for_records_that_wait() {
+        let now = Instant::now();
+        let mut topics = existing(now);
+        assert_eq!(topics.verdict("a", now, now), Verdict::Send { partitions: 3 });
+        let listed = |names: &[&str]| {
+            let names = names.iter().map(|name| Pattern::Name((*name).to_owned()));
+            Rules { allowed: Allowed::Listed(names.collect()), create: false, grace: GRACE }
+        };
+        topics.go_by(listed(&["b"]));
+        assert!(
+            matches!(topics.verdict("a", now, now), Verdict::Letter(_)),
+            "in use, and forbidden"
+        );
+        assert_eq!(topics.verdict("b", now, now), Verdict::Wait);
+        assert_eq!(topics.wants_creation(), None);
+        topics.go_by(Rules { create: true, ..listed(&["a", "b"]) });
+        assert_eq!(topics.verdict("a", now, now), Verdict::Send { partitions: 3 });
+        assert_eq!(topics.verdict("b", now, now), Verdict::Wait);
+        assert_eq!(topics.wants_creation().as_deref(), Some("b"), "it waits, and is made now");
+        assert!(matches!(topics.verdict("dead", now, now), Verdict::Letter(_)), "still its own");
     }
 
     #[test]

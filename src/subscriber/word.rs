@@ -1,5 +1,6 @@
 //! A word of the command line: where it stood, what it says, and why it cannot be.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -9,7 +10,18 @@ pub enum Origin {
     /// Nowhere: nobody said anything.
     Default,
     /// On the command line, after this flag.
-    Flag(&'static str),
+    Flag(Cow<'static, str>),
+    /// In this variable of the environment.
+    Environment(String),
+    /// In a file.
+    Line {
+        /// Its path.
+        file: String,
+        /// From 1.
+        line: usize,
+        /// The key there.
+        key: String,
+    },
 }
 
 /// A value, and where it came from.
@@ -35,14 +47,32 @@ impl fmt::Display for Origin {
         match self {
             Origin::Default => f.write_str("the default"),
             Origin::Flag(flag) => f.write_str(flag),
+            Origin::Environment(name) => f.write_str(name),
+            Origin::Line { file, line, key } => write!(f, "{file}:{line}: {key}"),
         }
     }
 }
 
+impl Origin {
+    /// On the command line, after this flag.
+    pub fn flag(flag: &'static str) -> Origin {
+        Origin::Flag(Cow::Borrowed(flag))
+    }
+}
+
 impl Wrong {
+    /// The same, where the word really stood: `find` is asked with the flag that has its meaning, and the word.
+    pub fn located(self, find: impl FnOnce(&str, &str) -> Option<Origin>) -> Wrong {
+        let found = match &self.origin {
+            Origin::Flag(flag) => find(flag, &self.word),
+            _ => None,
+        };
+        Wrong { origin: found.unwrap_or(self.origin), ..self }
+    }
+
     /// What is wrong with the word after a flag.
     pub fn flag(flag: &'static str, word: &str, why: impl ToString) -> Wrong {
-        Wrong { origin: Origin::Flag(flag), word: word.to_owned(), why: why.to_string() }
+        Wrong { origin: Origin::flag(flag), word: word.to_owned(), why: why.to_string() }
     }
 }
 
@@ -75,7 +105,7 @@ impl Word<'_> {
 /// A word that may be missing.
 pub fn word<'a>(given: &'a Option<String>, flag: &'static str, default: &'a str) -> Word<'a> {
     match given {
-        Some(text) => Word { text, origin: Origin::Flag(flag) },
+        Some(text) => Word { text, origin: Origin::flag(flag) },
         None => Word { text: default, origin: Origin::Default },
     }
 }

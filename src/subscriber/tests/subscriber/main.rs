@@ -7,4 +7,5 @@ mod drain;
 mod exactly;
 mod faults;
 mod rig;
+mod settings;
 mod topics;

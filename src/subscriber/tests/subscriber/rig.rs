@@ -324,11 +324,17 @@ impl Program {
     }
 
     pub fn start(source: &Source, more: &[String]) -> Program {
+        Program::start_in(source, more, &[])
+    }
+
+    /// The same in an environment that has these, too.
+    pub fn start_in(source: &Source, more: &[String], environment: &[(&str, String)]) -> Program {
         let dir = Dir::new();
         let log = dir.path().join("log");
         let stderr = File::create(&log).unwrap();
         let mut command = sparkngin();
         command.args(["subscribe", "--feed", &source.feed(), "--http", "0"]).args(more);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).spawn();
         Program { child: child.unwrap(), log, _dir: dir }
     }
@@ -384,9 +390,14 @@ impl Program {
     /// Sends TERM and waits for the end.
     #[track_caller]
     pub fn term(&mut self) -> ExitStatus {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.signal("-TERM");
         self.ended()
+    }
+
+    #[track_caller]
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     #[track_caller]
