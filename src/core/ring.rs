@@ -68,6 +68,7 @@
 mod attached;
 mod bell;
 mod block;
+mod carried;
 mod configuration;
 mod cursor;
 mod disk;
@@ -108,6 +109,7 @@ mod writer;
 
 pub use bell::{Bell, Fifo};
 pub use block::Filled;
+pub use carried::Carried;
 pub use configuration::{Configuration, Name, NotAName, Overflow, PublisherState, SubscriberState};
 pub use cursor::{Cursor, Who};
 pub use drain::{Drain, NotDrained};

@@ -146,36 +146,58 @@ impl Files {
 
     /// Removes what is drained.
     fn remove(&mut self, sources: &mut Vec<Source>, now: Instant, lines: &Lines) -> bool {
-        let newest = newest(sources);
-        let enough = newest.is_some_and(|n| sources[n].reader.ring().has_wrapped());
-        let newest = newest.map(|n| sources[n].number());
+        let kept =
+            newest(sources).map(|n| sources[n].number()).filter(|n| Some(*n) != self.unwanted);
+        let enough = newest(sources).is_some_and(|n| sources[n].reader.ring().has_wrapped());
         let before = sources.len();
-        sources.retain_mut(|source| {
-            let number = source.number();
-            if Some(number) == newest && self.unwanted != newest {
-                return true;
+        let mut n = 0;
+        while n < sources.len() {
+            let mut source = sources.remove(n);
+            let stays = Some(source.number()) == kept
+                || !source.reader.drained(&source.scan, enough)
+                || !self.removed(&mut source, sources, enough, now, lines);
+            if stays {
+                sources.insert(n, source);
+                n += 1;
             }
-            if !source.reader.drained(&source.scan, enough) {
-                return true;
-            }
-            let said = farewell(source);
-            match source.reader.remove_if_drained(enough) {
-                Ok(false) => true,
-                Ok(true) => {
-                    lines.say(Level::Info, said);
-                    false
-                }
-                Err(error) => {
-                    if self.stuck.pass(now).is_some() {
-                        let text =
-                            format!("ring.{number} is drained and cannot be removed: {error}");
-                        lines.say(Level::Error, text);
-                    }
-                    true
-                }
-            }
-        });
+        }
         sources.len() != before
+    }
+
+    /// Removes one that is drained, unless somebody uses it; the newest of the others carries its books on.
+    fn removed(
+        &mut self,
+        source: &mut Source,
+        others: &mut [Source],
+        enough: bool,
+        now: Instant,
+        lines: &Lines,
+    ) -> bool {
+        let number = source.number();
+        let carried = |other: &Source| other.reader.ring().carried_last();
+        // Who published before may have been killed between the two: then its books are carried already.
+        let done = others.iter().any(|other| carried(other) == number);
+        let heir = newest(others).filter(|_| !done);
+        // One whose books are carried goes before another's are: only the last one's number is known.
+        if heir.is_some_and(|heir| others.iter().any(|o| o.number() == carried(&others[heir]))) {
+            return false;
+        }
+        let said = farewell(source);
+        let heir = heir.map(|heir| &mut others[heir].reader);
+        match source.reader.remove_if_drained(enough, heir) {
+            Ok(false) => false,
+            Ok(true) => {
+                lines.say(Level::Info, said);
+                true
+            }
+            Err(error) => {
+                if self.stuck.pass(now).is_some() {
+                    let text = format!("ring.{number} is drained and cannot be removed: {error}");
+                    lines.say(Level::Error, text);
+                }
+                false
+            }
+        }
     }
 }
 

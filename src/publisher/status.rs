@@ -17,9 +17,14 @@ pub struct Host {
 }
 
 /// The object, as text; `now` in ns since 1970. `ring` is the one that takes events, if there is one; `others` is what
-/// lies beside it. The books are those of all of them together.
+/// lies beside it. The books are those of all of them together, and of those
+/// that are gone.
 pub fn json(ring: Option<&Ring>, others: &Found, host: &Host, now: u64) -> String {
-    let older: Vec<Ledger> = others.rings.iter().map(Ledger::read).collect();
+    // One whose books are carried on is just about to go.
+    let all = ring.into_iter().chain(&others.rings);
+    let carried: Vec<u64> = all.map(Ring::carried_last).collect();
+    let older = others.rings.iter().filter(|ring| !carried.contains(&ring.number()));
+    let older: Vec<(&Ring, Ledger)> = older.map(|ring| (ring, Ledger::read(ring))).collect();
     let mut object = json!({
         "sparkngin": env!("CARGO_PKG_VERSION"),
         "server": host.server,
@@ -28,7 +33,7 @@ pub fn json(ring: Option<&Ring>, others: &Found, host: &Host, now: u64) -> Strin
         "subscribers": [],
         "access": null,
         "live": null,
-        "older": others.rings.iter().zip(&older).map(|(ring, ledger)| older_object(ring, ledger)).collect::<Value>(),
+        "older": older.iter().map(|(ring, ledger)| older_object(ring, ledger)).collect::<Value>(),
         "left_alone": others.left_alone.iter().map(left_alone).collect::<Value>(),
     });
     if let Some(ring) = ring {
@@ -36,10 +41,10 @@ pub fn json(ring: Option<&Ring>, others: &Found, host: &Host, now: u64) -> Strin
     }
     // While there is none to write to, the newest of those that are drained knows who publishes.
     if let Some(known) = ring.or(others.rings.last()) {
-        let (mut ledger, state) = (Ledger::read(known), known.state());
+        let (mut ledger, state) = (Ledger::read(known).with_carried(), known.state());
         let region = ledger.region;
-        for other in older.iter().filter(|other| other.region != region) {
-            add(&mut ledger, other);
+        for (_, other) in older.into_iter().filter(|(_, other)| other.region != region) {
+            add(&mut ledger, &other.with_carried());
         }
         object["publisher"] = publisher(known, &state, now);
         object["subscribers"] = subscribers(&ledger, &state, now);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::attached::Attached;
 use super::bell;
+use super::carried::Carried;
 use super::configuration::{PublisherState, state};
 use super::cursor::{self, Cursor};
 use super::disk::{self, Disk, Linux};
@@ -350,6 +351,11 @@ impl<M: Memory> Ring<M> {
     }
 
     /// What a power loss left, if one ended this ring.
+    /// The number of the file that is gone whose books were carried here last; 0 when none were.
+    pub fn carried_last(&self) -> u64 {
+        Carried::read(&self.view).number
+    }
+
     pub(super) fn remains(&self) -> Option<Remains> {
         let torn = self.origin == Origin::Earlier { clean: false };
         torn.then(|| Remains::of(&self.view, self.made))

@@ -5,7 +5,7 @@
 //!   0        superblock: what the file is, written once, before the file has its name 4096
 //!   4096     control words, each at the start of 128 bytes                            4096
 //!   8192     configuration, kept twice                                                4096
-//!   12288    (room)                                                                   4096
+//!   12288    books carried forward, kept twice                                        4096
 //!   16384    slots, one per stream                                                    slots x 4096
 //!   ...      block descriptors                                                        blocks x 128
 //!   ...      (up to the next multiple of 4096)
@@ -24,6 +24,9 @@
 //!   configuration, bytes  0 selector    1024, 2048 the two copies, each in words: 0 policy (0 none yet, 1 overwrite,
 //!                         2 reject)    1 configured at    2 names in force, a bit for each place
 //!                         8 + 8 x place: name, 64 bytes, filled up with NUL
+//!   carried, bytes        0 selector    1024, 2048 the two copies, each in words: 0 number of the file that came last
+//!                         1 traffic lost    8 + 8 x n: 0 live, 1 to 4 named by place, in words:
+//!                         0 delivered    1 lost    2 dead    3 uncertain    4 open-ended (0 or 1)    5 to 7 zero
 //!   slot, bytes           0 last      8 block claimed last (a hint)    16 hour floor    128 synced    136 waiting
 //!                         144 urgent    152 beginning
 //!                         256 64 pairs of words: hour, first seq of it
@@ -59,18 +62,24 @@ pub const PAIRS: usize = 64;
 pub const CURSOR_WORDS: usize = 8;
 /// Words of one copy of the configuration.
 pub const CONFIGURATION_WORDS: usize = 8 + NAMES * 8;
+/// Words of one reader's books in a copy of those that are carried forward.
+pub const CARRIED_BOOKS: usize = 8;
+/// Words of one copy of the books carried forward: of live and of each place.
+pub const CARRIED_WORDS: usize = 8 + (1 + NAMES) * CARRIED_BOOKS;
 /// Words of the superblock that the file's making writes; the last one is the CRC of the others.
 pub const SUPERBLOCK_WORDS: usize = 16;
 
 const CONTROL: usize = PAGE_WORDS;
 const CONFIGURATION: usize = 2 * PAGE_WORDS;
+const CARRIED: usize = 3 * PAGE_WORDS;
 const SLOT_AREA: usize = 4 * PAGE_WORDS;
 const SLOT_PAIRS: usize = 2 * LINE;
 const SLOT_CURSORS: usize = SLOT_PAIRS + 2 * PAIRS;
 
 const _: () = assert!(16 * 8 <= PAGE && (16 + NAMES) * LINE <= PAGE_WORDS);
 const _: () = assert!(SLOT_CURSORS + (1 + NAMES) * 2 * LINE <= PAGE_WORDS);
-const _: () = assert!(CONFIGURATION_WORDS <= 1024 / 8 && 3 * 1024 <= PAGE);
+const _: () =
+    assert!(CONFIGURATION_WORDS <= 1024 / 8 && CARRIED_WORDS <= 1024 / 8 && 3 * 1024 <= PAGE);
 const _: () = assert!(cfg!(target_endian = "little"));
 
 /// How large a ring is: a value of each file, never a constant.
@@ -183,7 +192,15 @@ impl<const WORDS: usize> Twice<WORDS> {
 
 /// The configuration, as the lease holder wrote it.
 pub const fn configuration() -> Twice<CONFIGURATION_WORDS> {
-    let start = At(CONFIGURATION);
+    a_page(At(CONFIGURATION))
+}
+
+/// The books of files that are gone.
+pub const fn carried() -> Twice<CARRIED_WORDS> {
+    a_page(At(CARRIED))
+}
+
+const fn a_page<const WORDS: usize>(start: At) -> Twice<WORDS> {
     Twice { selector: start, copies: [start.plus(1024 / 8), start.plus(2048 / 8)] }
 }
 

@@ -1,6 +1,7 @@
 //! The ring's books, all derived from what lies in it: nothing is counted on the way.
 
 use super::block;
+use super::carried::Carried;
 use super::configuration::{Name, Overflow, Written};
 use super::cursor::{self, Cursor};
 use super::file::Ring;
@@ -41,6 +42,8 @@ pub struct Ledger {
     pub live: Books,
     /// Every name with a place, also one that left (then not `active`).
     pub subscribers: Vec<SubscriberBooks>,
+    /// What files that are gone had counted; in none of the numbers above.
+    pub carried: Carried,
 }
 
 /// One stream.
@@ -92,12 +95,15 @@ impl Ledger {
     /// Reads the books. When nothing moves they close; otherwise they do as of a moment ago. Of a ring that a power loss
     /// ended, what is missing is uncertain; what its blocks say they hold, only reading them shows.
     pub fn read<M: Memory>(ring: &Ring<M>) -> Ledger {
-        let mut ledger = Ledger::of(ring.view());
-        if ring.origin() == (Origin::Earlier { clean: false }) {
-            let named = ledger.subscribers.iter_mut().map(|held| &mut held.books);
-            named.chain([&mut ledger.live]).for_each(Books::doubt);
+        Ledger::of(ring.view()).of_origin(ring.origin())
+    }
+
+    pub(super) fn of_origin(mut self, origin: Origin) -> Ledger {
+        if origin == (Origin::Earlier { clean: false }) {
+            let named = self.subscribers.iter_mut().map(|held| &mut held.books);
+            named.chain([&mut self.live]).for_each(Books::doubt);
         }
-        ledger
+        self
     }
 
     pub(super) fn of<M: Memory>(view: &View<M>) -> Ledger {
@@ -134,7 +140,19 @@ impl Ledger {
             streams: runs.iter().map(Runs::stream_books).collect(),
             live: books(0),
             subscribers: named.collect(),
+            carried: Carried::read(view),
         }
+    }
+
+    /// The same with what was carried in its numbers: of live, of the traffic, and of each subscriber.
+    pub fn with_carried(mut self) -> Ledger {
+        let carried = std::mem::take(&mut self.carried);
+        self.traffic_lost = self.traffic_lost.saturating_add(carried.traffic_lost);
+        self.live = self.live.and(carried.live);
+        for held in &mut self.subscribers {
+            held.books = held.books.and(carried.named[held.place]);
+        }
+        self
     }
 }
 

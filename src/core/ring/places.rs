@@ -1,5 +1,6 @@
 //! Where each subscriber's cursors are: four places in every slot, given to names by the holder of the lease.
 
+use super::carried::Carried;
 use super::configuration::{Configuration, Held, Name, Written};
 use super::cursor::{self, Cursor};
 use super::layout::{NAMES, presence, progress};
@@ -43,6 +44,7 @@ pub(super) fn settle<M: Memory>(
     if !fresh.is_empty() {
         written.store(view);
         start(view, &look(), &places);
+        Carried::forget(view, &places);
     }
     for (name, place) in fresh.into_iter().zip(places) {
         written.places[place] = Some(Held { name, active: !older });

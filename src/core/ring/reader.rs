@@ -4,6 +4,7 @@ use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::bell::{Bell, Fifo};
+use super::carried::Carried;
 use super::configuration::Configuration;
 use super::cursor::{self, Cursor, Who};
 use super::eye::{Eye, Next};
@@ -11,6 +12,7 @@ use super::file::Ring;
 use super::hand::Hand;
 use super::layout::{LAST_TURN, LIVE_DROPPED, NAMES, SLEEPING, presence, progress};
 use super::lease::Lease;
+use super::ledger::Ledger;
 use super::lock::{Hold, try_lock, unlock};
 use super::mapping::Mapping;
 use super::memory::Memory;
@@ -234,12 +236,18 @@ impl<M: Memory> Reader<M> {
 }
 
 impl Reader {
-    /// Removes the file, if nobody else uses it and it is [drained](Reader::drained). Whether it did.
+    /// Removes the file, if nobody else uses it and it is [drained](Reader::drained), and carries its books forward to the
+    /// heir. Whether it did.
     ///
     /// # Errors
-    /// When the system refuses it.
-    pub fn remove_if_drained(&mut self, enough: bool) -> io::Result<bool> {
+    /// When the system refuses it; the books may be carried then, see [`Carried::number`].
+    pub fn remove_if_drained(
+        &mut self,
+        enough: bool,
+        heir: Option<&mut Reader>,
+    ) -> io::Result<bool> {
         let Reader { hand, eye, remains, ring, .. } = self;
+        let (number, origin) = (ring.number(), ring.origin());
         let eyes = Eyes { eye, remains: remains.as_ref() };
         ring.remove_if(|view| {
             // Only now nobody can have stored anything after the look.
@@ -247,7 +255,12 @@ impl Reader {
                 Some(remains) => remains.scan().clone(),
                 None => hand.scan(view),
             };
-            eyes.passed(view, &scan, &hand.holders(enough))
+            let passed = eyes.passed(view, &scan, &hand.holders(enough));
+            if let (true, Some(heir)) = (passed, heir) {
+                let gone = Ledger::of(view).of_origin(origin).with_carried();
+                Carried::add(heir.ring.view(), number, &gone);
+            }
+            passed
         })
     }
 }

@@ -8,6 +8,8 @@ use sparkngin_core::id::{Seq, Stream};
 use sparkngin_core::record::Slice;
 use sparkngin_core::ring::*;
 
+#[path = "ring_file/carried.rs"]
+mod carried;
 #[path = "ring_file/drained.rs"]
 mod drained;
 #[path = "ring_file/others.rs"]

@@ -111,16 +111,16 @@ fn a_drained_file_is_removed_only_when_nobody_uses_it_and_nothing_is_left_in_it(
         .collect();
     let reader = &mut readers[0];
     drop(old);
-    assert!(!reader.remove_if_drained(false).unwrap(), "a writer uses it");
+    assert!(!reader.remove_if_drained(false, None).unwrap(), "a writer uses it");
     writer.append(1, b"two").unwrap();
     drop(writer);
-    assert!(!reader.remove_if_drained(false).unwrap(), "nothing is acknowledged");
+    assert!(!reader.remove_if_drained(false, None).unwrap(), "nothing is acknowledged");
     let stream = reader.streams().next().unwrap();
     reader.store(Who::Named(0), stream, Cursor { acked: Seq(1), ..Cursor::default() });
-    assert!(!reader.remove_if_drained(false).unwrap(), "one event is not");
+    assert!(!reader.remove_if_drained(false, None).unwrap(), "one event is not");
     assert_eq!(opened(&dir.wanted(8)), 1, "it is there for who wants it");
     reader.store(Who::Named(0), stream, Cursor { acked: Seq(2), ..Cursor::default() });
-    assert!(reader.remove_if_drained(false).unwrap());
+    assert!(reader.remove_if_drained(false, None).unwrap());
     assert!(!dir.0.join("ring.1").exists());
     drop(readers);
     assert_eq!(opened(&dir.wanted(8)), 1);
@@ -137,9 +137,9 @@ fn without_a_name_a_file_is_kept_until_live_has_passed_it_or_that_is_enough() {
     let mut reader = Reader::new(ring, &lease, &nobody).unwrap();
     let scan = reader.scan();
     assert!(!reader.drained(&scan, false) && reader.drained(&scan, true));
-    assert!(!reader.remove_if_drained(false).unwrap());
+    assert!(!reader.remove_if_drained(false, None).unwrap());
     reader.store(Who::Live, Stream(0), Cursor { acked: Seq(2), ..Cursor::default() });
-    assert!(reader.remove_if_drained(false).unwrap());
+    assert!(reader.remove_if_drained(false, None).unwrap());
 }
 
 #[test]

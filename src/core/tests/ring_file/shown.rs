@@ -153,7 +153,7 @@ fn the_bells_of_a_file_go_with_it_and_no_others() {
     let nobody = configuration(Overflow::Overwrite, &[]);
     let ring = Ring::find_all(&dir.0, |_| false).unwrap().rings.remove(0);
     let mut reader = Reader::new(ring, &lease, &nobody).unwrap();
-    assert!(reader.remove_if_drained(true).unwrap());
+    assert!(reader.remove_if_drained(true, None).unwrap());
     assert!(!there("ring.1") && !there("bell.1.sync"));
     assert!(there("bell.10.sync") && there("bell"));
 }
