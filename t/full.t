@@ -45,7 +45,7 @@ use Sparkngin::Spine;
 }
 
 {
-    my $t = Sparkngin::Spine->new(buf_size => '1m', policy => 'overwrite', http => 'sparkngin_ack ring timeout=100s;');
+    my $t = Sparkngin::Spine->new(buf_size => '1m', policy => 'overwrite', ack => 'ring timeout=100s');
     my $load = $t->load(rate => 3000);
     $load->wait_more(1000);
     $load->fault('the subscriber leaves', sub { $t->{subscriber}->signal('TERM') });

@@ -23,6 +23,7 @@ pub struct Source {
     topic: String,
     topics: u64,
     bodies: bool,
+    levels: bool,
     next: u64,
     end: u64,
     prepared: Option<std::vec::IntoIter<Event>>,
@@ -34,6 +35,8 @@ const FILLER: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 
 impl Source {
     /// With a `requests` file, its requests; else `count` of them, spread over `topics` topics. `bodies`: of every kind.
+    /// `levels`: some ask for a stronger acknowledgement.
+    #[expect(clippy::too_many_arguments, reason = "the command line's own, each once")]
     pub fn new(
         requests: &str,
         path: &str,
@@ -41,6 +44,7 @@ impl Source {
         topic: &str,
         topics: u64,
         bodies: bool,
+        levels: bool,
         count: u64,
     ) -> io::Result<Source> {
         let prepared =
@@ -51,6 +55,7 @@ impl Source {
             topic: topic.to_owned(),
             topics: topics.max(1),
             bodies,
+            levels,
             next: 1,
             end: count,
             prepared,
@@ -79,9 +84,14 @@ impl Source {
             topics => format!("{}-{}", self.topic, n % topics),
         };
         let (path, length) = (&self.path, data.len());
-        let head = format!(
-            "POST {path}?topic={topic}&id={id} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: issuer\r\n"
-        );
+        // Few: each waits, for a sync or for Kafka, and while these are away the others must go on.
+        let level = match (self.levels, n % 256) {
+            (true, 77) => "Sparkngin-Ack: kafka\r\n",
+            (true, k) if k % 16 == 9 || k % 32 == 6 => "Sparkngin-Ack: disk\r\n",
+            _ => "",
+        };
+        let common = format!("HTTP/1.1\r\nHost: localhost\r\nUser-Agent: issuer\r\n{level}");
+        let head = format!("POST {path}?topic={topic}&id={id} {common}");
         match (n % 16, self.bodies) {
             (1 | 6 | 11, true) => {
                 let each = (0..SEVERAL).map(|k| format!("\"{}\"", data_of(&id, k)));
@@ -116,9 +126,7 @@ impl Source {
         let request = if n % 4 == 0 {
             format!("{head}Content-Length: {length}\r\n\r\n{data}")
         } else {
-            format!(
-                "GET {path}?topic={topic}&id={id}&data={data} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: issuer\r\n\r\n"
-            )
+            format!("GET {path}?topic={topic}&id={id}&data={data} {common}\r\n")
         };
         Event { id, several: 0, bytes: request.into_bytes() }
     }

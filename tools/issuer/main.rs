@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! issuer --ports 8080,8081 --log FILE [--rate 2000] [--connections 32] [--count N] [--path /sn/log]
-//!        [--prefix e] [--topic load] [--topics 1] [--bodies 1] [--requests FILE] [--patience 10]
+//!        [--prefix e] [--topic load] [--topics 1] [--bodies 1] [--levels 1] [--requests FILE] [--patience 10]
 //! ```
 //! Each event has an id of its own, `<prefix><n>`, and is never repeated: an answer, or none, is its last word. A line
 //! of the log is `id status sent done`, times in µs since 1970, status 0 where no answer came (the event may be there
 //! or not): none within `--patience` seconds. With `--bodies 1` some requests hold several events, `<id>-0`, `<id>-1` ...,
-//! some are compressed, and some chunked. `--requests FILE` sends prepared requests instead, each `id length\n` and
+//! some are compressed, and some chunked; with `--levels 1` some ask for `disk`, a few for `kafka`. `--requests FILE` sends prepared requests instead, each `id length\n` and
 //! its bytes. It ends after `--count` events, or when its standard input is closed, once all that was sent is answered
 //! or 5 s have passed.
 
@@ -86,6 +86,7 @@ fn run() -> io::Result<()> {
         options.text("topic", "load"),
         options.number("topics", 1)?,
         options.number("bodies", 0)? > 0,
+        options.number("levels", 0)? > 0,
         options.number("count", u64::MAX)?,
     )?;
     let patience = Duration::from_secs(options.number("patience", 10)?);

@@ -14,7 +14,7 @@ our $ISSUER = "$Sparkngin::BUILD/issuer";
 my $FILLER = join('', 0 .. 9, 'a' .. 'z') x 13;
 my $loads = 0;
 
-# new($t, rate => 2000, connections => 32, topic => 'load.a', topics => 1, bodies => 0, count => n, requests => file,
+# new($t, rate => 2000, connections => 32, topic => 'load.a', topics => 1, bodies => 0, levels => 0, count => n, requests => file,
 # ports => [...]): starts at once. Ids are unique among all loads of a test, and so is the topic unless it is given.
 sub new {
     my ($class, $t, %opt) = @_;
@@ -26,7 +26,7 @@ sub new {
     $self->{topic} //= "load.$self->{prefix}";
     my @command = ($ISSUER, '--log', $self->{log}, '--prefix', $self->{prefix},
         '--ports', join ',', @{ $self->{ports} // [ $t->port ] });
-    for my $name (qw(rate connections topic topics bodies count requests path patience)) {
+    for my $name (qw(rate connections topic topics bodies levels count requests path patience)) {
         push @command, "--$name", $self->{$name} if defined $self->{$name};
     }
     pipe my $in, my $hold or die "pipe: $!\n";

@@ -24,7 +24,7 @@ our @EXPORT = @Sparkngin::EXPORT;
 
 sub import { goto &Exporter::import }
 
-# new(buf_size =>, policy =>, name => 'kafka', off => 1 where another process publishes, listen => port's name, listening => more of nginx's listen, http/server/
+# new(buf_size =>, policy =>, name => 'kafka', ack => 'ring timeout=1s', off => 1 where another process publishes, listen => port's name, listening => more of nginx's listen, http/server/
 # location => more of the conf, kafka_conf => more of Kafka's, start => 0 to start nothing but Kafka)
 sub new {
     my ($class, %opt) = @_;
@@ -47,6 +47,7 @@ sub spine_conf {
     $self->{opt} = {%opt};
     my $size = $opt{buf_size} // '64m';
     my $policy = $opt{policy} ? "sparkngin_overflow $opt{policy};" : '';
+    my $ack = $opt{ack} // 'ring timeout=1s';
     my $port = $opt{listen} ? $self->port($opt{listen}) : '%%PORT%%';
     my $listening = $opt{listening} ? " $opt{listening}" : '';
     my $publisher = $opt{off} ? 'off' : '127.0.0.1:%%PORT_live%%';
@@ -63,6 +64,7 @@ http {
     sparkngin_buf_size $size;
     sparkngin_subscriber $self->{name};
     $policy
+    sparkngin_ack $ack;
     $where{http}
     server {
         listen 127.0.0.1:$port$listening;
