@@ -27,7 +27,7 @@
 //! |---|---|
 //! | W1 FREE(g) becomes OPEN(slot, g + 1), by a swap | an OPEN block whose `committed` is of another generation: it is empty, and the slot's next holder returns it |
 //! | W2 first seq and ticket; then `committed` = (g + 1, 0) | the same, or an empty OPEN block |
-//! | W3 the record, by words, behind what is committed | nothing that anybody sees |
+//! | W3 the record, by words, behind what is committed | nothing that anybody sees; the next holder has the disk forget it first (`leftover.rs`) |
 //! | W4 `committed` = (g + 1, used + length): **the commit**; several events may share one | an event that is delivered, though perhaps nobody was told |
 //! | W5 the slot's `last` = seq | the next holder finds it out before it writes or seals |
 //! | W6 fence; the bell, if the publisher sleeps; the answer | a publisher that wakes 200 ms later |
@@ -66,6 +66,7 @@
 //! lets a load see (`tests/loom.rs`), and under random schedules with deaths and a change of lease (`tests/shuttle.rs`).
 
 mod attached;
+mod beginning;
 mod bell;
 mod block;
 mod carried;
@@ -83,6 +84,7 @@ mod hours;
 mod layout;
 mod lease;
 mod ledger;
+mod leftover;
 mod lock;
 mod looker;
 mod making;

@@ -4,9 +4,9 @@
 //!
 //! ```text
 //!   a sync:                 syncs even -> odd | fdatasync | synced = ..., or poisoned | syncs odd -> even
-//!   a stream's first one:   beginning = 1     | fsync     | 0, or poisoned
+//!   a slot's holder's own:  beginning = its number | fsync | 0, or poisoned
 //!   who is to sync next:    syncs odd, and opened the file when it was so already: poisoned
-//!                           beginning = 1, and nobody holds that slot: poisoned
+//!                           beginning not 0, nobody holds that slot, and opened the file when it was so: poisoned
 //! ```
 //!
 //! Who opened the file before `syncs` became odd is told of what happened since. It leaves the number as it is, so that
@@ -19,10 +19,11 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
+use super::beginning::number;
 use super::disk::{Disk, Linux};
 use super::file::Ring;
 use super::folder::{Judged, Origin, files, judge, word};
-use super::layout::{FAILED, POISONED, REFUSES, SYNCS};
+use super::layout::{BEGINNINGS, FAILED, POISONED, REFUSES, SYNCS};
 use super::lock::held_by_another;
 use super::memory::Memory;
 use super::open_error::OpenError;
@@ -53,11 +54,29 @@ pub(super) fn end<M: Memory>(view: &View<M>) {
     view.store(SYNCS, (view.load(SYNCS) | 1) + 1);
 }
 
-/// Whether a sync through a description hears of every error since the last sync whose end is known. `opened`: what
-/// [`SYNCS`] said after it was opened.
-pub(super) fn hears<M: Memory>(view: &View<M>, opened: u64) -> bool {
-    let syncs = view.load(SYNCS);
-    !is_odd(syncs) || opened < syncs
+/// How many syncs had been begun after a description was opened: of what became of those that came later it hears.
+#[derive(Clone, Copy)]
+pub(super) struct Since {
+    syncs: u64,
+    beginnings: u64,
+}
+
+impl Since {
+    /// For one that was just opened.
+    pub fn now<M: Memory>(view: &View<M>) -> Since {
+        Since { syncs: view.load(SYNCS), beginnings: view.load(BEGINNINGS) }
+    }
+
+    /// Whether a sync through it hears of every error since the last sync whose end is known.
+    pub fn hears<M: Memory>(self, view: &View<M>) -> bool {
+        let syncs = view.load(SYNCS);
+        !is_odd(syncs) || self.syncs < syncs
+    }
+
+    /// Whether it hears of an error in the sync that a slot's holder is at, or was killed in; `number` 0 is none.
+    pub fn hears_beginning(self, number: u64) -> bool {
+        number == 0 || self.beginnings < number
+    }
 }
 
 /// What [`FAILED`] is for a file that is made now, and how many poisoned ones of this boot are there.
@@ -65,10 +84,10 @@ pub(super) fn before(dir: &Path) -> Result<(u64, u64), OpenError> {
     let (mut failed, mut poisoned) = (None, 0);
     for (_, path) in files(dir)?.into_iter().rev() {
         let Judged::Ours(file, _, Origin::Here) = judge(&path, false)? else { continue };
-        let number = |at| word(&file, at).unwrap_or(0);
-        let bad = number(POISONED) != 0;
+        let control = |at| word(&file, at).unwrap_or(0);
+        let bad = control(POISONED) != 0;
         poisoned += u64::from(bad);
-        failed.get_or_insert_with(|| number(FAILED).saturating_add(bad.into()));
+        failed.get_or_insert_with(|| control(FAILED).saturating_add(bad.into()));
     }
     Ok((failed.unwrap_or(0), poisoned))
 }
@@ -76,7 +95,7 @@ pub(super) fn before(dir: &Path) -> Result<(u64, u64), OpenError> {
 impl<M: Memory> Ring<M> {
     /// Whether a sync by this ring, as it was opened, hears of whatever became of the last one.
     pub fn hears(&self) -> bool {
-        hears(self.view(), self.syncs())
+        self.since().hears(self.view())
     }
 
     /// Whether whoever synced the file last was killed while it did: nobody knows how that ended.
@@ -100,23 +119,19 @@ impl<M: Memory> Ring<M> {
         self.view().store(REFUSES, refuses.into());
     }
 
-    /// Whether a slot's new holder is about to find out whether the disk takes its first sync (None: one was killed
-    /// while it did).
+    /// Whether a slot's new holder is about to find out whether the disk takes a sync of its own, of which this ring would
+    /// not hear (None: one was killed while it did).
     pub(super) fn slots_begin(&self) -> io::Result<Option<bool>> {
         let view = self.view();
+        let unheard = |stream| !self.since().hears_beginning(number(view, stream));
         let mut some = false;
-        for stream in view.streams() {
-            if view.load(view.layout.slot(stream).beginning()) == 0 {
-                continue;
-            }
-            if !held_by_another(self.file(), view.layout.slot_byte(stream))? {
-                // It may just have ended, and let go.
-                if view.load(view.layout.slot(stream).beginning()) == 0 {
-                    continue;
-                }
+        for stream in view.streams().filter(|stream| unheard(*stream)) {
+            if held_by_another(self.file(), view.layout.slot_byte(stream))? {
+                some = true;
+            } else if unheard(stream) {
+                // It has not just ended, and let go.
                 return Ok(None);
             }
-            some = true;
         }
         Ok(Some(some))
     }

@@ -12,10 +12,11 @@ use super::carried::Carried;
 use super::configuration::{PublisherState, state};
 use super::cursor::{self, Cursor};
 use super::disk::{self, Disk, Linux};
+use super::doubt::Since;
 use super::eye::{Eye, Next};
 use super::filesystem;
 use super::folder::{Judged, LeftAlone, Origin, files, judge, number};
-use super::layout::{CLEAN, Geometry, Layout, SLOTS, SYNCS, TICKET, WAS_CLEAN, attach_byte};
+use super::layout::{Geometry, Layout, SLOTS, TICKET, attach_byte};
 use super::lease::{MAKING, hold};
 use super::lock::held_by_another;
 use super::making::make;
@@ -54,8 +55,7 @@ pub struct Ring<M = Mapping> {
     origin: Origin,
     made: u64,
     writable: bool,
-    /// What [`SYNCS`] said after the file was opened.
-    syncs: u64,
+    since: Since,
 }
 
 /// The rings of a directory, oldest first, each for who hands it out and removes it; and what is left alone.
@@ -209,16 +209,16 @@ impl Ring {
         let view = View { memory, layout: self.view.layout, region: self.view.region };
         let (path, origin, made, writable) =
             (self.path.clone(), self.origin, self.made, self.writable);
-        let syncs = view.load(SYNCS);
-        Ok(Ring { view, file, path, origin, made, writable, syncs })
+        let since = Since::now(&view);
+        Ok(Ring { view, file, path, origin, made, writable, since })
     }
 
     /// The same ring through a memory of another kind; for tests of what a bad one does.
     pub fn through<M: Memory>(self, memory: impl FnOnce(Mapping) -> M) -> Ring<M> {
         let Ring { view: View { memory: mapping, layout, region }, file, .. } = self;
         let view = View { memory: memory(mapping), layout, region };
-        let Ring { path, origin, made, writable, syncs, .. } = self;
-        Ring { view, file, path, origin, made, writable, syncs }
+        let Ring { path, origin, made, writable, since, .. } = self;
+        Ring { view, file, path, origin, made, writable, since }
     }
 
     /// The newest file of this boot, if it may be written to.
@@ -273,8 +273,8 @@ impl Ring {
         let layout = Layout::new(superblock.geometry);
         let memory = map(file.file(), &path, layout, writable)?;
         let view = View { memory, layout, region: superblock.region };
-        let syncs = view.load(SYNCS);
-        Ok(Ring { view, file, path, origin, made: superblock.made, writable, syncs })
+        let since = Since::now(&view);
+        Ok(Ring { view, file, path, origin, made: superblock.made, writable, since })
     }
 
     /// Removes the file, if nobody else uses it and `empty` says so while that is certain. Whether it did.
@@ -386,32 +386,8 @@ impl<M: Memory> Ring<M> {
         self.view.load(TICKET) > self.geometry().blocks.into()
     }
 
-    /// Takes back on the disk that the file is clean, and brings there that this stream is used, before anything is
-    /// stored that a power loss could take away.
-    pub(super) fn begin(&self, stream: Stream) -> io::Result<()> {
-        let view = &self.view;
-        let (clean, beginning) = (view.load(CLEAN) != 0, view.layout.slot(stream).beginning());
-        if !clean && view.last(stream) > Seq(0) {
-            return Ok(());
-        }
-        if clean {
-            view.store(CLEAN, WAS_CLEAN);
-        }
-        view.store(beginning, 1);
-        if let Err(error) = Linux.sync(self.file()) {
-            view.poison();
-            view.store(beginning, 0);
-            return Err(error);
-        }
-        view.store(beginning, 0);
-        if clean {
-            view.store(CLEAN, 0);
-        }
-        Ok(())
-    }
-
-    pub(super) fn syncs(&self) -> u64 {
-        self.syncs
+    pub(super) fn since(&self) -> Since {
+        self.since
     }
 
     pub(super) fn file(&self) -> &File {

@@ -104,7 +104,8 @@ impl Hand {
     /// Acts for dead slots: `hold` takes a slot's byte, or says that somebody has it. Claims that were never begun are
     /// returned; an OPEN block is sealed only while under a quarter of the blocks is FREE, and only when all in it is
     /// acknowledged (`reject`) or its ticket is the lowest (`overwrite`). Whether it sealed one: what can be freed by that,
-    /// only the next look knows.
+    /// only the next look knows. A block in which a killed writer left something stays for the slot's next holder: a sync
+    /// would have the publisher stand still.
     pub fn tend<M: Memory, G>(
         &mut self,
         view: &View<M>,
@@ -116,7 +117,7 @@ impl Hand {
         for (_, state) in scan.unbegun.iter().filter(stale) {
             if let Some(_held) = hold(state.slot) {
                 // A broken record poisons the file, that is all there is to do.
-                let _ = Pen::take_over(view, state.slot);
+                let _ = Pen::take_over(view, state.slot, || false);
             }
         }
         self.unbegun.clone_from(&scan.unbegun);
@@ -136,7 +137,7 @@ impl Hand {
                 continue;
             }
             let Some(_held) = hold(slot) else { continue };
-            if let Ok(mut pen) = Pen::take_over(view, slot) {
+            if let Ok(mut pen) = Pen::take_over(view, slot, || false) {
                 if pen.holds(seen.block, seen.state.generation) && may(view, pen.last()) {
                     pen.seal(view);
                     sealed = true;

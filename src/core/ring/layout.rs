@@ -17,7 +17,7 @@
 //!   control, number       0 epoch     1 ticket         2 sleeping          3 freed     4 streams      5 poisoned
 //!                         6 clean     7 last turn      8 live dropped      9 last good sync           10 syncing
 //!                         11 holder configured at               12 traffic lost
-//!                         13 syncs, odd while one is under way
+//!                         13 words: 0 syncs, odd while one is under way    1 beginnings
 //!                         14 words: 0 failed in a row before    1 the disk refuses syncs
 //!                         16 to 19 named subscribers by place, words: 0 connected since    1 last BEAT
 //!                         2 last ACK    3 holds the ring full since
@@ -139,6 +139,8 @@ pub const HOLDER: At = control(11);
 pub const TRAFFIC_LOST: At = control(12);
 /// Counts beginnings and ends of syncs, see `doubt.rs`: odd while one is under way, or nobody knows how it ended.
 pub const SYNCS: At = control(13);
+/// Counts the syncs of slots' holders for themselves, see `beginning.rs`.
+pub const BEGINNINGS: At = SYNCS.plus(1);
 /// How many syncs in a row had failed when the file was made; 0 again once one of this file succeeded.
 pub const FAILED: At = control(14);
 /// 1 while no sync is tried, since the disk refused one of something else.
@@ -315,7 +317,7 @@ impl SlotAt {
         At(self.0 + LINE + 2)
     }
 
-    /// 1 while the slot's new holder brings to the disk that there is the stream.
+    /// While the slot's new holder syncs for itself the number of that sync, see [`BEGINNINGS`]; else 0.
     pub fn beginning(self) -> At {
         At(self.0 + LINE + 3)
     }

@@ -1,10 +1,11 @@
 //! The hand of a stream's only writer: events in, a commit or a refusal out. It takes no lock and waits for nobody.
 
 use super::bell::rouse;
-use super::block::{self, Filled, Look};
+use super::block::{self, Look};
 use super::configuration::Name;
 use super::hours::Hours;
 use super::layout::{FREED, SLEEPING};
+use super::leftover::Leftover;
 use super::memory::Memory;
 use super::search::Search;
 use super::sync;
@@ -61,9 +62,14 @@ pub enum Refused {
     Poisoned,
 }
 
-/// A committed record of an OPEN block fails its check: its file is poisoned now.
+/// Why nobody goes on in a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Broken;
+pub(super) enum NotTaken {
+    /// A committed record of its OPEN block fails its check: the file is poisoned now.
+    Broken,
+    /// A killed writer left something there, and the disk has not taken that it is gone.
+    Unsettled,
+}
 
 /// The writer without its lock and bell: who has one holds the slot's byte.
 pub(super) struct Pen {
@@ -93,12 +99,16 @@ pub(super) struct Wrote {
 
 impl Pen {
     /// Goes on where the slot's last holder stopped, wherever that was. Only for who holds the slot's byte: its next
-    /// writer, or the publisher for a dead one. All is read here, under the byte: what was seen before is old.
-    pub fn take_over<M: Memory>(view: &View<M>, stream: Stream) -> Result<Pen, Broken> {
+    /// writer, or the publisher for a dead one. All is read here, under the byte: what was seen before is old. `settle`
+    /// brings everything to the disk, where a killed writer left something (see `leftover.rs`), and says whether it did.
+    pub fn take_over<M: Memory>(
+        view: &View<M>,
+        stream: Stream,
+        settle: impl Fn() -> bool,
+    ) -> Result<Pen, NotTaken> {
         let at = view.layout.slot(stream);
         let seed = view.seed(stream);
         let (mut last, mut open, mut freed) = (view.last(stream), None, false);
-        let mut twin = false;
         for block in 0..view.layout.geometry().blocks {
             let state = block::state(view, block);
             if state.phase != Phase::Open || state.slot != stream {
@@ -117,7 +127,13 @@ impl Pen {
                         end = record.map_err(|_| broken(view))?.seq.0;
                     }
                     last = last.max(Seq(end));
-                    twin = uncommitted(view, seed, &seen, Seq(end).next());
+                    if let Some(left) = Leftover::find(view, &seen, Seq(end).next()) {
+                        left.erase(view);
+                        if !settle() {
+                            return Err(NotTaken::Unsettled);
+                        }
+                        left.forget(view);
+                    }
                     open = Some(Open { block, generation: state.generation, used: seen.used });
                 }
                 Look::Unbegun(_) => {
@@ -135,11 +151,7 @@ impl Pen {
         }
         let hours = Hours::take_over(view, stream, last);
         let (scratch, search) = (Vec::new(), Search::default());
-        let mut pen = Pen { stream, seed, last, open, hours, scratch, search };
-        if twin {
-            pen.seal(view);
-        }
-        Ok(pen)
+        Ok(Pen { stream, seed, last, open, hours, scratch, search })
     }
 
     /// The number of the stream's last committed event.
@@ -266,23 +278,7 @@ fn measure<M: Memory>(view: &View<M>, events: &[&[u8]]) -> Result<u32, Refused> 
     Ok(bytes as u32)
 }
 
-/// Whether a whole record lies behind what is committed, of the number that comes next: its writer died between W3 and W4.
-/// It may be on the disk already, and another one in its place not yet when the power goes: then the commit would name
-/// the wrong one. So the block ends here.
-fn uncommitted<M: Memory>(view: &View<M>, seed: Seed, seen: &Filled, next: Seq) -> bool {
-    let left = (view.layout.geometry().block_bytes - seen.used) as usize;
-    if left < HEADER {
-        return false;
-    }
-    let at = view.layout.block(seen.block).data(seen.used);
-    let length = (view.load(at) as u32 as usize).checked_next_multiple_of(8);
-    let Some(length) = length.filter(|length| *length <= left) else { return false };
-    let mut bytes = Vec::new();
-    view.memory.read(at, length, &mut bytes);
-    record::read(seed, next, &bytes).is_ok()
-}
-
-fn broken<M: Memory>(view: &View<M>) -> Broken {
+fn broken<M: Memory>(view: &View<M>) -> NotTaken {
     view.poison();
-    Broken
+    NotTaken::Broken
 }

@@ -129,9 +129,14 @@ impl<M: Memory> Syncer<M> {
         now: u64,
         flush: impl FnOnce(&File) -> io::Result<()>,
     ) -> io::Result<()> {
+        let begun = self.ring.begun();
         let (woken, done) = cover(self.ring.view(), now, || flush(self.ring.file()));
         for stream in woken {
             self.bells.wake(&self.ring, stream);
+        }
+        if done.is_ok() {
+            // A slot that the system does not give back now, it may after the next sync.
+            let _ = self.ring.give_back(&begun);
         }
         done
     }

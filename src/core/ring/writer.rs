@@ -4,10 +4,10 @@ use std::io;
 
 use super::bell::Fifo;
 use super::file::Ring;
-use super::lock::{Hold, held_by_another, try_lock};
+use super::lock::{Hold, held_by_another, try_lock, unlock};
 use super::mapping::Mapping;
 use super::memory::Memory;
-use super::pen::{Broken, Committed, Pen, Refused};
+use super::pen::{Committed, Pen, Refused};
 use super::sync;
 use crate::id::{Seq, Stream};
 
@@ -46,7 +46,8 @@ pub enum NoSlot {
 
 impl<M: Memory> Writer<M> {
     /// Takes the lowest slot that nobody has, and goes on where its last owner stopped. `ring` is the writer's own: see
-    /// [`Ring::again`].
+    /// [`Ring::again`]. A slot whose holder was killed in a sync of its own is left to those who opened the file before
+    /// that.
     ///
     /// # Errors
     /// [`NoSlot`].
@@ -64,8 +65,14 @@ impl<M: Memory> Writer<M> {
             if try_lock(ring.file(), byte, Hold::Alone)? {
                 ring.view().count_stream(stream);
                 let sync = sync::bell(&ring)?;
-                ring.begin(stream)?;
-                let pen = Pen::take_over(ring.view(), stream).map_err(|Broken| NoSlot::Poisoned)?;
+                if !ring.begin(stream)? {
+                    unlock(ring.file(), byte)?;
+                    continue;
+                }
+                let settle = || ring.settle(stream).is_ok();
+                // What could not be settled is poisoned, too.
+                let pen = Pen::take_over(ring.view(), stream, settle);
+                let pen = pen.map_err(|_| NoSlot::Poisoned)?;
                 let writer = Writer { pen, bell, sync, ring };
                 // The slot's last owner may have died between its commit and the bell.
                 writer.remind();

@@ -194,13 +194,13 @@ fn a_pair_of_hour_and_seq_that_was_being_replaced_when_its_writer_died_does_not_
         let geometry = Geometry { blocks: 64, block_bytes: 128, slots: 1 };
         let mut world = World::new(geometry, Overflow::Reject);
         world.view.count_stream(Stream(0));
-        let mut pen = Pen::take_over(&world.view, Stream(0)).unwrap();
+        let mut pen = Pen::take_over(&world.view, Stream(0), || true).unwrap();
         for hour in 1..=70 {
             pen.append(&world.view, hour * HOUR, &[b"x"]).unwrap();
         }
         let died = world.dying(Some(step), |w| pen.append(&w.view, 71 * HOUR, &[b"x"]).is_ok());
         deaths += u64::from(died.is_none());
-        let pen = Pen::take_over(&world.view, Stream(0)).unwrap();
+        let pen = Pen::take_over(&world.view, Stream(0), || true).unwrap();
         // One pair may be void now: of 64, the newest 63 are certain.
         for seq in 1..=pen.last().0 {
             let told = span(&world.view, Stream(0), Seq(seq), Seq(seq)).1;

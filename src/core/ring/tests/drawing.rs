@@ -74,10 +74,13 @@ fn the_drawing_of_the_layout_has_the_places_of_the_code() {
         (LAST_SYNC, "last good sync"),
         (SYNCING, "syncing"),
         (HOLDER, "holder configured at"),
-        (SYNCS, "syncs, odd while one is under way"),
     ] {
         assert_eq!((bytes(at) - bytes(EPOCH)) % 128, 0);
         named((bytes(at) - bytes(EPOCH)) / 128, name);
+    }
+    assert_eq!((bytes(SYNCS) - bytes(EPOCH)) / 128, 13);
+    for (at, name) in [(SYNCS, "syncs, odd while one is under way"), (BEGINNINGS, "beginnings")] {
+        named(at.0 - SYNCS.0, name);
     }
     assert_eq!((bytes(FAILED) - bytes(EPOCH)) / 128, 14);
     for (at, name) in [(FAILED, "failed in a row before"), (REFUSES, "the disk refuses syncs")] {

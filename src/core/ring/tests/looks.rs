@@ -144,7 +144,7 @@ fn what_was_read_is_not_walked_over_again_by_any_of_several_readers() {
     let memory = Counting { heap: Heap::new(layout.words()), loads: Cell::new(0) };
     let view = View { memory, layout, region: Region(7) };
     view.count_stream(ONE);
-    let mut pen = Pen::take_over(&view, ONE).unwrap();
+    let mut pen = Pen::take_over(&view, ONE, || true).unwrap();
     for _ in 0..60 {
         pen.append(&view, 1, &[&[1; 8]]).unwrap();
     }

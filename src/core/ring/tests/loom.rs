@@ -132,7 +132,7 @@ fn explore_to(bound: usize, name: &str, scenario: impl Fn() + Send + Sync + 'sta
 }
 
 fn pen<M: Memory>(view: &View<M>, stream: Stream) -> Pen {
-    Pen::take_over(view, stream).expect("nothing here is broken")
+    Pen::take_over(view, stream, || true).expect("nothing here is broken")
 }
 
 fn filled(view: &View<Heap>, stream: Stream, events: u64) -> Pen {

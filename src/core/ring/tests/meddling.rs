@@ -81,7 +81,7 @@ fn read_while(before: u64, prepared: &[usize], act: &[(u16, usize)], marks: bool
     for stream in [0, 1] {
         other.count_stream(Stream(stream));
     }
-    let mut pens = [0, 1].map(|slot| Pen::take_over(&other, Stream(slot)).unwrap());
+    let mut pens = [0, 1].map(|slot| Pen::take_over(&other, Stream(slot), || true).unwrap());
     for size in prepared {
         let seq = pens[0].last().next().0;
         pens[0].append(&other, 1, &[&event(seq, *size)]).unwrap();
@@ -224,7 +224,7 @@ fn whatever_a_writer_does_between_two_loads_the_books_never_count_more_than_ther
         let other = view(&heap);
         publisher(&other, Overflow::Overwrite);
         other.count_stream(ONE);
-        let mut pen = Pen::take_over(&other, ONE).unwrap();
+        let mut pen = Pen::take_over(&other, ONE, || true).unwrap();
         for _ in 0..4 {
             pen.append(&other, 1, &[&[0; 100]]).unwrap();
         }
@@ -252,7 +252,7 @@ fn a_block_that_is_freed_while_a_writer_looks_is_found_then_or_the_next_time() {
         let heap = heap();
         let other = view(&heap);
         publisher(&other, Overflow::Reject);
-        let mut pen = Pen::take_over(&other, ONE).unwrap();
+        let mut pen = Pen::take_over(&other, ONE, || true).unwrap();
         for _ in 0..3 {
             pen.append(&other, 1, &[&[0; 100]]).unwrap();
         }

@@ -3,6 +3,7 @@
 //!
 //! `COUNT=n SEED=m` for more images, and for the same once more.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use super::dying::{Dying, dying};
 use super::world::{NOW, name};
 use crate::id::{Region, Seq, Stream};
 use crate::record::Slice;
+use crate::ring::beginning::settle;
 use crate::ring::configuration::{Configuration, Overflow};
 use crate::ring::cursor::{self, Who};
 use crate::ring::eye::{Eye, Next};
@@ -20,7 +22,7 @@ use crate::ring::pen::Pen;
 use crate::ring::repair::Remains;
 use crate::ring::view::View;
 
-const GEOMETRY: Geometry = Geometry { blocks: 7, block_bytes: 1024, slots: 3 };
+const SLOTS: u16 = 3;
 /// When the file was made, as far as it says.
 pub const MADE: u64 = 5;
 
@@ -40,6 +42,9 @@ impl Draw {
     }
 }
 
+/// An event as it was received: when, and what.
+type Event = (u64, Vec<u8>);
+
 /// A machine until it stops.
 struct Machine {
     view: View<Dying>,
@@ -47,33 +52,39 @@ struct Machine {
     policy: Overflow,
     pens: Vec<Option<Pen>>,
     hand: Option<Hand>,
-    /// Every payload that was committed, by stream and seq.
-    committed: BTreeMap<(Stream, Seq), Vec<u8>>,
-    /// What writers were at when they died: committed or not, the next one finds out.
-    perhaps: BTreeMap<Stream, (Seq, Vec<u8>)>,
+    /// Every event that was committed, by stream and seq.
+    committed: BTreeMap<(Stream, Seq), Event>,
+    /// What writers were at when they died, with the first seq: committed or not, the next one finds out.
+    perhaps: BTreeMap<Stream, (Seq, Vec<Event>)>,
+    /// What a writer was at that died before its commit: its clients send it again.
+    again: Vec<Vec<u8>>,
     delivered: BTreeMap<(Stream, Seq), ()>,
     /// By stream, the last seq when the last sync began.
     durable: Vec<Seq>,
     salt: u64,
+    now: u64,
 }
 
 impl Machine {
     fn new(seed: u64) -> Machine {
-        let layout = Layout::new(GEOMETRY);
-        let memory = Dying::new(layout.words());
         let mut draw = Draw::new(seed);
+        let (blocks, block_bytes) = (3 + draw.below(5) as u32, 512 << draw.below(2));
+        let layout = Layout::new(Geometry { blocks, block_bytes, slots: SLOTS });
+        let memory = Dying::new(layout.words());
         let policy = if draw.below(4) == 0 { Overflow::Overwrite } else { Overflow::Reject };
         Machine {
             view: View { memory, layout, region: Region(seed.into()) },
             draw,
             policy,
-            pens: (0..GEOMETRY.slots).map(|_| None).collect(),
+            pens: (0..SLOTS).map(|_| None).collect(),
             hand: None,
             committed: BTreeMap::new(),
             perhaps: BTreeMap::new(),
+            again: Vec::new(),
             delivered: BTreeMap::new(),
-            durable: vec![Seq(0); GEOMETRY.slots.into()],
+            durable: vec![Seq(0); SLOTS.into()],
             salt: 0,
+            now: NOW,
         }
     }
 
@@ -89,7 +100,7 @@ impl Machine {
             0 => self.sync(),
             1..=3 => drop(self.perhaps_dying(killed, Machine::publish)),
             _ => {
-                let stream = Stream(self.draw.below(GEOMETRY.slots.into()) as u16);
+                let stream = Stream(self.draw.below(SLOTS.into()) as u16);
                 let done = self.perhaps_dying(killed, |machine| machine.append(stream));
                 if done.is_none() {
                     self.pens[usize::from(stream.0)] = None;
@@ -110,27 +121,69 @@ impl Machine {
         if self.view.last(stream) == Seq(0) {
             self.sync();
         }
-        let Ok(pen) = Pen::take_over(&self.view, stream) else { panic!("a broken record") };
-        if let Some((seq, bytes)) = self.perhaps.remove(&stream) {
-            if pen.last() >= seq {
-                self.committed.insert((stream, seq), bytes);
+        let lasts = (0..SLOTS).map(|slot| self.view.last(Stream(slot))).collect();
+        let synced = Cell::new(false);
+        let flush = || {
+            self.view.memory.sync();
+            Ok(())
+        };
+        let settle = || {
+            synced.set(true);
+            settle(&self.view, stream, flush).is_ok()
+        };
+        let pen = Pen::take_over(&self.view, stream, settle).expect("no broken record");
+        if synced.get() {
+            self.durable = lasts;
+        }
+        if let Some((first, events)) = self.perhaps.remove(&stream) {
+            if pen.last() >= first {
+                self.commit(stream, first, events);
+            } else {
+                self.again = events.into_iter().map(|(_, bytes)| bytes).collect();
             }
         }
         pen
     }
 
+    fn commit(&mut self, stream: Stream, first: Seq, events: Vec<Event>) {
+        for (seq, event) in (first.0..).zip(events) {
+            self.committed.insert((stream, Seq(seq)), event);
+        }
+    }
+
+    /// What comes next: one event or several, now and then the very ones that nobody was answered to.
+    fn events(&mut self) -> Vec<Vec<u8>> {
+        if !self.again.is_empty() && self.draw.below(2) == 0 {
+            return std::mem::take(&mut self.again);
+        }
+        let count = if self.draw.below(3) == 0 { 1 + self.draw.below(4) } else { 1 };
+        let mut one = || {
+            self.salt += 1;
+            // Often the same few lengths: then one event lies where another lay.
+            let length = match self.draw.below(2) {
+                0 => 8 + 32 * self.draw.below(3),
+                _ => 8 + self.draw.below(250),
+            };
+            let mut bytes = self.salt.to_le_bytes().to_vec();
+            bytes.resize(length as usize, self.salt as u8);
+            bytes
+        };
+        (0..count).map(|_| one()).collect()
+    }
+
     fn append(&mut self, stream: Stream) {
         let mut pen = self.pen(stream);
-        self.salt += 1;
-        let length = 8 + self.draw.below(250) as usize;
-        let mut bytes = self.salt.to_le_bytes().to_vec();
-        bytes.resize(length, self.salt as u8);
-        let seq = pen.last().next();
-        self.perhaps.insert(stream, (seq, bytes.clone()));
-        let wrote = pen.append(&self.view, NOW, &[&bytes]);
+        let events = self.events();
+        let mut slices: Vec<&[u8]> = events.iter().map(Vec::as_slice).collect();
+        slices.truncate(pen.fitting(&self.view, &slices).min(slices.len()));
+        self.now += 1;
+        let (now, first) = (self.now, pen.last().next());
+        let stamped: Vec<Event> = slices.iter().map(|bytes| (now, bytes.to_vec())).collect();
+        self.perhaps.insert(stream, (first, stamped.clone()));
+        let wrote = pen.append(&self.view, now, &slices);
         self.perhaps.remove(&stream);
         if wrote.is_ok() {
-            self.committed.insert((stream, seq), bytes);
+            self.commit(stream, first, stamped);
         }
         self.pens[usize::from(stream.0)] = Some(pen);
     }
@@ -182,7 +235,7 @@ impl Machine {
 /// What a subscriber is told of a stream after a power loss, from the cursor that is there.
 pub struct Told {
     pub from: Seq,
-    pub records: BTreeMap<Seq, Vec<u8>>,
+    pub records: BTreeMap<Seq, Event>,
     /// The last seq that anything was said of.
     pub to: Seq,
 }
@@ -200,7 +253,7 @@ pub fn told(view: &View<Heap>, remains: &Remains, stream: Stream) -> Told {
                 assert_eq!(first, told.to.next());
                 for record in Slice::new(view.seed(stream), first, &bytes) {
                     let record = record.expect("checked");
-                    told.records.insert(record.seq, record.bytes.to_vec());
+                    told.records.insert(record.seq, (record.received, record.bytes.to_vec()));
                 }
                 told.to = Seq(told.to.0 + u64::from(count));
             }
@@ -237,16 +290,19 @@ fn whichever_sectors_reached_the_disk_what_was_synced_is_there_and_nothing_stale
         let begin = Instant::now();
         let remains = Remains::of(&view, MADE);
         slowest = slowest.max(begin.elapsed());
-        for stream in (0..GEOMETRY.slots).map(Stream) {
+        for stream in (0..SLOTS).map(Stream) {
             let durable = machine.durable[usize::from(stream.0)];
             let known = remains.scan().streams().any(|it| it == stream);
             assert!(known || durable == Seq(0), "seed {seed}: stream {stream} is not known");
             let told = told(&view, &remains, stream);
-            for (seq, bytes) in &told.records {
+            for (seq, event) in &told.records {
                 let was = machine.committed.get(&(stream, *seq));
-                let perhaps = machine.perhaps.get(&stream).filter(|(it, _)| it == seq);
-                let was = was.or(perhaps.map(|(_, bytes)| bytes));
-                assert_eq!(was, Some(bytes), "seed {seed}: {stream}-{seq} is another event");
+                let perhaps = machine
+                    .perhaps
+                    .get(&stream)
+                    .and_then(|(first, events)| events.get(seq.0.checked_sub(first.0)? as usize));
+                let was = was.or(perhaps);
+                assert_eq!(was, Some(event), "seed {seed}: {stream}-{seq} is another event");
             }
             let acked = told.from.0;
             assert!(

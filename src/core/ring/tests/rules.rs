@@ -10,7 +10,7 @@ use crate::ring::hand::Hand;
 use crate::ring::layout::{FREED, Geometry, SLEEPING};
 use crate::ring::ledger::Ledger;
 use crate::ring::memory::Memory;
-use crate::ring::pen::{Broken, Pen, Refused};
+use crate::ring::pen::{NotTaken, Pen, Refused};
 use crate::ring::scan::{Known, Sampled, Scan};
 use crate::ring::word::{BlockState, Phase};
 
@@ -60,7 +60,7 @@ fn a_commit_that_the_slots_last_does_not_show_yet_is_taken_over() {
     world.append(0, HALF, None).unwrap();
     world.leave(0);
     world.view.store(world.view.layout.slot(ONE).last(), 0);
-    let pen = Pen::take_over(&world.view, ONE).unwrap();
+    let pen = Pen::take_over(&world.view, ONE, || true).unwrap();
     assert_eq!((pen.last(), world.view.last(ONE)), (Seq(1), Seq(1)));
 }
 
@@ -71,7 +71,7 @@ fn a_committed_record_that_fails_its_check_at_a_take_over_poisons_the_file() {
     world.append(1, HALF, None).unwrap();
     world.leave(0);
     spoil(&world, 0);
-    assert!(matches!(Pen::take_over(&world.view, ONE), Err(Broken)));
+    assert!(matches!(Pen::take_over(&world.view, ONE, || true), Err(NotTaken::Broken)));
     assert_eq!(world.append(1, HALF, None), Err(Refused::Poisoned));
     assert!(state(&world.view).poisoned);
 }
@@ -146,7 +146,7 @@ fn the_next_holder_of_a_slot_moves_freed_since_the_one_before_may_have_died_befo
     let at = world.view.layout.block(1).state();
     assert!(world.view.memory.swap(at, claimed.into(), claimed.to(Phase::Free).into()));
     assert!(matches!(world.append(0, WHOLE, None), Err(Refused::Full { .. })), "no look");
-    Pen::take_over(&world.view, Stream(1)).unwrap();
+    Pen::take_over(&world.view, Stream(1), || true).unwrap();
     assert_eq!(world.append(0, WHOLE, None), Ok(()));
 }
 
@@ -493,7 +493,7 @@ fn an_event_that_no_block_can_hold_is_too_large() {
 #[test]
 fn a_writer_rings_once_when_the_publisher_is_about_to_wait() {
     let mut world = world(4, Overflow::Reject);
-    let mut pen = Pen::take_over(&world.view, ONE).unwrap();
+    let mut pen = Pen::take_over(&world.view, ONE, || true).unwrap();
     let mut append = |world: &mut World| pen.append(&world.view, 1, &[b"x"]).unwrap().wake;
     assert!(!append(&mut world));
     world.view.store(SLEEPING, 1);
@@ -582,7 +582,7 @@ fn a_claim_that_was_never_begun_is_returned_at_the_second_look_and_only_for_the_
     let mut world = world(4, Overflow::Reject);
     world.view.count_stream(ONE);
     block::claim(&world.view, 2, state_of(&world, 2), ONE).unwrap();
-    world.writers[0] = Some(Pen::take_over(&world.view, Stream(3)).unwrap());
+    world.writers[0] = Some(Pen::take_over(&world.view, Stream(3), || true).unwrap());
     for _ in 0..3 {
         let scan = world.scan();
         world.tend(&scan);
@@ -610,7 +610,7 @@ fn hours(times: &[u64]) -> Vec<u64> {
         let mut pen = match world.writers[0].take() {
             // Now and then by the next holder of the slot.
             Some(pen) if n % 3 != 2 => pen,
-            _ => Pen::take_over(&world.view, ONE).unwrap(),
+            _ => Pen::take_over(&world.view, ONE, || true).unwrap(),
         };
         pen.append(&world.view, start + time, &[b"x"]).unwrap();
         world.writers[0] = Some(pen);
@@ -644,7 +644,7 @@ fn a_step_of_over_an_hour_is_taken_only_after_60_seconds_of_agreeing_time() {
     // All by one writer, which alone knows how long it was so.
     let alone = World::new(Geometry { blocks: 4, block_bytes: 256, slots: 1 }, Overflow::Reject);
     alone.view.count_stream(ONE);
-    let mut pen = Pen::take_over(&alone.view, ONE).unwrap();
+    let mut pen = Pen::take_over(&alone.view, ONE, || true).unwrap();
     let floor = |world: &World| world.view.load(world.view.layout.slot(ONE).floor());
     for (time, hour) in [
         (HOUR, 1),
@@ -660,7 +660,7 @@ fn a_step_of_over_an_hour_is_taken_only_after_60_seconds_of_agreeing_time() {
         assert_eq!(floor(&alone), hour, "at {time}");
     }
     let mut world = world(4, Overflow::Reject);
-    let mut pen = Pen::take_over(&world.view, ONE).unwrap();
+    let mut pen = Pen::take_over(&world.view, ONE, || true).unwrap();
     for time in [HOUR, ahead, ahead + 30 * SECOND, ahead + 60 * SECOND] {
         pen.append(&world.view, time, &[b"x"]).unwrap();
         world.turn(&[], 0, None);
@@ -674,7 +674,7 @@ fn a_lost_range_older_than_64_hours_has_an_open_first_hour() {
     world.policy = Overflow::Overwrite;
     world.publisher();
     world.view.count_stream(ONE);
-    let mut pen = Pen::take_over(&world.view, ONE).unwrap();
+    let mut pen = Pen::take_over(&world.view, ONE, || true).unwrap();
     for n in 0..100 {
         pen.append(&world.view, (1000 + n) * HOUR, &[b"x"]).unwrap();
     }
@@ -686,21 +686,60 @@ fn a_lost_range_older_than_64_hours_has_an_open_first_hour() {
 }
 
 #[test]
-fn a_block_with_a_whole_record_that_was_not_committed_is_not_written_to_again() {
-    const QUARTER: &[usize] = &[8];
-    let blocks = |step| {
+fn what_a_killed_writer_left_is_no_record_when_the_disk_is_asked_and_again_until_it_took_that() {
+    // Behind one of 32 bytes: records of 24, 48 and 24, up to the block's end. By words, when the seq of each is there.
+    const LEFT: [&[u8]; 3] = [&[], &[7; 24], &[]];
+    const BEGUN: [(u32, u64); 3] = [(32, 2), (56, 5), (104, 11)];
+    for words in 1..=12 {
         let mut world = world(4, Overflow::Reject);
-        world.append(0, QUARTER, None).unwrap();
-        let _ = world.append(0, QUARTER, Some(step));
-        let committed = world.view.last(ONE) == Seq(2);
-        world.append(0, QUARTER, None).unwrap();
-        (committed, world.scan().filled().len())
-    };
-    let all: Vec<_> = (0..40).map(blocks).collect();
-    // Four words of the record; then it is whole, until the commit.
-    assert!(all[..4].iter().all(|seen| *seen == (false, 1)), "{all:?}");
-    let whole = all[4..].iter().take_while(|(committed, _)| !committed);
-    assert!(whole.clone().count() > 0 && whole.clone().all(|seen| *seen == (false, 2)), "{all:?}");
-    let after = &all[4 + whole.count()..];
-    assert!(after.len() > 20 && after.iter().all(|seen| *seen == (true, 1)), "{all:?}");
+        world.append(0, &[8], None).unwrap();
+        world.leave(0);
+        let died = world.dying(Some(words), |world| {
+            let mut pen = Pen::take_over(&world.view, ONE, || panic!("nothing was left")).unwrap();
+            pen.append(&world.view, NOW, &LEFT)
+        });
+        assert!(died.is_none());
+        let left = BEGUN.iter().filter(|(_, seen)| words >= *seen).count();
+        let first = |n: usize| world.view.layout.block(0).data(BEGUN[n].0);
+        let seen = |n: usize| [0, 1].map(|word| world.view.load(first(n).plus(word)));
+        assert!((0..left).all(|n| seen(n)[0] != 0 && seen(n)[1] == 2 + n as u64), "{words}");
+        let asked = std::cell::Cell::new(0);
+        let take = |done| {
+            Pen::take_over(&world.view, ONE, || {
+                assert!((0..left).all(|n| seen(n) == [0, 2 + n as u64]), "{words}");
+                asked.set(asked.get() + 1);
+                done
+            })
+        };
+        for _ in 0..2 {
+            assert_eq!(matches!(take(false), Err(NotTaken::Unsettled)), left > 0, "{words}");
+        }
+        assert!(!world.view.poisoned());
+        take(true).unwrap();
+        take(true).unwrap();
+        assert_eq!(asked.get(), if left > 0 { 3 } else { 0 }, "{words}: settled once");
+        world.append(0, &[0, 24, 0], None).unwrap();
+        assert_eq!(next(&mut world, ONE, 0, 1000), slice(1, 4));
+        assert_eq!(world.scan().filled().len(), 1, "in the same block");
+    }
+}
+
+#[test]
+fn a_dead_slots_block_in_which_its_writer_left_something_is_not_sealed_before_a_holder_settled_it()
+{
+    let mut world = world(2, Overflow::Reject);
+    world.append(0, &[8], None).unwrap();
+    world.leave(0);
+    let died = world.dying(Some(4), |world| {
+        let mut pen = Pen::take_over(&world.view, ONE, || true).unwrap();
+        pen.append(&world.view, NOW, &[&[7; 8]])
+    });
+    assert!(died.is_none());
+    world.append(1, WHOLE, None).unwrap();
+    world.turn(&READERS, 1000, None);
+    world.turn(&READERS, 1000, None);
+    assert_eq!(state_of(&world, 0).phase, Phase::Open);
+    drop(Pen::take_over(&world.view, ONE, || true).unwrap());
+    world.turn(&READERS, 1000, None);
+    assert_eq!(state_of(&world, 0).phase, Phase::Sealed);
 }

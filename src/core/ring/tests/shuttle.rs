@@ -179,7 +179,7 @@ impl Play {
             if self.sound { held.map(|held| (slot, Some(held))) } else { Some((slot, held)) }
         });
         let Some((slot, _held)) = held else { return };
-        let mut pen = Pen::take_over(view, Stream(slot)).expect("nothing here is broken");
+        let mut pen = Pen::take_over(view, Stream(slot), || true).expect("nothing here is broken");
         for _ in 0..thread_rng().gen_range(1..5) {
             let seq = pen.last().next();
             let attempt = {
@@ -248,13 +248,17 @@ impl Play {
     /// When all are gone: everything is delivered or counted, once, as it was told; and no block is kept for nothing.
     fn finish(&self, sums: &Sums) {
         let view = self.view(false);
+        // The next holder of a slot settles what the last one left.
+        for slot in 0..SLOTS {
+            Pen::take_over(&view, Stream(slot), || true).expect("nothing here is broken");
+        }
         for _ in 0..4 {
             self.publish(&view, 1);
         }
         let notes = self.notes.lock().unwrap();
         for index in [1, 0] {
             for stream in [Stream(0), Stream(1)] {
-                let pen = Pen::take_over(&view, stream).expect("nothing here is broken");
+                let pen = Pen::take_over(&view, stream, || true).expect("nothing here is broken");
                 let at = cursor::read(&view, stream, index);
                 assert_eq!(at.acked, pen.last(), "all of stream {stream} is passed");
                 let fate = |seq| notes.fates.get(&(index, stream.0, seq)).copied();

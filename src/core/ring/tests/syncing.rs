@@ -4,9 +4,10 @@ use std::io;
 
 use super::world::World;
 use crate::id::{Seq, Stream};
+use crate::ring::beginning::{number, settle};
 use crate::ring::configuration::Overflow;
-use crate::ring::doubt::hears;
-use crate::ring::layout::{FAILED, Geometry, LAST_SYNC, SYNCING, SYNCS};
+use crate::ring::doubt::Since;
+use crate::ring::layout::{FAILED, Geometry, LAST_SYNC, SYNCING};
 use crate::ring::memory::Memory;
 use crate::ring::pen::Refused;
 use crate::ring::sync::{Work, committed, cover, overheard, urge, work};
@@ -87,7 +88,7 @@ fn after_a_sync_that_failed_nobody_covers_anything_whoever_died_at_which_step() 
         for slot in [0, 1] {
             world.append(slot, HALF, None).unwrap();
         }
-        let early = world.view.load(SYNCS);
+        let early = Since::now(&world.view);
         let mut told = false;
         let done = world.dying(Some(step), |world| {
             let failing = || {
@@ -96,20 +97,20 @@ fn after_a_sync_that_failed_nobody_covers_anything_whoever_died_at_which_step() 
             };
             cover(&world.view, 1, failing).1.unwrap_err();
         });
-        let late = world.view.load(SYNCS);
-        let bad = world.view.poisoned() || !hears(&world.view, late);
+        let late = Since::now(&world.view);
+        let bad = world.view.poisoned() || !late.hears(&world.view);
         assert!(bad || !told, "{step}: who comes later would trust the disk");
-        assert!(hears(&world.view, early), "{step}: who was there before is told");
+        assert!(early.hears(&world.view), "{step}: who was there before is told");
         assert_eq!(synced(&world), 0, "{step}");
         if !world.view.poisoned() {
             // Told too, and killed as well: who came between the two is no wiser.
             world.dying(Some(0), |world| {
                 cover(&world.view, 2, || Err(io::Error::from_raw_os_error(5))).1.unwrap_err();
             });
-            assert!(!told || !hears(&world.view, late), "{step}: between two deaths");
+            assert!(!told || !late.hears(&world.view), "{step}: between two deaths");
             // One who was there before, and is told nothing: it was none.
             cover(&world.view, 3, || Ok(())).1.unwrap();
-            assert!(hears(&world.view, world.view.load(SYNCS)), "{step}: known again");
+            assert!(Since::now(&world.view).hears(&world.view), "{step}: known again");
         }
         if done.is_some() {
             break;
@@ -201,4 +202,60 @@ fn a_bell_that_was_lost_with_its_ringer_is_noticed_by_others_and_by_nobody_while
     assert!(overheard(&world.view));
     world.view.memory.store(SYNCING, 2);
     assert!(!overheard(&world.view), "it is awake, and pauses");
+}
+
+/// A slot's holder that syncs for itself is told of an error, and killed before every step of it. Nobody else is told.
+#[test]
+fn after_a_holders_own_sync_that_failed_nobody_who_came_later_goes_on_whoever_died_at_which_step() {
+    let failing = || Err(io::Error::from_raw_os_error(5));
+    let (mut deaths, mut told) = (0, false);
+    for step in 0.. {
+        let mut world = world();
+        world.view.count_stream(ONE);
+        let early = Since::now(&world.view);
+        let done = world.dying(Some(step), |world| {
+            let flush = || {
+                told = true;
+                failing()
+            };
+            settle(&world.view, ONE, flush).unwrap_err();
+        });
+        let late = Since::now(&world.view);
+        let bad = |since: Since| !since.hears_beginning(number(&world.view, ONE));
+        assert!(world.view.poisoned() || bad(late) || !told, "{step}: it would trust the disk");
+        assert!(!bad(early), "{step}: who was there before is told");
+        if done.is_some() {
+            break;
+        }
+        deaths += 1;
+        // One who was there before is killed as well: who came between the two is no wiser.
+        world.dying(Some(0), |world| settle(&world.view, ONE, failing).unwrap_err());
+        let bad = |since: Since| !since.hears_beginning(number(&world.view, ONE));
+        assert!(world.view.poisoned() || bad(late) || !told, "{step}: between two deaths");
+        settle(&world.view, ONE, || Ok(())).unwrap();
+        assert_eq!(number(&world.view, ONE), 0, "{step}: known again");
+    }
+    assert!(deaths >= 3, "{deaths}");
+}
+
+#[test]
+fn a_holders_own_sync_has_a_number_of_its_own() {
+    let world = world();
+    let two = Stream(1);
+    for stream in [ONE, two] {
+        world.view.count_stream(stream);
+    }
+    let seen = |stream| number(&world.view, stream);
+    settle(&world.view, ONE, || {
+        assert_eq!(seen(ONE), 1);
+        settle(&world.view, two, || {
+            assert_eq!((seen(ONE), seen(two)), (1, 2));
+            let between = Since::now(&world.view);
+            assert!(!between.hears_beginning(1) && !between.hears_beginning(2));
+            assert!(between.hears_beginning(3) && between.hears_beginning(0));
+            Ok(())
+        })
+    })
+    .unwrap();
+    assert_eq!((seen(ONE), seen(two)), (0, 0));
 }

@@ -7,6 +7,7 @@ use super::dying::{Dying, dying};
 use super::power::{MADE, told};
 use crate::id::{Region, Seq, Stream};
 use crate::record::Slice;
+use crate::ring::beginning::settle;
 use crate::ring::configuration::{Configuration, Name, Overflow};
 use crate::ring::cursor::{self, Cursor, Who};
 use crate::ring::eye::{Eye, Next};
@@ -15,7 +16,7 @@ use crate::ring::hours;
 use crate::ring::layout::{Geometry, Layout};
 use crate::ring::ledger::Ledger;
 use crate::ring::memory::Memory;
-use crate::ring::pen::{Pen, Refused};
+use crate::ring::pen::{NotTaken, Pen, Refused};
 use crate::ring::repair::Remains;
 use crate::ring::scan::{Known, Sampled, Scan};
 use crate::ring::sync::cover;
@@ -39,9 +40,6 @@ pub struct World {
     pub committed: Vec<Vec<Vec<u8>>>,
     /// By stream the hour of each, as the slot's floor was when it was committed.
     pub hours: Vec<Vec<u64>>,
-    /// What somebody wrote and did not commit before its death: stream, the seq it would have had, and the bytes. Its
-    /// successor's event has the same seq, so what the disk shows of a ring whose power went may be either.
-    twins: Vec<(u16, u64, Vec<u8>)>,
     /// By cursor (0 live, then places) and stream.
     pub passed: BTreeMap<(usize, u16), Passed>,
     /// How often somebody died before a step.
@@ -73,7 +71,6 @@ impl World {
             view: View { memory, layout, region: Region(7) },
             writers: (0..slots).map(|_| None).collect(),
             hand: None,
-            twins: Vec::new(),
             eye: Eye::default(),
             policy,
             committed: vec![Vec::new(); slots],
@@ -106,14 +103,37 @@ impl World {
         self.hand = Some(Hand::new(&self.view, &self.configuration(), NOW).unwrap());
     }
 
-    /// The writer of a slot, a new one if the last one died or left.
-    fn pen(&mut self, slot: u16) -> Pen {
-        match self.writers[usize::from(slot)].take() {
-            Some(pen) => pen,
-            None => {
-                self.view.count_stream(Stream(slot));
-                Pen::take_over(&self.view, Stream(slot)).expect("nothing here is broken")
+    /// The writer of a slot, a new one if the last one died or left. It syncs for itself where that one left something;
+    /// if the disk refuses that, the file is poisoned.
+    fn pen(&mut self, slot: u16) -> Result<Pen, Refused> {
+        if let Some(pen) = self.writers[usize::from(slot)].take() {
+            return Ok(pen);
+        }
+        let World { view, broken, .. } = self;
+        view.count_stream(Stream(slot));
+        let flush = || match broken {
+            true => Err(io::Error::from_raw_os_error(libc::EIO)),
+            false => {
+                view.memory.sync();
+                Ok(())
             }
+        };
+        let settle = || settle(view, Stream(slot), flush).is_ok();
+        match Pen::take_over(view, Stream(slot), settle) {
+            Ok(pen) => Ok(pen),
+            Err(NotTaken::Unsettled) => {
+                assert!(*broken && view.poisoned());
+                Err(Refused::Poisoned)
+            }
+            Err(NotTaken::Broken) => panic!("nothing here is broken"),
+        }
+    }
+
+    /// Every slot that ever had a writer gets a next one, which leaves again.
+    pub fn successors(&mut self) {
+        for slot in 0..self.view.streams().count() as u16 {
+            self.leave(slot);
+            let _ = self.pen(slot);
         }
     }
 
@@ -137,7 +157,7 @@ impl World {
         self.now += 1_200_000_000_000;
         let now = self.now;
         let done = self.dying(dies, |world| {
-            let mut pen = world.pen(slot);
+            let mut pen = world.pen(slot)?;
             let wrote = pen.append(&world.view, now, &slices);
             world.writers[usize::from(slot)] = Some(pen);
             wrote
@@ -152,15 +172,14 @@ impl World {
             Some(Err(refused)) => Err(refused),
             None => {
                 // It died holding the slot; nobody was told anything.
-                let pen = self.pen(slot);
-                let last = pen.last().0;
-                self.writers[usize::from(slot)] = Some(pen);
+                let last = match self.pen(slot) {
+                    Ok(pen) => self.writers[usize::from(slot)].insert(pen).last().0,
+                    // Only what was not committed needs the disk.
+                    Err(_) => before,
+                };
                 assert!(last == before || last == before + events.len() as u64, "{last} {before}");
                 if last > before {
                     self.commit(slot, events);
-                } else {
-                    let seqs = before + 1..;
-                    self.twins.extend(seqs.zip(events).map(|(seq, bytes)| (slot, seq, bytes)));
                 }
                 Ok(())
             }
@@ -312,7 +331,7 @@ impl World {
     /// The machine stops: what its disk may show is read, and nothing else is ever read again. How many events it shows,
     /// and how many of those that were not delivered it does not show.
     pub fn stop(self, below: impl FnMut(u64) -> u64) -> (u64, u64) {
-        let World { view, committed, durable, passed, policy, twins, .. } = self;
+        let World { view, committed, durable, passed, policy, .. } = self;
         let memory = view.memory.image(below);
         let view = View { memory, layout: view.layout, region: view.region };
         let remains = Remains::of(&view, MADE);
@@ -327,10 +346,8 @@ impl World {
             };
             assert!((1..=told.from.0).all(done), "a cursor is beyond what was delivered");
             assert!(told.to.0 >= durable[slot], "stream {slot} ends before what was synced");
-            for (seq, bytes) in &told.records {
-                let twin = twins.contains(&(slot as u16, seq.0, bytes.clone()));
-                let same = Some(bytes) == committed.get(seq.0 as usize - 1);
-                assert!(same || twin, "{slot}-{seq}");
+            for (seq, (_, bytes)) in &told.records {
+                assert_eq!(Some(bytes), committed.get(seq.0 as usize - 1), "{slot}-{seq}");
             }
             for seq in (1..=committed.len() as u64).filter(|seq| !done(*seq)) {
                 let there = told.records.contains_key(&Seq(seq));
@@ -411,9 +428,7 @@ impl World {
 
     /// All writers go and everything is read: committed = delivered + lost, and no block is kept for nothing.
     pub fn drain(&mut self) {
-        for slot in 0..self.writers.len() as u16 {
-            self.leave(slot);
-        }
+        self.successors();
         for _ in 0..4 {
             self.turn(&READERS, 64, None);
             self.check();

@@ -149,21 +149,58 @@ fn with_three_poisoned_files_in_a_row_none_is_risked_until_one_is_drained() {
     syncer.try_disk().unwrap();
 }
 
+/// A slot whose writer was killed in its first sync; rings that were opened before that, and one that was opened after.
+fn killed_in_a_first_sync(dir: &Dir) -> (Ring, Ring) {
+    let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
+    let slot = ring.view().layout.slot(Stream(0));
+    let before = ring.again().unwrap();
+    let writer = Writer::take(ring.again().unwrap()).unwrap();
+    assert_eq!((writer.stream(), ring.view().memory.load(slot.beginning())), (Stream(0), 0));
+    // It was the first one of the file.
+    ring.view().memory.store(slot.beginning(), 1);
+    let after = ring.again().unwrap();
+    let after = Syncer::try_take(after).unwrap().err().unwrap();
+    assert!(!ring.view().poisoned() && !ring.is_synced().unwrap(), "it may still end well");
+    drop(writer);
+    (before, after)
+}
+
 #[test]
-fn a_writer_killed_in_its_first_sync_leaves_a_file_that_nobody_syncs_before_its_successor() {
-    let beginning =
-        Layout::new(Dir::new("x").wanted(8).geometry().unwrap()).slot(Stream(0)).beginning();
-    for succeeded in [false, true] {
-        let dir = Dir::new("beginning");
-        let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
-        let writer = Writer::take(ring.again().unwrap()).unwrap();
-        ring.view().store(beginning, 1);
-        let theirs = Syncer::try_take(ring.again().unwrap()).unwrap().err().unwrap();
-        assert!(!ring.view().poisoned() && !ring.is_synced().unwrap(), "it may still end well");
-        drop(writer);
-        let successor = succeeded.then(|| Writer::take(ring.again().unwrap()).unwrap());
-        assert_eq!(Syncer::try_take(theirs).unwrap().is_ok(), succeeded);
-        assert_eq!(ring.view().poisoned(), !succeeded);
-        drop(successor);
-    }
+fn a_slot_whose_writer_was_killed_in_its_first_sync_is_for_who_opened_the_file_before() {
+    let dir = Dir::new("slot-in-doubt");
+    let (before, after) = killed_in_a_first_sync(&dir);
+    let later = Writer::take(after.again().unwrap()).unwrap();
+    assert_eq!(later.stream(), Stream(1), "who came later leaves it alone");
+    let earlier = Writer::take(before).unwrap();
+    assert_eq!(earlier.stream(), Stream(0), "who is told of an error tries the disk");
+    drop(earlier);
+    drop(later);
+    assert_eq!(Writer::take(after.again().unwrap()).unwrap().stream(), Stream(0));
+    assert!(Syncer::try_take(after).unwrap().is_ok());
+}
+
+#[test]
+fn a_sync_by_who_opened_the_file_before_gives_the_slot_back() {
+    let dir = Dir::new("slot-back");
+    let (before, after) = killed_in_a_first_sync(&dir);
+    let held = Writer::take(before.again().unwrap()).unwrap();
+    assert_eq!(held.stream(), Stream(1));
+    let failing = |_: &File| Err(io::Error::from_raw_os_error(libc::EIO));
+    let mut syncer = Syncer::try_take(before).unwrap().ok().unwrap();
+    syncer.sync(1).unwrap();
+    assert_eq!(Writer::take(after.again().unwrap()).unwrap().stream(), Stream(0));
+    // A sync that fails gives nothing back.
+    let slot = after.view().layout.slot(Stream(0));
+    after.view().memory.store(slot.beginning(), 9);
+    syncer.sync_by(2, failing).unwrap_err();
+    assert_eq!(after.view().memory.load(slot.beginning()), 9);
+}
+
+#[test]
+fn when_nobody_is_there_who_opened_the_file_before_it_is_given_up() {
+    let dir = Dir::new("slot-given-up");
+    let (before, after) = killed_in_a_first_sync(&dir);
+    drop(before);
+    let after = Syncer::try_take(after).unwrap().err().unwrap();
+    assert!(after.view().poisoned());
 }

@@ -8,12 +8,12 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
-use sparkngin_core::ring::{Lease, Overflow, Phase, Reader, Ring};
+use sparkngin_core::ring::{Lease, Overflow, Phase, Reader, Ring, Syncer};
 
 use crate::audit::{Auditor, Sums};
 use crate::load::{Load, Strikes, pulse};
 use crate::memory::Random;
-use crate::notes::{KIDS, Notes, STREAMS};
+use crate::notes::{KIDS, Notes, STREAMS, clock};
 use crate::roles::{Part, pause, turn};
 
 #[derive(Clone, Copy)]
@@ -60,6 +60,7 @@ struct Torturer<'a> {
     dir: PathBuf,
     notes: Notes,
     ring: Ring,
+    syncer: Syncer,
     random: Random,
     /// 0 publishes and writes; then two generations of writers.
     kids: Vec<Kid>,
@@ -116,11 +117,14 @@ impl<'a> Torturer<'a> {
         assert!(kids <= KIDS && kids < usize::from(STREAMS));
         let notes = Notes::make(&dir.join("notes"));
         let mine = Notes::open(&dir.join("notes"));
+        let ring = part(run, dir.clone(), 0, 0).ring();
+        let syncer = Syncer::try_take(ring.again().unwrap()).unwrap().ok().unwrap();
         let mut torturer = Torturer {
             notes,
             pulse: Some(thread::spawn(move || pulse(&mine))),
             strikes: Strikes::default(),
-            ring: part(run, dir.clone(), 0, 0).ring(),
+            ring,
+            syncer,
             dir,
             run,
             random: Random::new(run.seed),
@@ -260,6 +264,7 @@ impl<'a> Torturer<'a> {
         }
         self.outcome.sums = self.auditor.audit(&self.ring, &self.notes, false);
         self.outcome.audits += 1;
+        self.sync();
         self.strikes.frozen.push((from, self.notes.now() + 1));
         let all = self.random.once_in(8);
         for (n, kid) in self.kids.iter_mut().enumerate() {
@@ -270,6 +275,14 @@ impl<'a> Torturer<'a> {
             if !kid.stopped {
                 let _ = kill_process(pid, if all && began { Signal::KILL } else { Signal::CONT });
             }
+        }
+    }
+
+    /// Slots whose writers were killed in a sync of their own are for those alone who opened the file before: this process
+    /// did, and has them given back.
+    fn sync(&mut self) {
+        if self.syncer.sync(clock()).is_err() {
+            self.notes.bad("the disk refuses a sync");
         }
     }
 
