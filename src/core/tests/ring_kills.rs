@@ -8,7 +8,8 @@
 //! While all are stopped, and at the end: each seq of each stream up to a cursor was delivered or counted lost, and not
 //! both; the cursor's own books say the same; what a writer was told is committed, with that content and no other;
 //! nothing counted lost is still there; no block is FREE before it is acknowledged; under `reject` nothing is lost, and
-//! what is not acknowledged lies in the ring; at the end committed = delivered + lost.
+//! what is not acknowledged lies in the ring; at the end committed = delivered + lost. Some writers store several events at a
+//! time: of those that fit a block together all are there or none, whenever the writer was killed.
 //!
 //! A kill that strikes nobody at work proves nothing. So each success is noted by the millisecond, and each kill: a run
 //! has 1,000 successes a second at least, and a kill counts that has one within 100 ms before it and after it, in the

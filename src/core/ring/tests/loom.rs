@@ -169,6 +169,29 @@ fn a_reader_of_an_open_block_sees_what_is_committed_and_no_more() {
     explore("commit and copy", commit_and_copy);
 }
 
+/// A writer commits two events at once, behind another one's or into the next block, while a reader looks.
+#[test]
+fn a_batch_is_seen_whole_or_not_at_all() {
+    for (before, blocks) in [(0, 1), (1, 2)] {
+        explore(&format!("a batch in block {blocks}"), move || {
+            let heap = prepare(2, 1, Overflow::Reject);
+            let mut pen = filled(&heap, ONE, before);
+            let view = share(&heap, &contended(&heap.layout), Lack::Nothing);
+            let writer = thread::spawn({
+                let view = view.clone();
+                move || write_batch(&view, &mut pen, 2).unwrap()
+            });
+            let mut read = Read::default();
+            read.look(&view);
+            let upto = read.upto.get(&0).copied().unwrap_or_default();
+            assert!(upto == before || upto == before + 2, "a part of it: {upto}");
+            let last = writer.join().unwrap();
+            read.finish(&view, &told(&[(ONE, last.0)]));
+            assert!(read.lost.is_empty());
+        });
+    }
+}
+
 /// A writer seals its block and claims the next while a reader looks.
 #[test]
 fn a_reader_takes_nothing_for_lost_while_its_writer_is_between_two_blocks() {

@@ -7,6 +7,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::AtomicU64 as Plain;
 use std::sync::{Arc, Mutex};
@@ -113,6 +114,8 @@ enum Fate {
 #[derive(Default)]
 struct Notes {
     attempts: u64,
+    /// By attempt the stream and the seqs that its one commit was for.
+    batches: BTreeMap<u64, (u16, Range<u64>)>,
     deaths: u64,
     /// By stream and seq, what was stored when a writer was told so.
     told: BTreeMap<(u16, u64), u64>,
@@ -181,19 +184,28 @@ impl Play {
         let Some((slot, _held)) = held else { return };
         let mut pen = Pen::take_over(view, Stream(slot), || true).expect("nothing here is broken");
         for _ in 0..thread_rng().gen_range(1..5) {
-            let seq = pen.last().next();
+            let first = pen.last().next();
+            // Two fill a block, and are committed as one.
+            let seqs = first.0..first.0 + thread_rng().gen_range(1..3u64);
             let attempt = {
                 let mut notes = self.notes.lock().unwrap();
                 notes.attempts += 1;
-                notes.attempts
+                let attempt = notes.attempts;
+                notes.batches.insert(attempt, (slot, seqs.clone()));
+                attempt
             };
-            let event = event(Stream(slot), seq.0, attempt);
-            match pen.append(view, NOW, &[&event]) {
+            let events: Vec<_> =
+                seqs.clone().map(|seq| event(Stream(slot), seq, attempt)).collect();
+            let slices: Vec<&[u8]> = events.iter().map(|event| &event[..]).collect();
+            match pen.append(view, NOW, &slices) {
                 Ok(wrote) => {
-                    assert_eq!(wrote.committed.id().seq, seq);
+                    assert_eq!(wrote.committed.id().seq, first);
+                    assert_eq!(wrote.committed.count(), slices.len() as u64);
                     let told = &mut self.notes.lock().unwrap().told;
-                    let before = told.insert((slot, seq.0), u64::from_le_bytes(event));
-                    assert_eq!(before, None, "two writers were told of one seq");
+                    for (seq, event) in seqs.zip(events) {
+                        let before = told.insert((slot, seq), u64::from_le_bytes(event));
+                        assert_eq!(before, None, "two writers were told of one seq");
+                    }
                 }
                 Err(Refused::Full { .. }) => return,
                 Err(error) => panic!("{error}"),
@@ -275,6 +287,18 @@ impl Play {
                 let fate = notes.fates.get(&(index, *stream, *seq));
                 let as_told = [Some(&Fate::Lost), Some(&Fate::Delivered(*content))];
                 assert!(as_told.contains(&fate), "told {content:x}, {fate:x?}");
+            }
+        }
+        for ((index, stream, _), fate) in &notes.fates {
+            let Fate::Delivered(content) = fate else { continue };
+            let (of, seqs) = &notes.batches[&attempt_of(*content)];
+            assert_eq!(of, stream);
+            for seq in seqs.clone() {
+                let whole = match notes.fates.get(&(*index, *stream, seq)) {
+                    Some(Fate::Delivered(other)) => attempt_of(*other) == attempt_of(*content),
+                    other => other == Some(&Fate::Lost),
+                };
+                assert!(whole, "a part of the batch {seqs:?} of stream {stream}");
             }
         }
         let lost = notes.fates.values().filter(|fate| **fate == Fate::Lost).count();

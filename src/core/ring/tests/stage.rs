@@ -89,6 +89,11 @@ pub fn event(stream: Stream, seq: u64, attempt: u64) -> [u8; 8] {
     (u64::from(stream.0) << 48 | attempt << 16 | seq).to_le_bytes()
 }
 
+/// At which attempt an event was written.
+pub fn attempt_of(event: u64) -> u64 {
+    event >> 16 & 0xFFFF_FFFF
+}
+
 /// Whether these are the bytes of some attempt to write this seq.
 pub fn is_event(stream: Stream, seq: Seq, bytes: &[u8]) -> bool {
     let word = bytes.try_into().map(u64::from_le_bytes);
@@ -97,10 +102,17 @@ pub fn is_event(stream: Stream, seq: Seq, bytes: &[u8]) -> bool {
 
 /// The stream's writer stores its next event.
 pub fn write<M: Memory>(view: &View<M>, pen: &mut Pen) -> Result<Seq, Refused> {
-    let (stream, seq) = (pen.stream(), pen.last().next());
-    let wrote = pen.append(view, NOW, &[&event(stream, seq.0, 0)])?;
-    assert_eq!(wrote.committed.id().seq, seq);
-    Ok(seq)
+    write_batch(view, pen, 1)
+}
+
+/// The stream's writer stores its next events, under one commit; the last one's seq.
+pub fn write_batch<M: Memory>(view: &View<M>, pen: &mut Pen, count: u64) -> Result<Seq, Refused> {
+    let (stream, before) = (pen.stream(), pen.last());
+    let events: Vec<_> = (1..=count).map(|n| event(stream, before.0 + n, 0)).collect();
+    let events: Vec<&[u8]> = events.iter().map(|event| &event[..]).collect();
+    let committed = pen.append(view, NOW, &events)?.committed;
+    assert_eq!((committed.id().seq, committed.count()), (before.next(), count));
+    Ok(committed.last().seq)
 }
 
 /// What came of reading: how far each stream was read, and the ranges that were lost.

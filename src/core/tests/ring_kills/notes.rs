@@ -25,7 +25,8 @@ const BEGAN: At = At(3);
 const KID: usize = 16;
 const PER_KID: usize = 8;
 const STREAM: usize = 1024;
-/// Told; then for each of the two cursors kind, from, to.
+/// Told; then for each of the two cursors kind, from, to; then what a writer is about to commit.
+const BATCH: usize = 8;
 const HEAD: usize = 16;
 const FATES: usize = HEAD + LOG;
 const PER_STREAM: usize = FATES + 2 * (SEQS / 32);
@@ -186,6 +187,21 @@ impl Notes {
     /// The last seq of which a client was told.
     pub fn told(&self, stream: Stream) -> Seq {
         Seq(self.0.load(self.stream(stream, 0)))
+    }
+
+    /// A writer is about to commit so many events at once; 0: it cannot know how many.
+    pub fn try_to(&self, stream: Stream, last: Seq, count: u64) {
+        self.0.store(self.stream(stream, BATCH + 1), 0);
+        self.0.store(self.stream(stream, BATCH), last.0);
+        self.0.store(self.stream(stream, BATCH + 1), count);
+    }
+
+    /// A new writer goes on here: what the one before was about to commit is there, or nothing of it.
+    pub fn whole(&self, stream: Stream, last: Seq) {
+        let [before, count] = [0, 1].map(|n| self.0.load(self.stream(stream, BATCH + n)));
+        if count != 0 && last.0 != before && last.0 != before + count {
+            self.bad(&format!("stream {stream}: {last}, a part of {count} events after {before}"));
+        }
     }
 
     pub fn tell(&self, stream: Stream, seq: Seq) {

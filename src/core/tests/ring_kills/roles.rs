@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use sparkngin_core::id::{Seq, Stream};
-use sparkngin_core::record::Slice;
+use sparkngin_core::record::{Slice, size};
 use sparkngin_core::ring::{
     Configuration, Cursor, Lease, Memory, Next, Overflow, Reader, Refused, Ring, Scan, Wanted, Who,
     Writer,
@@ -34,6 +34,8 @@ pub struct Part {
 
 /// Bytes of a block in these tests.
 pub const BLOCK: u32 = 16384;
+/// The most events that somebody stores at a time.
+const MOST: usize = 64;
 
 impl Part {
     pub fn variables(&self) -> Vec<(&'static str, String)> {
@@ -142,7 +144,8 @@ fn write(part: &Part, notes: &Notes, role: u64) {
         return notes.bad("no slot");
     };
     let stream = writer.stream();
-    let mut events = [const { Vec::new() }; 4];
+    notes.whole(stream, writer.last());
+    let mut events = [const { Vec::new() }; MOST];
     if role == 1 {
         notes.begin(part.kid, Some(stream));
     }
@@ -150,8 +153,13 @@ fn write(part: &Part, notes: &Notes, role: u64) {
         if part.pace > 0 {
             pause(Duration::from_micros(part.pace));
         }
-        let count = if random.once_in(8) { 2 + random.below(3) } else { 1 } as usize;
-        let mut salts = [0; 4];
+        let count = match random.once_in(8) {
+            // Now and then more than a block can hold.
+            true if random.once_in(64) => 2 + random.below(MOST as u64 - 1),
+            true => 2 + random.below(3),
+            false => 1,
+        } as usize;
+        let (mut salts, mut fits) = ([0; MOST], 0);
         let last = writer.last();
         if !room(last) {
             pause(Duration::from_millis(1));
@@ -160,19 +168,24 @@ fn write(part: &Part, notes: &Notes, role: u64) {
         for n in 0..count {
             salts[n] = random.next();
             event(stream, Seq(last.0 + 1 + n as u64), salts[n], &mut events[n]);
+            fits += size(events[n].len());
         }
+        let fits = fits <= BLOCK as usize;
+        notes.try_to(stream, last, if fits { count as u64 } else { 0 });
         let slices: Vec<&[u8]> = events[..count].iter().map(Vec::as_slice).collect();
-        match writer.append_all(clock(), &slices) {
+        match writer.append_some(clock(), &slices) {
             Ok(committed) => {
-                if committed.id().seq != last.next() || committed.count() != count as u64 {
+                let stored = committed.count() as usize;
+                let right = if fits { stored == count } else { (1..count).contains(&stored) };
+                if committed.id().seq != last.next() || !right {
                     notes.bad(&format!("stream {stream}: committed {committed:?} after {last}"));
                 }
-                for (n, salt) in salts[..count].iter().enumerate() {
+                for (n, salt) in salts[..stored.min(count)].iter().enumerate() {
                     notes.content(stream, Seq(last.0 + 1 + n as u64), *salt);
                 }
                 notes.tell(stream, committed.last().seq);
                 notes.count(part.kid);
-                notes.succeed(count as u64);
+                notes.succeed(stored as u64);
             }
             Err(Refused::Full { .. }) => {
                 notes.full(part.kid);
