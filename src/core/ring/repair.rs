@@ -7,7 +7,8 @@
 //! have been stored, and answered, that nothing on the disk shows.
 //!
 //! Behind what `committed` covers nothing is believed, though it may pass its checks: a record that was copied and never
-//! committed has a seq that another record may have got afterwards.
+//! committed has a seq that another record may have got afterwards. That none of these is where another one was committed
+//! later, `leftover.rs` sees to.
 
 use super::block::{self, Filled, Look};
 use super::cursor;
@@ -41,8 +42,8 @@ impl Remains {
             }
             blocks.push(look.phase());
         }
+        // No two of them have a seq in common: each was committed once.
         runs.sort_by_key(|run| (run.state.slot, run.first, run.ticket));
-        let runs = apart(view, runs, &mut bytes);
         let lasts = lasts(view, &runs);
         let since = view.load(LAST_SYNC).max(made);
         Remains { scan: Scan::found(lasts, runs, blocks), since }
@@ -85,35 +86,6 @@ fn believed<M: Memory>(view: &View<M>, filled: Filled, bytes: &mut Vec<u8>) -> O
     let used = (bytes.len() - slice.rest().len()) as u32;
     let last = Some(Seq(filled.before().0 + good));
     (good > 0).then_some(Filled { used, last, ..filled })
-}
-
-/// The same runs without a seq that two of them have: of a file that is whole none does.
-fn apart<M: Memory>(view: &View<M>, runs: Vec<Filled>, bytes: &mut Vec<u8>) -> Vec<Filled> {
-    let mut kept: Vec<Filled> = Vec::with_capacity(runs.len());
-    for run in runs {
-        let same = |before: &&mut Filled| before.state.slot == run.state.slot;
-        if let Some(before) = kept.last_mut().filter(same) {
-            if before.first == run.first {
-                continue;
-            }
-            if before.last >= Some(run.first) {
-                cut(view, before, run.before(), bytes);
-            }
-        }
-        kept.push(run);
-    }
-    kept
-}
-
-/// Ends a run with this seq.
-fn cut<M: Memory>(view: &View<M>, run: &mut Filled, last: Seq, bytes: &mut Vec<u8>) {
-    bytes.clear();
-    view.memory.read(view.layout.block(run.block).data(0), run.used as usize, bytes);
-    let mut slice = Slice::new(view.seed(run.state.slot), run.first, bytes);
-    let count = (last.0 - run.before().0) as usize;
-    slice.by_ref().take(count).for_each(drop);
-    run.used = (bytes.len() - slice.rest().len()) as u32;
-    run.last = Some(last);
 }
 
 /// The highest seq of each stream that anything names.

@@ -9,6 +9,7 @@ mod loom;
 mod meddling;
 mod model;
 mod power;
+mod remains;
 mod rules;
 mod scratch;
 mod shuttle;

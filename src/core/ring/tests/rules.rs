@@ -11,6 +11,7 @@ use crate::ring::layout::{FREED, Geometry, SLEEPING};
 use crate::ring::ledger::Ledger;
 use crate::ring::memory::Memory;
 use crate::ring::pen::{NotTaken, Pen, Refused};
+use crate::ring::reach::Reach;
 use crate::ring::scan::{Known, Sampled, Scan};
 use crate::ring::word::{BlockState, Phase};
 
@@ -742,4 +743,124 @@ fn a_dead_slots_block_in_which_its_writer_left_something_is_not_sealed_before_a_
     drop(Pen::take_over(&world.view, ONE, || true).unwrap());
     world.turn(&READERS, 1000, None);
     assert_eq!(state_of(&world, 0).phase, Phase::Sealed);
+}
+
+#[test]
+fn a_dead_slots_block_is_not_sealed_for_what_was_acknowledged_before_its_writer_stored_more() {
+    let mut world = world(2, Overflow::Reject);
+    world.append(0, &[8], None).unwrap();
+    world.turn(&READERS, 1000, None);
+    world.append(1, WHOLE, None).unwrap();
+    let scan = world.scan();
+    world.append(0, &[8], None).unwrap();
+    world.leave(0);
+    assert!(!world.tend(&scan));
+    assert_eq!(state_of(&world, 0).phase, Phase::Open);
+    // It is acknowledged, sealed, and freed.
+    (0..3).for_each(|_| world.turn(&READERS, 1000, None));
+    assert_eq!(state_of(&world, 0).phase, Phase::Free);
+}
+
+#[test]
+fn in_a_ring_of_as_many_blocks_as_a_look_keeps_each_is_found() {
+    for blocks in [31, 32, 33, 65] {
+        let mut world = world(blocks, Overflow::Reject);
+        for _ in 0..blocks {
+            world.append(0, WHOLE, None).unwrap();
+        }
+        assert!(matches!(world.append(0, WHOLE, None), Err(Refused::Full { .. })));
+    }
+}
+
+#[test]
+fn a_full_ring_names_who_has_acknowledged_least() {
+    let world = world(2, Overflow::Reject);
+    let names = ["first", "second"].map(name).to_vec();
+    let configuration =
+        Configuration { policy: Overflow::Reject, subscribers: names.clone(), configured_at: 2 };
+    let hand = Hand::new(&world.view, &configuration, NOW).unwrap();
+    world.view.count_stream(ONE);
+    let mut pen = Pen::take_over(&world.view, ONE, || true).unwrap();
+    let store = |pen: &mut Pen| pen.append(&world.view, NOW, &[&[1; 100]]);
+    for _ in 0..2 {
+        store(&mut pen).unwrap();
+    }
+    for (least, other) in [(0, 1), (1, 0)] {
+        for (who, acked) in [(least, 0), (other, 1)] {
+            let cursor = Cursor { acked: Seq(acked), ..Cursor::default() };
+            cursor::store(&world.view, ONE, hand.index(Who::Named(who)), cursor);
+        }
+        let mut pen = Pen::take_over(&world.view, ONE, || true).unwrap();
+        let Err(refused) = store(&mut pen) else { panic!("there is no room") };
+        assert_eq!(refused, Refused::Full { holder: Some(names[least].clone()) });
+    }
+}
+
+#[test]
+fn a_name_that_a_newer_configuration_left_out_keeps_its_place_for_who_publishes_by_an_older_one() {
+    let world = world(2, Overflow::Reject);
+    let hand = |names: &[&str], configured_at| {
+        let subscribers = names.iter().map(|text| name(text)).collect();
+        let policy = Overflow::Reject;
+        Hand::new(&world.view, &Configuration { policy, subscribers, configured_at }, NOW)
+    };
+    assert!(hand(&["kafka", "a", "b", "old"], 4).is_some());
+    assert!(hand(&["kafka", "a", "b"], 5).is_some());
+    assert!(hand(&["old", "new"], 3).is_none(), "no place for \"new\"");
+    assert!(hand(&["old"], 3).is_some());
+    let held: Vec<_> = Written::read(&world.view).places.into_iter().flatten().collect();
+    assert_eq!(held.len(), 4);
+    assert!(held.iter().all(|held| held.active == (held.name != name("old"))));
+}
+
+#[test]
+fn how_far_a_stream_is_with_everybody_counts_each_hole_and_each_name_in_force() {
+    let world = world(2, Overflow::Reject);
+    world.view.count_stream(ONE);
+    let own = |names: &[&str], configured_at| {
+        let subscribers = names.iter().map(|text| name(text)).collect();
+        Configuration { policy: Overflow::Reject, subscribers, configured_at }
+    };
+    let reach = |own: &Configuration| Reach::of(&world.view, ONE, own);
+    // The one in force was configured at 1.
+    assert!(reach(&own(&["kafka"], 1)).is_some() && reach(&own(&["kafka", "b"], 0)).is_some());
+    assert!(reach(&own(&["kafka", "b"], 1)).is_none() && reach(&own(&["b"], 2)).is_none());
+    let before = reach(&own(&[], 1)).unwrap();
+    for (lost, uncertain) in [(1, 0), (0, 1), (1, 1), (0, 0)] {
+        let cursor = Cursor { acked: Seq(5), lost, uncertain, ..Cursor::default() };
+        cursor::store(&world.view, ONE, 1, cursor);
+        let now = reach(&own(&[], 1)).unwrap();
+        assert_eq!(now.acked, Seq(5));
+        assert_eq!(now.whole_since(&before), lost + uncertain == 0);
+    }
+}
+
+#[test]
+fn events_of_one_hour_share_a_pair() {
+    let world = world(4, Overflow::Reject);
+    world.view.count_stream(ONE);
+    let mut pen = Pen::take_over(&world.view, ONE, || true).unwrap();
+    for minute in 0..4 {
+        pen.append(&world.view, 9 * HOUR + minute, &[b"x"]).unwrap();
+    }
+    let slot = world.view.layout.slot(ONE);
+    let pair = |index| [slot.pair(index).0, slot.pair(index).1].map(|at| world.view.load(at));
+    assert_eq!((pair(0), pair(1)), ([9, 1], [0, 0]));
+}
+
+#[test]
+fn of_a_record_that_would_lead_beyond_its_block_nothing_is_read() {
+    let mut world =
+        World::new(Geometry { blocks: 2, block_bytes: 128, slots: 1 }, Overflow::Reject);
+    // The last block of all: what lies behind it is behind the file.
+    world.append(0, WHOLE, None).unwrap();
+    world.append(0, &[40, 40], None).unwrap();
+    let at = world.view.layout.block(1).data(64);
+    for length in [72, 100, 128] {
+        world.view.store(at, length);
+        let mut out = Vec::new();
+        let scan = world.scan();
+        let next = Eye::default().next(&world.view, &scan, ONE, Seq(1), 1000, &mut out);
+        assert_eq!((next, out.len()), (slice(2, 1), 64), "{length}");
+    }
 }
