@@ -13,12 +13,13 @@ export MOCK_PORT NGINX_SOURCE_DIR NGINX_BUILD_DIR CARGO
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 MODULE := build/ngx_http_sparkngin_module.so
 PROGRAM := build/sparkngin
+PAGES := build/share
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build module program issuer copier check test run bench campaign clean
+.PHONY: help deps build module program pages deb test-packages issuer copier check test run bench campaign clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 15
 	@echo
 	@echo 'Variables: PORT=$(PORT) LIVE_PORT=$(LIVE_PORT) KAFKA=host:port (run); NGINX_SOURCE_DIR, NGINX_BUILD_DIR (build);'
 	@echo 'SEED=n LINES=file T="t/log.t ..." (test)'
@@ -26,7 +27,7 @@ help: ## Show this list
 deps: ## Install the Debian packages that are missing, fetch the crates and Kafka's jars; 2 min when nothing is there
 	tools/deps.sh
 
-build: module program ## Build build/ngx_http_sparkngin_module.so and build/sparkngin; 6 min when nothing is there
+build: module program pages ## Build the module, the program, man pages and completions below build/; 6 min when nothing is there
 
 module:
 	@tools/deps.sh build
@@ -40,6 +41,20 @@ program:
 	$(CARGO) build --locked --release --package sparkngin-subscriber
 	@mkdir -p build
 	install -m 0755 $(TARGET)/release/sparkngin $(PROGRAM).new && mv $(PROGRAM).new $(PROGRAM)
+
+pages:
+	@tools/deps.sh build
+	$(CARGO) build --locked --release --package sparkngin-pages
+	@rm -rf $(PAGES).new
+	$(TARGET)/release/pages $(PAGES).new "$$(date -u -d "@$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || date +%s)}" +%F)"
+	@rm -rf $(PAGES) && mv $(PAGES).new $(PAGES)
+
+deb: build ## Pack Debian packages into build/deb, for the installed nginx; 1 min once built
+	@tools/deps.sh packages
+	tools/deb
+
+test-packages: deb ## Install, upgrade under load, remove and purge the packages in a Debian root of their own; 5 min
+	prove -It/lib t/packages
 
 issuer:
 	@tools/deps.sh build

@@ -3,6 +3,7 @@
 #
 #   tools/deps.sh          for everything: building, running, testing
 #   tools/deps.sh build    for building and running alone, so neither Java nor Maven
+#   tools/deps.sh packages for building, and for packing and trying Debian packages
 set -euo pipefail
 cd "$(dirname "$0")/.."
 what=${1:-all}
@@ -19,6 +20,14 @@ if [ "$what" = all ]; then
     need python3 "Python 3" "by the examples"
     # Chromium is 80 MB to fetch, and fills 560 MB with what it needs.
     packages+=(python3 python3-zmq wrk nghttp2-client perl openssl chromium zstd)
+fi
+
+if [ "$what" = all ]; then
+    # What reads the pages, the completions and the unit.
+    packages+=(mandoc zsh fish systemd)
+fi
+if [ "$what" = packages ]; then
+    packages+=(debhelper dpkg-dev fakeroot lintian debootstrap)
 fi
 
 missing=()
