@@ -16,7 +16,7 @@ PROGRAM := build/sparkngin
 PAGES := build/share
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build module program pages deb test-packages issuer copier check test run bench campaign clean
+.PHONY: help deps build module program pages deb rpm tarball test-packages issuer copier check test run bench campaign clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 15
@@ -53,7 +53,14 @@ deb: build ## Pack Debian packages into build/deb, for the installed nginx; 1 mi
 	@tools/deps.sh packages
 	tools/deb
 
-test-packages: deb ## Install, upgrade under load, remove and purge the packages in a Debian root of their own; 5 min
+rpm: build ## Pack RPMs into build/rpm, with Fedora's paths; for the nginx and the libraries that it was built with
+	@tools/deps.sh packages
+	tools/rpm
+
+tarball: build ## Pack what runs where it is unpacked, by ./run.sh, into build/tar
+	tools/tarball
+
+test-packages: deb rpm tarball issuer ## Install, upgrade under load, remove and purge the packages in a Debian root of their own; 5 min
 	prove -It/lib t/packages
 
 issuer:

@@ -27,7 +27,7 @@ if [ "$what" = all ]; then
     packages+=(mandoc zsh fish systemd)
 fi
 if [ "$what" = packages ]; then
-    packages+=(debhelper dpkg-dev fakeroot lintian debootstrap)
+    packages+=(debhelper dpkg-dev fakeroot lintian debootstrap rpm binutils)
 fi
 
 missing=()
