@@ -81,6 +81,8 @@ mod filesystem;
 mod folder;
 mod hand;
 mod hours;
+mod known;
+mod lane;
 mod layout;
 mod lease;
 mod ledger;

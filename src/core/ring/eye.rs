@@ -1,6 +1,6 @@
 //! What comes next in a stream: slices in order, holes with a reason. It changes nothing.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use super::block::{self, Filled};
 use super::hours;
@@ -56,9 +56,17 @@ const MARKS: usize = NAMES + 2;
 
 /// Who looks; remembers by stream where slices ended.
 #[derive(Default)]
-pub(super) struct Eye(RefCell<Vec<Vec<Mark>>>);
+pub(super) struct Eye {
+    marks: RefCell<Vec<Vec<Mark>>>,
+    overtaken: Cell<bool>,
+}
 
 impl Eye {
+    /// Whether anything was [`Next::Void`] since this was asked last: what was seen of its block is no longer so.
+    pub fn overtaken(&self) -> bool {
+        self.overtaken.take()
+    }
+
     /// What comes after `after`; see [`Reader::next`](super::Reader::next).
     pub fn next<M: Memory>(
         &self,
@@ -80,7 +88,10 @@ impl Eye {
         };
         match found {
             Copied::Records(count) => Next::Slice { first: after.next(), count },
-            Copied::Void => Next::Void,
+            Copied::Void => {
+                self.overtaken.set(true);
+                Next::Void
+            }
             _ if end <= after => Next::Nothing,
             Copied::Torn => Next::Uncertain { to: Some(end), since: view.load(LAST_SYNC) },
             Copied::Nothing => {
@@ -148,7 +159,7 @@ impl Eye {
     fn mark(&self, block: &Filled, seq: Seq) -> Mark {
         let (number, generation) = (block.block, block.state.generation);
         let start = Mark { block: number, generation, seq: block.first, offset: 0 };
-        let marks = self.0.borrow();
+        let marks = self.marks.borrow();
         let of_stream = marks.get(usize::from(block.state.slot.0)).into_iter().flatten();
         let same = |m: &&Mark| m.block == number && m.generation == generation && m.seq <= seq;
         of_stream.filter(same).max_by_key(|m| m.seq).copied().unwrap_or(start)
@@ -156,7 +167,7 @@ impl Eye {
 
     /// Remembers where a slice ended.
     fn keep(&self, block: &Filled, end: Mark) {
-        let mut marks = self.0.borrow_mut();
+        let mut marks = self.marks.borrow_mut();
         let slot = usize::from(block.state.slot.0);
         if marks.len() <= slot {
             marks.resize(slot + 1, Vec::new());

@@ -1,16 +1,20 @@
 //! What the publisher changes in a ring: it frees blocks, and acts for dead writers under their slots' bytes.
 
-use super::block::{self, Filled};
+use super::block;
 use super::configuration::{Configuration, Overflow, Written};
 use super::cursor::{self, Who};
+use super::known::Known;
 use super::layout::{EPOCH, FREED, HOLDER};
 use super::memory::Memory;
 use super::pen::Pen;
 use super::places::settle;
-use super::scan::{Known, Sampled, Scan};
+use super::scan::{Sampled, Scan};
 use super::view::View;
 use super::word::{BlockState, Phase};
 use crate::id::{Seq, Stream};
+
+/// Blocks that are not acknowledged, and looked beyond of: more of them need not be seen to know that the rest is not.
+const FARTHER: usize = 64;
 
 /// The reader without its lease, locks and bell.
 pub(super) struct Hand {
@@ -52,6 +56,11 @@ impl Hand {
         Some(Hand { policy, active, places, known: Known::default(), unbegun: Vec::new() })
     }
 
+    /// What was seen of some block is no longer so.
+    pub fn doubt(&mut self) {
+        self.known.doubt();
+    }
+
     pub fn scan<M: Memory>(&mut self, view: &View<M>) -> Scan {
         Scan::look(view, Sampled::take(view), &mut self.known)
     }
@@ -82,13 +91,25 @@ impl Hand {
     }
 
     /// SEALED blocks in which every named subscriber has acknowledged everything become FREE.
-    pub fn free<M: Memory>(&self, view: &View<M>, scan: &Scan) -> usize {
+    pub fn free<M: Memory>(&mut self, view: &View<M>, scan: &Scan) -> usize {
         let mut freed = 0;
-        for stream in streams_of(scan) {
-            let acked = self.acked(view, stream);
-            for seen in scan.of(stream).iter().filter(|f| f.state.phase == Phase::Sealed) {
+        for stream in scan.seen() {
+            let held = scan.held(stream);
+            if held.is_empty() {
+                continue;
+            }
+            let (acked, mut kept) = (self.acked(view, stream), 0);
+            for seen in held.iter().filter(|f| f.state.phase == Phase::Sealed) {
                 if acked.is_none_or(|acked| seen.last.is_some_and(|last| acked >= last)) {
-                    freed += usize::from(block::free(view, seen.block, seen.state));
+                    if block::free(view, seen.block, seen.state) {
+                        self.known.freed(seen.block);
+                        freed += 1;
+                    }
+                } else if kept < FARTHER {
+                    kept += 1;
+                } else {
+                    // A stream's seqs rise from block to block.
+                    break;
                 }
             }
         }
@@ -125,12 +146,11 @@ impl Hand {
             return false;
         }
         let mut sealed = false;
-        let taken = |f: &&Filled| f.state.phase != Phase::Free;
-        let lowest = scan.filled().iter().filter(taken).map(|f| f.ticket).min();
-        for seen in scan.filled().iter().filter(|f| f.state.phase == Phase::Open) {
+        let lowest = || scan.seen().filter_map(|of| Some(scan.held(of).first()?.ticket)).min();
+        for seen in scan.open() {
             let slot = seen.state.slot;
             let may = |view: &View<M>, last: Seq| match self.policy {
-                Overflow::Overwrite => Some(seen.ticket) == lowest,
+                Overflow::Overwrite => Some(seen.ticket) == lowest(),
                 Overflow::Reject => self.acked(view, slot).is_none_or(|acked| acked >= last),
             };
             if !may(view, scan.last(slot)) {
@@ -146,11 +166,4 @@ impl Hand {
         }
         sealed
     }
-}
-
-/// Every stream of which the scan saw a block, also one that began after the sampling.
-fn streams_of(scan: &Scan) -> impl Iterator<Item = Stream> + '_ {
-    let mut streams: Vec<Stream> = scan.filled().iter().map(|f| f.state.slot).collect();
-    streams.dedup();
-    streams.into_iter()
 }

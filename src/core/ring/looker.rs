@@ -4,10 +4,11 @@ use super::configuration::{Held, Name, Written};
 use super::cursor::{self, Cursor};
 use super::eye::{Eye, Next};
 use super::file::Ring;
+use super::known::Known;
 use super::mapping::Mapping;
 use super::memory::Memory;
 use super::repair::Remains;
-use super::scan::{Known, Sampled, Scan};
+use super::scan::{Sampled, Scan};
 use crate::id::{Seq, Stream};
 
 /// Who only looks.
@@ -29,7 +30,12 @@ impl<M: Memory> Looker<M> {
     pub fn scan(&mut self) -> Scan {
         match &self.remains {
             Some(remains) => remains.scan().clone(),
-            None => Scan::look(self.ring.view(), Sampled::take(self.ring.view()), &mut self.known),
+            None => {
+                if self.eye.overtaken() {
+                    self.known.doubt();
+                }
+                Scan::look(self.ring.view(), Sampled::take(self.ring.view()), &mut self.known)
+            }
         }
     }
 

@@ -44,9 +44,10 @@ pub trait Memory {
 
     /// Appends `bytes` bytes, a multiple of 8, to `out`, word by word.
     fn read(&self, at: At, bytes: usize, out: &mut Vec<u8>) {
-        out.reserve(bytes);
-        for n in 0..bytes / 8 {
-            out.extend_from_slice(&self.load(at.plus(n)).to_le_bytes());
+        let start = out.len();
+        out.resize(start + bytes, 0);
+        for (n, word) in out[start..].chunks_exact_mut(8).enumerate() {
+            word.copy_from_slice(&self.load(at.plus(n)).to_le_bytes());
         }
     }
 }

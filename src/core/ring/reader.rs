@@ -118,7 +118,12 @@ impl<M: Memory> Reader<M> {
     pub fn scan(&mut self) -> Scan {
         match &self.remains {
             Some(remains) => remains.scan().clone(),
-            None => self.hand.scan(self.ring.view()),
+            None => {
+                if self.eye.overtaken() {
+                    self.hand.doubt();
+                }
+                self.hand.scan(self.ring.view())
+            }
         }
     }
 

@@ -9,8 +9,10 @@ use super::view::View;
 use super::word::{BlockState, Generation, Phase, Ticket};
 use crate::id::Stream;
 
-/// Candidates kept from one look at all blocks, so that not every claim needs one.
-const CANDIDATES: usize = 32;
+/// Candidates kept from one look at so many blocks, so that few claims need one: in a large ring a look takes longer.
+pub(super) fn candidates(blocks: u32) -> usize {
+    (blocks / 256).clamp(32, 1024) as usize
+}
 
 /// What is known of blocks that could be claimed.
 #[derive(Default)]
@@ -82,17 +84,25 @@ impl Search {
     }
 
     fn collect<M: Memory>(&mut self, view: &View<M>, phase: Phase) {
-        for block in 0..view.layout.geometry().blocks {
+        let blocks = view.layout.geometry().blocks;
+        let most = candidates(blocks);
+        let by_ticket = |(ticket, block, _): &(Ticket, u32, BlockState)| (*ticket, *block);
+        for block in 0..blocks {
             let state = block::state(view, block);
-            if state.phase == phase {
-                let ticket = Ticket(view.load(view.layout.block(block).ticket()));
-                self.candidates.push((ticket, block, state));
+            if state.phase != phase {
+                continue;
+            }
+            let ticket = Ticket(view.load(view.layout.block(block).ticket()));
+            self.candidates.push((ticket, block, state));
+            // Now and then, so that a large ring takes no more memory than a small one.
+            if self.candidates.len() == 4 * most {
+                self.candidates.select_nth_unstable_by_key(most, by_ticket);
+                self.candidates.truncate(most);
             }
         }
-        let by_ticket = |(ticket, block, _): &(Ticket, u32, BlockState)| (*ticket, *block);
-        if self.candidates.len() > CANDIDATES {
-            self.candidates.select_nth_unstable_by_key(CANDIDATES, by_ticket);
-            self.candidates.truncate(CANDIDATES);
+        if self.candidates.len() > most {
+            self.candidates.select_nth_unstable_by_key(most, by_ticket);
+            self.candidates.truncate(most);
         }
         self.candidates.sort_unstable_by_key(|c| std::cmp::Reverse(by_ticket(c)));
     }

@@ -1,4 +1,5 @@
-//! What a look costs: as much in a large ring as in a small one, while nothing is claimed. It prints what it took.
+//! What a look costs: as much in a large ring as in a small one, also while blocks are claimed and freed in turn. It prints
+//! what it took.
 
 use std::cell::Cell;
 use std::time::Instant;
@@ -6,10 +7,11 @@ use std::time::Instant;
 use crate::id::{Region, Seq, Stream};
 use crate::ring::block;
 use crate::ring::eye::Eye;
+use crate::ring::known::Known;
 use crate::ring::layout::{At, Geometry, Layout};
 use crate::ring::memory::{Heap, Memory};
 use crate::ring::pen::Pen;
-use crate::ring::scan::{Known, Sampled, Scan};
+use crate::ring::scan::{Sampled, Scan};
 use crate::ring::view::View;
 use crate::ring::word::{BlockState, Fill, Phase};
 
@@ -75,8 +77,7 @@ fn look(view: &View<Counting>, known: &mut Known) -> (Scan, u64, f64) {
 }
 
 #[test]
-fn a_look_at_a_ring_in_which_nothing_was_claimed_reads_as_little_of_a_large_one_as_of_a_small_one()
-{
+fn a_look_reads_as_little_of_a_large_ring_as_of_a_small_one() {
     let loads = [1024, 65_536, 262_144].map(|blocks| {
         let (view, mut known) = (full(blocks), Known::default());
         let (scan, _, first) = look(&view, &mut known);
@@ -92,14 +93,20 @@ fn a_look_at_a_ring_in_which_nothing_was_claimed_reads_as_little_of_a_large_one_
         // The writer goes on in the oldest block.
         seal(&view, open, u64::from(blocks));
         fill(&view, 0, u64::from(blocks) + 1);
-        let (scan, all, claimed) = look(&view, &mut known);
+        let (scan, more, claimed) = look(&view, &mut known);
         let of = scan.of(ONE);
         assert_eq!((of.len(), of[0].block, of.last().map(|f| f.block)), (blocks as usize, 1, Some(0)));
-        assert!(all > u64::from(blocks) && scan.blocks().open == 1);
-        println!("look: blocks={blocks}, first_us={first:.0}, unchanged_us={unchanged:.1}, claimed_us={claimed:.0}");
-        loads
+        assert_eq!(scan.blocks().open, 1);
+        drop(scan);
+        // What it has read is freed by the one who looks.
+        assert!(block::free(&view, 1, block::state(&view, 1)));
+        known.freed(1);
+        let (scan, last, freed) = look(&view, &mut known);
+        assert_eq!(scan.blocks().free, 1);
+        println!("look: blocks={blocks}, first_us={first:.0}, unchanged_us={unchanged:.1}, claimed_us={claimed:.1}, freed_us={freed:.1}");
+        loads.max(more).max(last)
     });
-    assert!(loads.iter().all(|n| *n == loads[0] && *n < 50), "{loads:?}");
+    assert!(loads.iter().all(|n| *n == loads[0] && *n < 70), "{loads:?}");
 }
 
 #[test]
@@ -108,33 +115,62 @@ fn a_claim_that_died_before_its_ticket_is_found_by_a_round() {
     look(&view, &mut known);
     block::claim(&view, 2, block::state(&view, 2), ONE).unwrap();
     let looks = (1..10).find(|_| look(&view, &mut known).0.unbegun.iter().any(|(b, _)| *b == 2));
-    assert_eq!(looks, Some(4), "at the fourth look");
+    assert!(looks.is_some_and(|n| n <= 4), "within four looks: {looks:?}");
+}
+
+#[test]
+fn a_claim_that_died_before_its_ticket_is_found_at_once_when_a_copy_was_overtaken() {
+    let (view, mut known) = (full(4096), Known::default());
+    look(&view, &mut known);
+    block::claim(&view, 2000, block::state(&view, 2000), ONE).unwrap();
+    assert!(look(&view, &mut known).0.unbegun.is_empty());
+    known.doubt();
+    assert_eq!(look(&view, &mut known).0.unbegun.len(), 1);
 }
 
 #[test]
 fn a_kept_look_is_always_what_a_fresh_one_sees() {
-    let (view, mut known) = (full(16), Known::default());
-    let mut random = 7u64;
-    let mut seq = 16;
-    for _ in 0..2000 {
-        random =
-            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let number = (random >> 33) as u32 % 16;
-        let state: BlockState = block::state(&view, number);
-        match (state.phase, random >> 60) {
-            (Phase::Open, 0..8) => seal(&view, number, seq),
-            (Phase::Open, _) => {}
-            (Phase::Sealed, 0..4) => drop(block::free(&view, number, state)),
-            (_, 4..12) => {
-                seq += 1;
-                fill(&view, number, seq);
+    // More blocks than are asked out of turn, and fewer.
+    for (blocks, steps) in [(16, 2000), (300, 1500)] {
+        let (view, mut known) = (full(blocks), Known::default());
+        let mut random = 7u64;
+        let mut seq = u64::from(blocks);
+        for step in 0..steps {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let number = (random >> 33) as u32 % blocks;
+            let state: BlockState = block::state(&view, number);
+            match (state.phase, random >> 60) {
+                (Phase::Open, 0..8) => seal(&view, number, seq),
+                (Phase::Open, _) => {}
+                (Phase::Sealed, own @ 0..4) => {
+                    assert!(block::free(&view, number, state));
+                    if own > 0 {
+                        known.freed(number);
+                    }
+                }
+                (_, 4..12) => {
+                    seq += 1;
+                    fill(&view, number, seq);
+                }
+                _ => {}
             }
-            _ => {}
+            // Several things happen between two looks.
+            if step % 3 > 0 {
+                continue;
+            }
+            let kept = look(&view, &mut known).0;
+            let fresh = look(&view, &mut Known::default()).0;
+            assert!(kept.filled().eq(fresh.filled()));
+            assert_eq!((kept.blocks(), kept.held(ONE)), (fresh.blocks(), fresh.held(ONE)));
+            let sorted = |scan: &Scan| {
+                let mut unbegun: Vec<u32> = scan.unbegun.iter().map(|(block, _)| *block).collect();
+                unbegun.sort_unstable();
+                unbegun
+            };
+            assert_eq!(sorted(&kept), sorted(&fresh));
         }
-        let kept = look(&view, &mut known).0;
-        let fresh = look(&view, &mut Known::default()).0;
-        assert_eq!((kept.filled(), kept.blocks()), (fresh.filled(), fresh.blocks()));
-        assert_eq!(kept.unbegun, fresh.unbegun);
     }
 }
 

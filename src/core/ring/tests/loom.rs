@@ -385,7 +385,7 @@ fn a_writer_that_was_refused_finds_the_block_that_was_freed_meanwhile() {
             assert_eq!(write(&view, &mut pen), Ok(Seq(1)), "refused for ever");
         }
         let scan = hand.scan(&view);
-        let whole = scan.filled().iter().all(|f| f.state.phase == Phase::Open);
+        let whole = scan.filled().all(|f| f.state.phase == Phase::Open);
         assert!(whole && scan.blocks().free == 0);
     });
 }
@@ -397,7 +397,7 @@ fn a_block_is_claimed_again_only_when_the_cursor_that_freed_it_can_be_seen() {
         let heap = prepare(2, 2, Overflow::Reject);
         filled(&heap, ONE, 3);
         let mut other = pen(&heap, TWO);
-        let hand = publisher(&heap, Overflow::Reject);
+        let mut hand = publisher(&heap, Overflow::Reject);
         let scan = Read::default().look(&heap);
         let mut words = contended(&heap.layout);
         words.extend(cursor_words(&heap.layout, ONE));

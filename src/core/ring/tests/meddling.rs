@@ -10,11 +10,12 @@ use crate::ring::configuration::{Configuration, Overflow, Written};
 use crate::ring::cursor::{self, Cursor};
 use crate::ring::eye::{Eye, Next};
 use crate::ring::hand::Hand;
+use crate::ring::known::Known;
 use crate::ring::layout::{At, Geometry, Layout};
 use crate::ring::ledger::Ledger;
 use crate::ring::memory::{Heap, Memory};
 use crate::ring::pen::Pen;
-use crate::ring::scan::{Known, Sampled, Scan};
+use crate::ring::scan::{Sampled, Scan};
 use crate::ring::view::View;
 
 type Act<'a> = Box<dyn FnOnce() + 'a>;

@@ -179,7 +179,7 @@ impl Machine<'_> {
             Err(Refused::Full { holder }) => {
                 let scan = world.scan();
                 assert_eq!(scan.blocks().free, 0, "refused, though a block is FREE");
-                let sealed = scan.filled().iter().any(|f| f.state.phase == Phase::Sealed);
+                let sealed = scan.filled().any(|f| f.state.phase == Phase::Sealed);
                 assert!(world.policy == Overflow::Reject || !sealed);
                 assert_eq!(holder.is_some(), world.policy == Overflow::Reject);
             }

@@ -40,7 +40,7 @@ fn a_block_of_a_slot_or_a_seq_that_there_is_not_is_not_believed() {
         let view = empty();
         fill(&view, Stream(slot), first, 1);
         let remains = Remains::of(&view, MADE);
-        assert_eq!(remains.scan().filled().len(), usize::from(believed), "{slot} {first}");
+        assert_eq!(remains.scan().filled().count(), usize::from(believed), "{slot} {first}");
     }
 }
 
@@ -52,7 +52,7 @@ fn of_a_block_the_records_before_the_first_bad_one_are_believed() {
         let bad = view.layout.block(0).data(32 * good + 24);
         view.store(bad, view.load(bad) ^ 1);
         let remains = Remains::of(&view, MADE);
-        let seen = remains.scan().filled().iter().map(|f| (f.used, f.last));
+        let seen = remains.scan().filled().map(|f| (f.used, f.last));
         let last = Seq(4 + u64::from(good));
         let believed = (good > 0).then_some((32 * good, Some(last)));
         assert_eq!(seen.collect::<Vec<_>>(), Vec::from_iter(believed));

@@ -7,12 +7,13 @@ use crate::ring::configuration::{Configuration, Overflow, Written, state};
 use crate::ring::cursor::{self, Cursor, Who};
 use crate::ring::eye::{Eye, Next};
 use crate::ring::hand::Hand;
+use crate::ring::known::Known;
 use crate::ring::layout::{FREED, Geometry, SLEEPING};
 use crate::ring::ledger::Ledger;
 use crate::ring::memory::Memory;
 use crate::ring::pen::{NotTaken, Pen, Refused};
 use crate::ring::reach::Reach;
-use crate::ring::scan::{Known, Sampled, Scan};
+use crate::ring::scan::{Sampled, Scan};
 use crate::ring::word::{BlockState, Phase};
 
 /// A record of it fills a block of 128 bytes; of the others two fit.
@@ -52,7 +53,7 @@ fn the_next_holder_of_a_slot_goes_on_in_its_seq_and_its_open_block() {
     world.leave(0);
     world.append(0, HALF, None).unwrap();
     assert_eq!(next(&mut world, ONE, 0, 1000), slice(1, 2));
-    assert_eq!(world.scan().filled().len(), 1, "one block for both");
+    assert_eq!(world.scan().filled().count(), 1, "one block for both");
 }
 
 #[test]
@@ -199,7 +200,7 @@ fn a_block_is_freed_only_when_every_named_subscriber_has_acknowledged_all_in_it(
     }
     let subscribers = vec![name("kafka"), name("other")];
     let both = Configuration { subscribers, ..world.configuration() };
-    let hand = Hand::new(&world.view, &both, NOW).unwrap();
+    let mut hand = Hand::new(&world.view, &both, NOW).unwrap();
     let acked = |seq| Cursor { acked: Seq(seq), ..Cursor::default() };
     cursor::store(&world.view, ONE, hand.index(Who::Named(0)), acked(2));
     let scan = world.scan();
@@ -222,7 +223,7 @@ fn a_name_that_left_keeps_its_cursor_and_holds_nothing_back() {
     let hand = Hand::new(&world.view, &named(&["kafka", "left"]), NOW).unwrap();
     let at = Cursor { acked: Seq(1), dead: 1, ..Cursor::default() };
     cursor::store(&world.view, ONE, hand.index(Who::Named(1)), at);
-    let hand = Hand::new(&world.view, &named(&["kafka"]), NOW).unwrap();
+    let mut hand = Hand::new(&world.view, &named(&["kafka"]), NOW).unwrap();
     let acked = Cursor { acked: Seq(3), ..Cursor::default() };
     cursor::store(&world.view, ONE, hand.index(Who::Named(0)), acked);
     let scan = world.scan();
@@ -248,7 +249,7 @@ fn who_publishes_by_an_older_configuration_frees_nothing_that_the_newer_one_hold
     }
     reject_at(&world, 5, &["kafka", "later"]).unwrap();
     let old = world.configuration();
-    let hand = Hand::new(&world.view, &old, NOW).unwrap();
+    let mut hand = Hand::new(&world.view, &old, NOW).unwrap();
     let written = Written::read(&world.view);
     assert_eq!((written.policy, written.configured_at), (Some(Overflow::Reject), 5));
     assert_eq!(written.active().count(), 2);
@@ -258,7 +259,7 @@ fn who_publishes_by_an_older_configuration_frees_nothing_that_the_newer_one_hold
     let scan = world.scan();
     assert_eq!(hand.free(&world.view, &scan), 0, "\"later\" has none of it");
     // Once it is over, the newer one goes on where it was.
-    let hand = reject_at(&world, 5, &["kafka", "later"]).unwrap();
+    let mut hand = reject_at(&world, 5, &["kafka", "later"]).unwrap();
     assert_eq!(hand.free(&world.view, &scan), 0);
     cursor::store(&world.view, ONE, hand.index(Who::Named(1)), acked);
     assert_eq!(hand.free(&world.view, &scan), 2);
@@ -275,7 +276,7 @@ fn a_name_of_an_older_configuration_alone_is_served_where_there_is_a_place_and_h
     // In the order of its own places.
     let hand = reject_at(&world, 4, &["old", "kafka"]);
     assert!(hand.is_none(), "kafka kept its place, and there is none for both");
-    let hand = reject_at(&world, 4, &["b", "old"]).unwrap();
+    let mut hand = reject_at(&world, 4, &["b", "old"]).unwrap();
     let acked = Cursor { acked: Seq(3), ..Cursor::default() };
     let ours = hand.index(Who::Named(1));
     let of_a =
@@ -721,7 +722,7 @@ fn what_a_killed_writer_left_is_no_record_when_the_disk_is_asked_and_again_until
         assert_eq!(asked.get(), if left > 0 { 3 } else { 0 }, "{words}: settled once");
         world.append(0, &[0, 24, 0], None).unwrap();
         assert_eq!(next(&mut world, ONE, 0, 1000), slice(1, 4));
-        assert_eq!(world.scan().filled().len(), 1, "in the same block");
+        assert_eq!(world.scan().filled().count(), 1, "in the same block");
     }
 }
 

@@ -9,10 +9,11 @@ use crate::ring::configuration::{Configuration, Overflow};
 use crate::ring::cursor::Cursor;
 use crate::ring::eye::{Eye, Next};
 use crate::ring::hand::Hand;
+use crate::ring::known::Known;
 use crate::ring::layout::{At, FREED, Geometry, Layout, SLEEPING, TICKET};
 use crate::ring::memory::{Heap, Memory};
 use crate::ring::pen::{Pen, Refused};
-use crate::ring::scan::{Known, Sampled, Scan};
+use crate::ring::scan::{Sampled, Scan};
 use crate::ring::view::View;
 
 use super::world::{NOW, name};

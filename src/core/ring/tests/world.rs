@@ -13,12 +13,13 @@ use crate::ring::cursor::{self, Cursor, Who};
 use crate::ring::eye::{Eye, Next};
 use crate::ring::hand::Hand;
 use crate::ring::hours;
+use crate::ring::known::Known;
 use crate::ring::layout::{Geometry, Layout};
 use crate::ring::ledger::Ledger;
 use crate::ring::memory::Memory;
 use crate::ring::pen::{NotTaken, Pen, Refused};
 use crate::ring::repair::Remains;
-use crate::ring::scan::{Known, Sampled, Scan};
+use crate::ring::scan::{Sampled, Scan};
 use crate::ring::sync::cover;
 use crate::ring::view::View;
 use crate::ring::word::Phase;
@@ -224,7 +225,7 @@ impl World {
                     world.follow(&scan, *who, stream, room);
                 }
             }
-            if let Some(hand) = world.hand.as_ref().filter(|_| !world.view.poisoned()) {
+            if let (Some(hand), false) = (&mut world.hand, world.view.poisoned()) {
                 hand.free(&world.view, &scan);
             }
         });
