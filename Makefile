@@ -91,7 +91,11 @@ run: ## Collect events at 127.0.0.1:8080 and see them in Kafka: an embedded one,
 	@test -x $(PROGRAM) -a -f $(MODULE) || $(MAKE) --no-print-directory build
 	@exec tools/run.sh "$(PORT)" "$(LIVE_PORT)" "$(KAFKA)"
 
-bench: deps build issuer ## Measure requests a second and CPU an event beside nginx's own empty reply; 3 min
+.PHONY: instructions
+instructions: deps ## Count instructions an event of the hot functions, compare with their budgets; 20 s once built. WRITE=1 sets these
+	tools/instructions
+
+bench: deps build issuer ## Measure rates, CPU an event and latency beside nginx's own empty reply; 4 min. BENCH="w1 ack ..." chooses, WRITE=1 keeps
 	tools/bench
 
 campaign: deps build issuer copier ## Strike every fault at its full count, write docs/proof.md; hours, resumes. ROW=n COUNT=m repeats one

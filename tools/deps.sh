@@ -19,7 +19,7 @@ if [ "$what" = all ]; then
     need node "Node" "by the browser's side of the tests"
     need python3 "Python 3" "by the examples"
     # Chromium is 80 MB to fetch, and fills 560 MB with what it needs.
-    packages+=(python3 python3-zmq wrk nghttp2-client perl openssl chromium zstd)
+    packages+=(python3 python3-zmq wrk nghttp2-client perl openssl chromium zstd valgrind)
 fi
 
 if [ "$what" = all ]; then

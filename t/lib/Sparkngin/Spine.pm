@@ -56,7 +56,7 @@ sub spine_conf {
         workers => $opt{workers} // 2,
         whole => <<"CONF");
 %%GLOBALS%%
-events { worker_connections 4096; }
+events { worker_connections @{[ $opt{connections} // 4096 ]}; }
 http {
     %%HTTP%%
     sparkngin_listen $publisher;
