@@ -22,7 +22,7 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 15
 	@echo
 	@echo 'Variables: PORT=$(PORT) LIVE_PORT=$(LIVE_PORT) KAFKA=host:port (run); NGINX_SOURCE_DIR, NGINX_BUILD_DIR (build);'
-	@echo 'SEED=n LINES=file T="t/log.t ..." (test)'
+	@echo 'SEED=n LINES=file T="t/log.t ..." NGINX=1.28 (test)'
 
 deps: ## Install the Debian packages that are missing, fetch the crates and Kafka's jars; 2 min when nothing is there
 	tools/deps.sh
@@ -83,8 +83,8 @@ check: ## Look at the sources alone: format, clippy, the arrows between files, s
 	$(CARGO) clippy --locked --package sparkngin -- -D warnings
 	tools/check
 
-test: deps build issuer copier ## Test everything, with a real nginx, ZeroMQ and Kafka; 9 min once built. SEED=n repeats a run, T=files chooses
-	tools/test $(T)
+test: deps build issuer copier ## Test everything, with a real nginx, ZeroMQ and Kafka; 9 min once built. SEED=n repeats a run, T=files chooses, NGINX=1.28 another nginx
+	$(if $(NGINX),tools/with-nginx $(NGINX),tools/test) $(T)
 
 run: ## Collect events at 127.0.0.1:8080 and see them in Kafka: an embedded one, or KAFKA=host:port. PORT=n LIVE_PORT=n
 	@tools/deps.sh build
