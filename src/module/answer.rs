@@ -32,20 +32,40 @@ pub enum Late {
 }
 
 impl Late {
-    fn sentence(self) -> &'static str {
-        match self {
-            Late::Unacknowledged => {
+    /// What holds for the events that are stored; those that are not are listed beside it.
+    fn sentence(self, kept: &Kept) -> String {
+        let one = kept.count == 1 && kept.faults.is_empty();
+        let text = match (self, one) {
+            (Late::Unacknowledged, true) => {
                 "not every subscriber has acknowledged the event in time; it is kept and will arrive, do not send it again"
             }
-            Late::Unsynced => {
+            (Late::Unacknowledged, false) => {
+                "not every subscriber has acknowledged the events in time; those that are stored are kept and will arrive, \
+                 do not send them again"
+            }
+            (Late::Unsynced, true) => {
                 "the event is not on the disk in time; it is kept and will arrive, do not send it again"
             }
-            Late::Failed => {
+            (Late::Unsynced, false) => {
+                "the events are not on the disk in time; those that are stored are kept and will arrive, do not send them \
+                 again"
+            }
+            (Late::Failed, true) => {
                 "the sync to the disk failed after the event was stored; it is kept and may arrive"
             }
-            Late::Lost => {
+            (Late::Failed, false) => {
+                "the sync to the disk failed after the events were stored; those that are stored are kept and may arrive"
+            }
+            (Late::Lost, true) => {
                 "events were lost before every subscriber had them, perhaps this one; it may have arrived"
             }
+            (Late::Lost, false) => {
+                "events were lost before every subscriber had them, perhaps some of these; they may have arrived"
+            }
+        };
+        match kept.faults.is_empty() {
+            true => text.into(),
+            false => format!("{text}; what \"errors\" lists is not stored"),
         }
     }
 }
@@ -109,11 +129,16 @@ impl Answer {
         Answer::refused(faults.status(), &error, faults.field(), Some(faults))
     }
 
+    /// Of several events none found a place: why, and the list of all of them, each with a status of its own.
+    pub fn unstored(why: &str, faults: &Faults) -> Answer {
+        Answer::refused(faults.status(), why, None, Some(faults))
+    }
+
     /// 504: the event is stored, but not yet as safe as it was to be. The receipt is there in any case: who sends the event
     /// again needs to know which one it may be twice.
     pub fn late(kept: &Kept, late: Late, reached: Level) -> Answer {
         let faults = Some(&kept.faults).filter(|faults| !faults.is_empty());
-        let mut answer = Answer::refused(504, late.sentence(), None, faults);
+        let mut answer = Answer::refused(504, &late.sentence(kept), None, faults);
         answer.headers.push(receipt_of(kept, reached));
         answer
     }

@@ -96,7 +96,7 @@ impl Intake {
             }
             Ok(Stored::Done(kept)) => Some(Answer::stored(incoming, &kept, Level::Ring)),
             Err(refusal) => {
-                if matches!(refusal, Refusal::Ring(Refused::Poisoned)) {
+                if refusal.is_poisoned() {
                     store.abandon(now());
                 }
                 refusal.outcome().keep(incoming);
@@ -125,9 +125,13 @@ impl Intake {
         self.read(incoming, received)?;
         let place = match level {
             Level::Ring => None,
-            _ => Some(waiting.reserve(incoming, level, writer).map_err(Refusal::from)?),
+            _ => match waiting.reserve(incoming, level, writer) {
+                Ok(place) => Some(place),
+                Err(none) => return Err(self.unstored(none.into())),
+            },
         };
-        let kept = self.stage.commit(received, writer).map_err(Refusal::Ring)?;
+        let kept = self.stage.commit(received, writer);
+        let kept = kept.map_err(|refused| self.unstored(Refusal::Ring(refused)))?;
         Outcome::of_kept(&kept).keep(incoming);
         self.count_faults(&kept.faults);
         Ok(match place {
@@ -140,6 +144,17 @@ impl Intake {
                 Stored::Waits
             }
         })
+    }
+
+    /// Nothing that is staged found a place: of several events, the list of them beside the reason.
+    fn unstored(&mut self, why: Refusal) -> Refusal {
+        if matches!(why, Refusal::Ring(Refused::TooLarge { .. })) {
+            return why;
+        }
+        match self.stage.refuse_all(&why.text(), || why.sentence()) {
+            None => why,
+            Some(faults) => Refusal::Unstored(Box::new(why), faults),
+        }
     }
 
     /// Stages what a request says: one event at least.
@@ -206,10 +221,10 @@ impl Intake {
         store: &mut Store,
     ) {
         let Err(refusal) = self.record(incoming, topic, fields, store) else { return };
-        if matches!(refusal, Refusal::Ring(Refused::Poisoned)) {
+        if refusal.is_poisoned() {
             store.abandon(now());
         }
-        self.lost.count(log::Level::Warn, now(), LOST, || refusal.sentence());
+        self.lost.count(log::Level::Warn, now(), LOST, 1, || refusal.sentence());
         self.unsettled += 1;
         self.settle(store);
     }
@@ -257,26 +272,25 @@ impl Intake {
         let now = now();
         match refusal {
             Refusal::Ring(Refused::Full { .. }) | Refusal::Busy(_) => {
-                self.full.count(log::Level::Warn, now, FULL, || refusal.sentence());
+                self.full.count(log::Level::Warn, now, FULL, 1, || refusal.sentence());
             }
             Refusal::Away(_)
             | Refusal::Ring(Refused::Poisoned)
             | Refusal::Body(Missing::File(_), _) => {
-                self.away.count(log::Level::Warn, now, AWAY, || refusal.sentence());
+                self.away.count(log::Level::Warn, now, AWAY, 1, || refusal.sentence());
             }
-            _ => self.invalid.count(log::Level::Info, now, INVALID, || refusal.sentence()),
+            Refusal::None(faults) | Refusal::Unstored(_, faults) => self.count_faults(faults),
+            _ => self.invalid.count(log::Level::Info, now, INVALID, 1, || refusal.sentence()),
         }
     }
 
-    /// The same for those events of a body that are not stored, while others are.
+    /// The same for those events of a body that are not stored: each counts.
     fn count_faults(&mut self, faults: &Faults) {
-        if faults.is_empty() {
-            return;
+        if let Some((count, why)) = faults.refused() {
+            self.full.count(log::Level::Warn, now(), FULL, count, || why.into());
         }
-        let (now, sentence) = (now(), || faults.sentence());
-        match faults.status() {
-            503 => self.full.count(log::Level::Warn, now, FULL, sentence),
-            _ => self.invalid.count(log::Level::Info, now, INVALID, sentence),
+        if let Some((count, why)) = faults.wrong() {
+            self.invalid.count(log::Level::Info, now(), INVALID, count, || why.into());
         }
     }
 
@@ -347,6 +361,7 @@ fn stage_all<'a>(
     settings: &LocationConf,
 ) -> Result<Spare, Refusal> {
     let limit = settings.limits().stored(place.max_event);
+    stage.several();
     let spare = batch::read_all(spare, request, place, framing, |index, event| {
         match event.map(|event| is_taken(settings, event).map(|()| event)) {
             Ok(Ok(event)) => stage.add(index, event),

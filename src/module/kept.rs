@@ -22,53 +22,74 @@ impl Kept {
     }
 }
 
-/// Events of a body that are not stored, in its order.
+/// Events of a body that are not stored.
 #[derive(Debug, Default)]
 pub struct Faults {
-    /// Objects of JSON, joined by commas.
-    list: String,
-    /// Of the first one: what is wrong, and with which field.
+    /// Objects of JSON, one behind the other.
+    text: String,
+    /// Of each: its place in the body, and where it ends in the text.
+    ends: Vec<(usize, usize)>,
+    /// Of the first one that is wrong: what, and with which field.
     first: Option<(String, Option<String>)>,
-    count: u64,
-    /// How many of them are too large, and for how many there was no room.
+    /// How many are too large.
     large: u64,
+    /// How many are good, and found no place; why, as error.log may know it.
     refused: u64,
+    why: String,
 }
 
 impl Faults {
     /// The event at `index`, from 0, is not stored: the status that it would have got alone, why, and which field is at
     /// fault.
     pub fn add(&mut self, index: usize, status: u16, error: &str, field: Option<&str>) {
-        if !self.list.is_empty() {
-            self.list.push(',');
-        }
-        self.list.push_str(&format!("{{\"index\":{index},\"status\":{status},\"error\":"));
-        quote(&mut self.list, error);
-        self.list.push_str(",\"field\":");
-        match field {
-            Some(field) => quote(&mut self.list, field),
-            None => self.list.push_str("null"),
-        }
-        self.list.push('}');
+        self.list(index, status, error, field);
         self.first.get_or_insert_with(|| (error.to_owned(), field.map(str::to_owned)));
-        self.count += 1;
         self.large += u64::from(status == 413);
-        self.refused += u64::from(status == 503);
+    }
+
+    /// The event at `index` is good, and found no place: 503, and why, as a client and as error.log may know it.
+    pub fn refuse(&mut self, index: usize, error: &str, why: impl FnOnce() -> String) {
+        self.list(index, 503, error, None);
+        if self.refused == 0 {
+            self.why = why();
+        }
+        self.refused += 1;
+    }
+
+    fn list(&mut self, index: usize, status: u16, error: &str, field: Option<&str>) {
+        self.text.push_str(&format!("{{\"index\":{index},\"status\":{status},\"error\":"));
+        quote(&mut self.text, error);
+        self.text.push_str(",\"field\":");
+        match field {
+            Some(field) => quote(&mut self.text, field),
+            None => self.text.push_str("null"),
+        }
+        self.text.push('}');
+        self.ends.push((index, self.text.len()));
     }
 
     /// Whether every event is stored.
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.ends.is_empty()
     }
 
-    /// The list, as JSON.
+    /// The list, as JSON, in the order of the body.
     pub fn json(&self) -> String {
-        format!("[{}]", self.list)
+        let mut start = 0;
+        let cut = |&(index, end): &(usize, usize)| {
+            let object = &self.text[start..end];
+            start = end;
+            (index, object)
+        };
+        let mut objects: Vec<(usize, &str)> = self.ends.iter().map(cut).collect();
+        objects.sort_by_key(|(index, _)| *index);
+        let objects: Vec<&str> = objects.into_iter().map(|(_, object)| object).collect();
+        format!("[{}]", objects.join(","))
     }
 
     /// The status when nothing at all is stored: 503 where it is worth to try again.
     pub fn status(&self) -> u16 {
-        match self.count {
+        match self.ends.len() as u64 {
             _ if self.refused > 0 => 503,
             count if self.large == count => 413,
             _ => 400,
@@ -83,9 +104,20 @@ impl Faults {
     /// What is wrong, in one sentence.
     pub fn sentence(&self) -> String {
         let first = self.first.as_ref().map_or("", |(error, _)| error);
-        match self.count {
+        match self.ends.len() {
             1 => first.to_owned(),
             count => format!("{count} events of one body, the first: {first}"),
         }
+    }
+
+    /// How many are wrong, and what with the first of them.
+    pub fn wrong(&self) -> Option<(u64, &str)> {
+        let (error, _) = self.first.as_ref()?;
+        Some((self.ends.len() as u64 - self.refused, error))
+    }
+
+    /// How many are good and found no place, and why.
+    pub fn refused(&self) -> Option<(u64, &str)> {
+        (self.refused > 0).then_some((self.refused, self.why.as_str()))
     }
 }

@@ -110,7 +110,7 @@ impl Lead {
             return;
         }
         if let Err(error) = self.look(ring, now) {
-            self.failures.count(Level::Error, now, "later", || {
+            self.failures.count(Level::Error, now, "later", 1, || {
                 format!("no publisher can be started: {error}")
             });
             self.not_before = now + 2 * STAND_BACK;

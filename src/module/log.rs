@@ -67,12 +67,19 @@ pub struct Throttle {
 }
 
 impl Throttle {
-    /// Counts one, and tells if a line is due. `text` is asked for only of the first that no line has told.
-    pub fn count(&mut self, level: Level, now: u64, what: &str, text: impl FnOnce() -> String) {
-        self.pending += 1;
-        if self.pending == 1 {
+    /// Counts some, and tells if a line is due. `text` is asked for only of the first that no line has told.
+    pub fn count(
+        &mut self,
+        level: Level,
+        now: u64,
+        what: &str,
+        events: u64,
+        text: impl FnOnce() -> String,
+    ) {
+        if self.pending == 0 {
             self.first = text();
         }
+        self.pending += events;
         if self.due(now) {
             self.tell(level, now, what);
         }

@@ -25,6 +25,8 @@ pub enum Refusal {
     Invalid(Invalid),
     /// Not one of several is an event.
     None(Faults),
+    /// None of several found a place, for this reason; all that are not stored.
+    Unstored(Box<Refusal>, Faults),
     /// Its body is not there, or larger than this.
     Body(Missing, usize),
     /// Its body, which may hold several events, has so many bytes, and may have so many.
@@ -55,6 +57,7 @@ impl Refusal {
             Refusal::Invalid(_) | Refusal::Packed(_) => Outcome::Invalid,
             Refusal::None(faults) if faults.status() == 413 => Outcome::Large,
             Refusal::None(_) => Outcome::Invalid,
+            Refusal::Unstored(why, _) => why.outcome(),
             Refusal::Body(Missing::TooLarge(_), _)
             | Refusal::Long(..)
             | Refusal::Ring(Refused::TooLarge { .. }) => Outcome::Large,
@@ -72,6 +75,7 @@ impl Refusal {
     pub fn answer(&self) -> Answer {
         let field = match self {
             Refusal::None(faults) => return Answer::none(faults),
+            Refusal::Unstored(why, faults) => return Answer::unstored(&why.text(), faults),
             Refusal::Packed(Packed::Unknown) => return Answer::unsupported(&self.sentence()),
             Refusal::Invalid(invalid) => invalid.field(),
             Refusal::Body(Missing::TooLarge(_), _) | Refusal::Long(..) | Refusal::Packed(_) => {
@@ -91,15 +95,27 @@ impl Refusal {
             | Outcome::Late(_)
             | Outcome::Private => 400,
         };
-        let text = match self {
+        Answer::error(status, &self.text(), field)
+    }
+
+    /// What is wrong, as a client may know it.
+    pub fn text(&self) -> String {
+        match self {
             Refusal::Ring(refused @ (Refused::Full { .. } | Refused::Poisoned)) => {
                 refusal(refused).into()
             }
             Refusal::Busy(_) => "too many requests wait already".into(),
             Refusal::Body(Missing::File(_), _) => "the body could not be read".into(),
             _ => self.sentence(),
-        };
-        Answer::error(status, &text, field)
+        }
+    }
+
+    /// Whether nothing more can be written to this ring.
+    pub fn is_poisoned(&self) -> bool {
+        match self {
+            Refusal::Unstored(why, _) => why.is_poisoned(),
+            refusal => matches!(refusal, Refusal::Ring(Refused::Poisoned)),
+        }
     }
 
     /// What error.log says.
@@ -107,6 +123,7 @@ impl Refusal {
         match self {
             Refusal::Invalid(invalid) => invalid.to_string(),
             Refusal::None(faults) => faults.sentence(),
+            Refusal::Unstored(why, _) => why.sentence(),
             Refusal::Packed(Packed::Unknown) => {
                 format!("the header must name one coding alone: {CODINGS}")
             }

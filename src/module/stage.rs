@@ -19,6 +19,8 @@ pub struct Stage {
     /// Of each: where it ends in `bytes`, and its place in the body.
     ends: Vec<(usize, usize)>,
     faults: Faults,
+    /// The body is one of several events, though it may have one alone.
+    several: bool,
 }
 
 impl Stage {
@@ -28,6 +30,12 @@ impl Stage {
         self.bytes.shrink_to(KEPT);
         self.ends.clear();
         self.faults = Faults::default();
+        self.several = false;
+    }
+
+    /// The body is one of several events: what becomes of each is told.
+    pub fn several(&mut self) {
+        self.several = true;
     }
 
     /// Adds the event at a place of the body.
@@ -54,6 +62,20 @@ impl Stage {
     /// What is wrong with those that are none; empties it.
     pub fn take_faults(&mut self) -> Faults {
         std::mem::take(&mut self.faults)
+    }
+
+    /// None of the events found a place: the list of all that are not stored, if the body is one of several. See
+    /// [`Faults::refuse`].
+    pub fn refuse_all(&mut self, error: &str, why: impl Fn() -> String) -> Option<Faults> {
+        self.several.then(|| self.refuse_from(0, error, why))
+    }
+
+    fn refuse_from(&mut self, at: usize, error: &str, why: impl Fn() -> String) -> Faults {
+        let mut faults = self.take_faults();
+        for (_, index) in &self.ends[at..] {
+            faults.refuse(*index, error, &why);
+        }
+        faults
     }
 
     /// Whether there is no event.
@@ -83,11 +105,8 @@ impl Stage {
             match writer.append_some(received, &events[count..]) {
                 Ok(committed) => count += committed.count() as usize,
                 Err(refused) => {
-                    let mut faults = std::mem::take(&mut self.faults);
-                    for (_, index) in &self.ends[count..] {
-                        faults.add(*index, 503, refusal(&refused), None);
-                    }
-                    self.faults = faults;
+                    self.faults =
+                        self.refuse_from(count, refusal(&refused), || refused.to_string());
                     break;
                 }
             }

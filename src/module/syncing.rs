@@ -86,7 +86,7 @@ impl Syncing {
             return;
         }
         if let Err(error) = self.look(writer, reluctant, now) {
-            self.failures.count(Level::Error, now, "later", || {
+            self.failures.count(Level::Error, now, "later", 1, || {
                 format!("the ring cannot be synced: {error}")
             });
             self.not_before = now + STAND_BACK;
