@@ -74,7 +74,7 @@ for my $kind ('application/jsonl', 'Application/NDJSON; charset=utf-8', 'text/x-
     is_deeply([@{ $answer->{headers} }{qw(content-type cache-control)}], ['application/json', 'no-store'], '  as JSON that nobody keeps');
     like($answer->{headers}{'sparkngin-receipt'}, qr/; count=2$/, '  the receipt counts those that are stored');
     my $errors = errors($answer);
-    is_deeply([map { [@$_{qw(index status field)}] } @$errors], [[1, 400, 'data'], [2, 400, 'topic'], [4, 400, 'submitted_timestamp'], [5, 413, undef]],
+    is_deeply([map { [@$_{qw(index status field)}] } @$errors], [[1, 400, 'data'], [2, 400, 'topic'], [4, 400, 'timestamp'], [5, 413, undef]],
         '  a list of the others: index, status, field');
     like($errors->[0]{error}, qr/at line 1 column 6 there must be a value$/, '  and why');
     like($errors->[1]{error}, qr/^topic "a b" is not the name of a topic/, '  and why');
@@ -113,7 +113,7 @@ for my $row (
 # Limits, each beside one less.
 for my $row (
     ['3 events of 3', '/few/log', '[1,2,3]', 204, 3], ['4 events', '/few/log', '[1,2,3,4]', 413, 'the body has more than 3 events, it must have 3 at most'],
-    ['a depth of 3', '/few/log', '[[[[1]]]]', 204, 1], ['of 4', '/few/log', '[[[[[1]]]]]', 400, 'the JSON of the body is nested deeper than 3 at line 1 column 5, it must be 3 at most'],
+    ['a depth of 3', '/few/log', '[[[[1]]]]', 204, 1], ['of 4', '/few/log', '[[[[[1]]]]]', 400, 'no event is stored: the JSON of the body is nested deeper than 3 at line 1 column 5, it must be 3 at most'],
     ['a value of 8 bytes', '/few/log?a=12345678', '[1]', 204, 1], ['of 9', '/few/log?a=123456789', '[1]', 413, 'parameter "a" has 9 bytes, it must have 8 at most'],
     ['inherited one by one', '/few/short/log', '[1,2,3]', 204, 3], ['and exceeded', '/few/short/log', '[1,2,3,4]', 413, 'the body has more than 3 events, it must have 3 at most'],
     ['a body of 1024 bytes', '/few/short/log', '[1]' . ' ' x 1021, 204, 1], ['of 1025', '/few/short/log', '[1]' . ' ' x 1022, 413, 'the body has 1025 bytes, it must have 1024 at most'],
@@ -123,6 +123,11 @@ for my $row (
     is($answer->{status}, $status, "$what: $status") or diag $answer->{raw};
     if ($status == 204) { want(map ['few', undef, $_], @{ $json->decode($body) }) }
     else { is($json->decode($answer->{body})->{error}, $then, '  and why') }
+}
+for my $kind ('application/json', 'text/plain') {
+    my $answer = $t->post('/few/log?id=deep', '[1,[[[[{"a":"]"}]]]],2]', headers => ['Content-Type' => $kind]);
+    is_deeply([$answer->{status}, map { "$_->{index} $_->{status} $_->{field}" } @{ errors($answer) }], [207, '1 400 data'], "$kind: an element that is too deep is refused alone");
+    want(['few', 'deep-0', 1], ['few', 'deep-2', 2]);
 }
 # What 1,000 events of a long query would be in the ring is bounded, too.
 is($t->post('/sn/log?topic=t&a=' . 'x' x 6_000, '[' . join(',', (1) x 1000) . ']', headers => ['Content-Type' => 'application/json'])->{status}, 413,
@@ -181,6 +186,24 @@ $t->start->ready;
     is_deeply([map { "$_->{index} $_->{status} $_->{error}" } @$errors], [map "$_ 503 the ring is full", $kept .. 399], '  the others are told, to come again');
     $answer = send_as('array', '', @batch);
     is("$answer->{status} " . ($answer->{headers}{'retry-after'} // ''), '503 1', 'full from the beginning: 503 as for one');
+    my $said = errors($answer);
+    is("$said->{error}", 'the ring is full', '  and why');
+    is_deeply([map { "$_->{index} $_->{status} $_->{error}" } @{ $said->{errors} }], [map "$_ 503 the ring is full", 0 .. 399], '  and the list of all, to come again');
+    for my $row (['one event', array => 503, '0 503', '{}'], ['some bad', lines => 503, '0 503,1 400,2 503', '{}', '{', '{}'], ['all bad', sequence => 400, '0 400', '{']) {
+        my ($what, $framing, $status, $list, @elements) = @$row;
+        $answer = send_as($framing, '', @elements);
+        $said = errors($answer);
+        is(join(' ', $answer->{status}, join ',', map { "$_->{index} $_->{status}" } @{ $said->{errors} }), "$status $list", "$what in a $framing: each is listed, in order");
+    }
+    ok(!exists errors($t->get('/sn/log?data=one'))->{errors}, 'one event alone has no list');
+    my $refused;
+    Sparkngin::poll(30, 'error.log counts events, not bodies', sub {
+        my $log = $t->error_log;
+        $refused = 0;
+        $refused += $1 while $log =~ /sparkngin: (\d+) events? refused: the ring is full/g;
+        return $refused >= 400 - $kept + 400 + 4;
+    });
+    is($refused, 400 - $kept + 400 + 1 + 2 + 1, 'error.log counts each event that found no room');
     my ($code, $text) = $t->run($Sparkngin::PROGRAM, 'ring', 'dump', $t->path('full'));
     my @ids = map { eval { $json->decode($_)->{event}{id} } // () } grep { /^\{/ } split /\n/, $text;
     is_deeply(\@ids, [map "f$_", 1 .. $kept], '  and the ring holds just those') or diag substr $text, 0, 500;

@@ -52,6 +52,8 @@ for my $row (
     ['cut off', substr($good, 0, -10), undef, 'data', qr/must end with the last boundary|a line's end/],
     ['a part without a name', $good =~ s/ name="id"//r, undef, 'data', qr/with a name/],
     ['a file', part('name="up"; filename="a.txt"', 'x') . "--$boundary--", undef, 'up', qr/^"up" is a file, it must be a text field$/],
+    ['a file by its other name', part('name="up"; filename*=UTF-8\'\'a.txt', 'x') . "--$boundary--", undef, 'up', qr/^"up" is a file, it must be a text field$/],
+    ['two payloads', part('name="data"', '1') . part('name="log"', '2') . "--$boundary--", undef, 'data', qr/^there are two payloads, it must be one: /],
     ['the server\'s own', part('name="time_stamp"', '1') . "--$boundary--", undef, 'time_stamp', qr/the server's own/],
     ['a bad topic', part('name="topic"', 'a b') . "--$boundary--", undef, 'topic', qr/^topic "a b"/],
 ) {

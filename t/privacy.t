@@ -14,10 +14,12 @@ use Test::More;
 
 my $t = Sparkngin->new(program => 0);
 $t->conf(
-    http => Sparkngin::Tap::conf(qw(cookie cookie_a cookie_b peer chain x-forwarded-for uri other)) . <<'CONF',
+    http => Sparkngin::Tap::conf(qw(cookie cookie_a cookie_b peer chain x-forwarded-for x_real_ip uri host server where other)) . <<'CONF',
         log_format status '$sparkngin_status $request_uri';
         sparkngin_field peer $remote_addr;
         sparkngin_field chain $http_x_forwarded_for;
+        sparkngin_field server "$server_addr $host";
+        sparkngin_field where "at $remote_addr.";
         sparkngin_topic t;
         sparkngin_receipt on;
 CONF
@@ -78,12 +80,15 @@ taken('/mask/log?id=m3', 'a new one', 'X-Real-IP' => '2001:db8:1:2::9');
 is($t->post('/mask/log', '{"id":"m4","ip":"198.51.100.77","cookie":"b=2; a=1"}', headers => ['Content-Type' => 'application/json'])->{status}, 204, 'in a JSON object');
 $sent++;
 taken("/mask/off/log?id=m5&ip=198.51.100.77", 'where it is off again', @who);
+taken('/mask/log?id=m6&x_real_ip=3325256781', 'in other spellings', 'X-Forwarded-For' => '198.51.100.77., 0306.063.0144.0115, ::ffff:198.51.100.77, [2001:db8:1:2::9]:80, 198.51.100.77:80');
 taken("/none/log?id=n1&$query", 'without', @who);
+taken('/none/log?id=n2&x_real_ip=3325256781', 'in other spellings', 'X-Forwarded-For' => '198.51.100.77.');
 is($t->get('/mask/log?id=n&ip=198.51.100.777')->{status}, 400, 'what is no address is none');
 
 # The traffic.
 taken("/plain/p?$query", 'a request of the site', @who);
 taken("/site/s?$query", 'with privacy', @who);
+taken('/site/10.1.2.3', 'addresses that are no client\'s', Host => '10.1.2.4');
 is($t->get('/site/x', headers => \@dnt)->{status}, 200, 'who asks not to be tracked gets the page');
 
 my @events = $tap->events($sent);
@@ -97,7 +102,11 @@ is($shown->('m3'), '2001:db8:1::|2001:db8:1::|-|-|-|-|-|-', 'masked: /48');
 is($shown->('m4'), '198.51.100.0|127.0.0.0|-|-|a=1|-|-|-', 'masked: the keys of an object, whose payload stays whole');
 is($e{m4}{data}{ip}, '198.51.100.77', '  as it was sent');
 like($shown->('m5'), qr/^198\.51\.100\.77\|127\.0\.0\.1\|198\.51\.100\.77, 2001:db8:1:2::9\|-\|a=1; b=2; c=3\|/, 'off: all');
-is($shown->('n1'), '-||, ||-|-|-|198.51.100.77', 'none of it');
+my $more = sub { my $e = $e{ $_[0] } // {}; return join '|', map { $e->{$_} // '-' } qw(chain x_real_ip server where) };
+is($more->('m6'), 'unknown, unknown, ::ffff:198.51.100.0, 2001:db8:1::, 198.51.100.0|unknown|127.0.0.1 localhost|at 127.0.0.0.', 'masked: what is not known to be an address is unknown');
+is($shown->('n1'), '-|-|-|-|-|-|-|198.51.100.77', 'none of it');
+is($more->('n2'), '-|-|127.0.0.1 localhost|-', 'none: no residue of a field with an address');
+is_deeply([@{ $e{'/site/10.1.2.3'} // {} }{qw(host ip)}], ['10.1.2.4', '127.0.0.0'], 'the server\'s own name and path stay');
 is($shown->('/plain/p'), '127.0.0.1|127.0.0.1|198.51.100.77, 2001:db8:1:2::9|-|-|-|-|-', 'the traffic has no cookies');
 is($shown->('/site/s'), '127.0.0.0|127.0.0.0|198.51.100.0, 2001:db8:1::|-|-|-|-|-', 'and no address');
 

@@ -17,6 +17,7 @@ mod multipart;
 mod names;
 mod privacy;
 mod read;
+mod sent;
 
 use std::fmt;
 
@@ -24,11 +25,11 @@ pub use crate::field::HeaderFields;
 use crate::field::{DataKind, Field, FieldName, Name, Value};
 use crate::query::Span;
 use crate::time::Millis;
-pub use given::{Form, Given, may_be_given};
+pub use given::{Form, Given, Tells, may_be_given};
 pub use invalid::Invalid;
 pub use json::is_json;
 pub use limits::{Limits, MOST_DEPTH};
-pub use privacy::{Addresses, EVERYTHING, Privacy};
+pub use privacy::{Addresses, EVERYTHING, Privacy, tells_address};
 
 /// The most Kafka headers that an event has.
 pub const MOST_HEADERS: usize = 64;

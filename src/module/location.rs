@@ -1,10 +1,11 @@
 //! What the directives of a location mean together: who may send what there, and what is stored of it.
 
-use sparkngin_core::event::{EVERYTHING, Privacy};
+use sparkngin_core::event::{Addresses, EVERYTHING, Privacy};
 
 use crate::args::{Place, constant};
 use crate::conf::{Given, LocationConf};
 use crate::cors::Cors;
+use crate::fields::Variable;
 use crate::privacy::Policy;
 use crate::traffic::Traffic;
 
@@ -55,8 +56,16 @@ impl LocationConf {
         }
         let privacy = self.privacy();
         let (keeps, listed) = (|key: &[u8]| privacy.keeps_any_case(key), privacy.cookies.is_some());
-        let variables = self.variables.iter().flat_map(|variables| variables.iter());
-        match variables.filter(|_| listed).find_map(|field| field.stray_cookie(keeps)) {
+        let variables = || self.variables.iter().flat_map(|variables| variables.iter());
+        if let Some(name) = variables().find_map(Variable::hidden_address)
+            && privacy.addresses != Addresses::Whole
+        {
+            let text = format!(
+                "\"sparkngin_field\" with {name} would store an address that \"ip=\" in \"sparkngin_privacy\" cannot mask"
+            );
+            return Err((text, self.variables_place.clone()));
+        }
+        match variables().filter(|_| listed).find_map(|field| field.stray_cookie(keeps)) {
             None => Ok(()),
             Some(name) => Err((
                 format!(

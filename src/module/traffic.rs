@@ -8,7 +8,7 @@ use ngx::ffi::{
     ngx_http_core_module, ngx_http_get_variable_index, ngx_http_handler_pt,
     ngx_http_phases_NGX_HTTP_LOG_PHASE, ngx_http_request_t, ngx_int_t,
 };
-use sparkngin_core::event::{Form, Given};
+use sparkngin_core::event::{Form, Given, Tells};
 use sparkngin_core::field::{Field, FieldName};
 
 use crate::args::{Args, ConfError};
@@ -106,12 +106,12 @@ impl Columns {
 
     /// Their values for a request.
     fn of<'a>(&'a self, incoming: Incoming<'a>) -> impl Iterator<Item = Given<'a>> {
-        let form = Form::String;
-        let kind = Given { name: &self.kind, value: b"access", form };
-        let uri = Given { name: &self.uri, value: incoming.sent_path(), form };
+        let (form, tells) = (Form::String, Tells::Server);
+        let kind = Given { name: &self.kind, value: b"access", form, tells };
+        let uri = Given { name: &self.uri, value: incoming.sent_path(), form, tells };
         let variables = self.variables.iter().filter_map(move |column| {
             let value = incoming.variable(column.index)?;
-            Some(Given { name: &column.name, value, form: column.form })
+            Some(Given { name: &column.name, value, form: column.form, tells })
         });
         [kind, uri].into_iter().chain(variables)
     }

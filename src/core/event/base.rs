@@ -34,7 +34,8 @@ impl<'a> Base<'a> {
         if event.text_of(Field::Data).is_some() {
             return Err(Invalid::TwoPayloads);
         }
-        check_parameters(&mut event, intake)?;
+        check_parameters(&mut event, intake)
+            .map_err(|invalid| invalid.named_as_sent(request, &[]))?;
         let id = event.text_of(Field::Id).map(<[u8]>::to_vec);
         event.texts[usize::from(Field::Id.id())] = None;
         let (texts, submitted) = (event.texts, event.submitted);
@@ -67,7 +68,7 @@ impl<'a> Base<'a> {
             let len = (event.text.len() - start) as u32;
             *own = Some(Span::Decoded { start: start as u32, len });
         }
-        match complete(event, request, intake) {
+        match complete(event, request, element, intake) {
             Ok(()) => each(index, Ok(event)),
             Err(invalid) => each(index, Err(invalid)),
         }

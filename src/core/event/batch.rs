@@ -55,9 +55,8 @@ impl Framing {
             None if !opens => None,
             None if says => Some(Framing::Array),
             // What is only called a text has to be an array to be taken for one.
-            None => (read::may_be_json(content_type)
-                && json::check(body, depth, |_, _| {}).is_ok())
-            .then_some(Framing::Array),
+            None => (read::may_be_json(content_type) && json::is_array(body, depth))
+                .then_some(Framing::Array),
             told => told,
         }
     }
@@ -116,7 +115,7 @@ pub fn read_all<'a>(
             loop {
                 let mut found = Found::default();
                 match elements.next(|name, value| found.see(name, value))? {
-                    Some(element) => see(&mut base, Ok((element, found)))?,
+                    Some(element) => see(&mut base, element.map(|element| (element, found)))?,
                     None => break,
                 }
             }

@@ -11,6 +11,20 @@ pub struct Given<'a> {
     pub value: &'a [u8],
     /// What it is.
     pub form: Form,
+    /// Whose addresses it has.
+    pub tells: Tells,
+}
+
+/// Whose addresses a value has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tells {
+    /// It says where a client comes from, and nothing else: an address, or a list of them.
+    Client,
+    /// Addresses of clients may stand in it.
+    #[default]
+    Anything,
+    /// None of a client's.
+    Server,
 }
 
 /// What a field that is given holds. A value that is not of its form is a string.

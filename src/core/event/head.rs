@@ -1,6 +1,6 @@
 //! What the head of a request says: fields, where no parameter said them, and Kafka headers.
 
-use super::{Event, Intake, Invalid, MOST_HEADERS, Named, Request, privacy};
+use super::{Event, Intake, Invalid, MOST_HEADERS, Named, Request, privacy, tells_address};
 use crate::escape::Shown;
 use crate::field::{COOKIE, Field, is_name};
 use crate::query::Span;
@@ -59,11 +59,17 @@ pub fn kafka_headers<'a>(
             return Err(Invalid::Header { name, field });
         }
         let whole_cookie = *name == b"cookie" && intake.privacy.cookies.is_some();
-        let addresses = intake.privacy.own(name).filter(|_| !whole_cookie);
-        if let Some(addresses) = addresses {
-            let value = privacy::masked(Span::Sent(value), &mut event.text, addresses);
-            event.headers.push(Named::text(Span::Sent(name), value));
+        if whole_cookie || !intake.privacy.takes(name) {
+            continue;
         }
+        let value = match tells_address(name) {
+            false => Some(Span::Sent(value)),
+            true => {
+                let how = intake.privacy.addresses;
+                privacy::client(Span::Sent(value), &mut event.text, how)
+            }
+        };
+        event.headers.extend(value.map(|value| Named::text(Span::Sent(name), value)));
     }
     Ok(())
 }

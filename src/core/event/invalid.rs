@@ -58,9 +58,11 @@ pub enum Invalid {
     },
     /// The client's timestamp cannot be read.
     #[error(
-        "timestamp \"{value}\" cannot be read, it must be s, ms or us since 1970, or RFC 3339 from 1970 to 9999"
+        "{field} \"{value}\" cannot be read, it must be s, ms or us since 1970, or RFC 3339 from 1970 to 9999"
     )]
     Timestamp {
+        /// The parameter, or the key: it has several names.
+        field: String,
         /// What was sent.
         value: String,
     },
@@ -72,9 +74,9 @@ pub enum Invalid {
         /// What was sent.
         value: String,
     },
-    /// There is a body and a parameter `data` or `log`.
+    /// There are two of a body and parameters `data` or `log`.
     #[error(
-        "there are two payloads, it must be the body or the parameter \"data\" (or \"log\"), not both"
+        "there are two payloads, it must be one: the body, or one parameter \"data\" (or \"log\")"
     )]
     TwoPayloads,
     /// The body is not what its type says.
@@ -180,10 +182,10 @@ impl Invalid {
             Invalid::Percent { field, .. }
             | Invalid::Name { field, .. }
             | Invalid::TooLong { field, .. }
+            | Invalid::Timestamp { field, .. }
             | Invalid::File { field } => Some(field),
             Invalid::Reserved { field } => Some(field),
             Invalid::NoTopic | Invalid::Topic { .. } => Some("topic"),
-            Invalid::Timestamp { .. } => Some("submitted_timestamp"),
             Invalid::Address { .. } => Some("ip"),
             Invalid::TwoPayloads
             | Invalid::Json { .. }

@@ -21,6 +21,18 @@ pub fn is_json(text: &[u8]) -> bool {
     check(text, MOST_DEPTH, |_, _| {}).is_ok()
 }
 
+/// Whether this is one JSON array whose elements are none deeper than `deepest`, or are passed over: see [`Elements`].
+pub fn is_array(text: &[u8], deepest: usize) -> bool {
+    let Ok(mut elements) = Elements::of(text, deepest) else { return false };
+    loop {
+        match elements.next(|_, _| {}) {
+            Ok(Some(_)) => {}
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+    }
+}
+
 /// A content type without its parameters.
 pub fn media_type(content_type: &[u8]) -> &[u8] {
     content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii()
@@ -71,18 +83,22 @@ impl<'t> Elements<'t> {
         Ok(Elements { text: Text::of(body, deepest)?, begun: false })
     }
 
-    /// The next element, whose members `see` is shown; None behind the last one, when the array ends the body.
+    /// The next element, whose members `see` is shown; None behind the last one, when the array ends the body. One that
+    /// is nested too deeply is [`Invalid::Depth`], and is passed over by its brackets.
     ///
     /// # Errors
-    /// As [`check`]: then the body is no array, and there is no next one.
+    /// [`Invalid::Json`]: then the body is no array, and there is no next one.
     pub fn next(
         &mut self,
         see: impl FnMut(&'t [u8], &'t [u8]),
-    ) -> Result<Option<&'t [u8]>, Invalid> {
+    ) -> Result<Option<Result<&'t [u8], Invalid>>, Invalid> {
         self.step(see).map_err(|wrong| self.text.place(&wrong))
     }
 
-    fn step(&mut self, see: impl FnMut(&'t [u8], &'t [u8])) -> Result<Option<&'t [u8]>, Wrong> {
+    fn step(
+        &mut self,
+        see: impl FnMut(&'t [u8], &'t [u8]),
+    ) -> Result<Option<Result<&'t [u8], Invalid>>, Wrong> {
         let text = &mut self.text;
         let (wanted, must) = if self.begun { (b',', Must::InArray) } else { (b'[', Must::Array) };
         match text.after_spaces() {
@@ -100,8 +116,16 @@ impl<'t> Elements<'t> {
         }
         self.begun = true;
         let start = text.at;
-        text.value(see)?;
-        Ok(Some(&text.body[start..text.at]))
+        match text.value(see) {
+            Ok(()) => Ok(Some(Ok(&text.body[start..text.at]))),
+            Err(wrong @ Wrong { must: Must::Rise, .. }) => {
+                let deep = text.place(&wrong);
+                text.at = start;
+                text.pass()?;
+                Ok(Some(Err(deep)))
+            }
+            Err(wrong) => Err(wrong),
+        }
     }
 }
 
@@ -241,6 +265,27 @@ impl<'t> Text<'t> {
                     (_, false) => return Err(self.must(Must::InArray)),
                     (_, true) => return Err(self.must(Must::InObject)),
                 }
+            }
+        }
+    }
+
+    /// Passes over an array or an object, by strings and brackets alone.
+    fn pass(&mut self) -> Result<(), Wrong> {
+        let mut depth = 0_usize;
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    self.string()?;
+                    continue;
+                }
+                Some(b'[' | b'{') => depth += 1,
+                Some(b']' | b'}') => depth = depth.saturating_sub(1),
+                Some(_) => {}
+                None => return Err(self.must(Must::InArray)),
+            }
+            self.at += 1;
+            if depth == 0 {
+                return Ok(());
             }
         }
     }

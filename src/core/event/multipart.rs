@@ -113,7 +113,9 @@ impl<'t> Parts<'t> {
             let colon = line.iter().position(|byte| *byte == b':').unwrap_or(0);
             if line[..colon].eq_ignore_ascii_case(b"content-disposition") {
                 name = parameter(&line[colon..], "name");
-                file = parameter(&line[colon..], "filename");
+                // The other form (RFC 5987) should not be here, and some send it all the same.
+                let extended = parameter(&line[colon..], "filename*");
+                file = extended.or_else(|| parameter(&line[colon..], "filename"));
             }
         }
         let name = name.ok_or_else(|| bad("a part must have a Content-Disposition with a name"))?;
@@ -167,6 +169,13 @@ mod tests {
         assert_eq!(read("--XyZ--").unwrap(), []);
         let more = "--XyZ \t\r\ncontent-type: text/plain\r\nCONTENT-DISPOSITION: form-data; filename=\"\"; name=q\r\n\r\n7\r\n--XyZ--";
         assert_eq!(read(more).unwrap(), [("q".into(), "7".into(), true)]);
+        for file in
+            ["filename*=UTF-8\'\'a.txt", "filename=\"a\"; filename*=x", "FileName* = utf-8\'en\'a"]
+        {
+            let body =
+                part("f", "1").replace("name=\"f\"", &format!("name=\"f\"; {file}")) + "--XyZ--";
+            assert_eq!(read(&body).unwrap(), [("f".into(), "1".into(), true)], "{file}");
+        }
         let utf8 = part("caf\u{e9}", "\u{20ac}") + "--XyZ--";
         assert_eq!(read(&utf8).unwrap(), [("caf\u{e9}".into(), "\u{20ac}".into(), false)]);
     }

@@ -13,10 +13,22 @@ const FEW: usize = 16;
 /// fall together.
 #[derive(Default)]
 pub struct Names {
+    /// So many fields are the place's, and stand before the client's.
+    given: usize,
     table: Option<(RandomState, HashMap<u64, u32>)>,
 }
 
 impl Names {
+    /// No name of the client's yet, beside so many that the place has given.
+    pub fn beside(given: usize) -> Names {
+        Names { given, table: None }
+    }
+
+    /// How many of the fields are the client's.
+    pub fn own(&self, fields: &[Named<'_>]) -> usize {
+        fields.len().saturating_sub(self.given)
+    }
+
     /// Whether there is a field of this name.
     pub fn contains(&mut self, name: &[u8], fields: &[Named<'_>], text: &[u8]) -> bool {
         let is = |field: &Named<'_>| field.name.of(text) == name;

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use super::multipart::{Part, Parts, is_multipart};
 use super::names::Names;
 use super::{
-    Event, Form, Intake, Invalid, Named, Request, Spare, TEXTS, head, is_topic, json, multipart,
-    privacy,
+    Event, Form, Intake, Invalid, Named, Request, Spare, TEXTS, Tells, head, is_topic, json,
+    multipart, privacy, tells_address,
 };
 use crate::escape::Shown;
 use crate::field::{DataKind, Field, FieldName, is_name};
@@ -22,7 +22,7 @@ pub fn event<'a>(
 ) -> Result<Event<'a>, Invalid> {
     let (mut event, mut names) = query(spare, request, intake)?;
     body(&mut event, &mut names, request, intake)?;
-    complete(&mut event, request, intake)?;
+    complete(&mut event, request, request.body.unwrap_or_default(), intake)?;
     Ok(event)
 }
 
@@ -39,19 +39,20 @@ pub fn query<'a>(
     // What its path says no parameter changes.
     event.texts[usize::from(Field::Topic.id())] = request.topic.map(Span::Sent);
     given(&mut event, intake);
-    let mut names = Names::default();
+    let mut names = Names::beside(event.named.len());
     parameters(&mut event, &mut names, request.query, "query", intake)?;
     head::kafka_headers(&mut event, request, intake)?;
     Ok((event, names))
 }
 
-/// Checks what parameters and body have said, and adds what the request's head and the place say.
+/// Checks what parameters and `said`, the event's body, have said, and adds what the request's head and the place say.
 pub fn complete<'a>(
     event: &mut Event<'a>,
     request: &Request<'a>,
+    said: &[u8],
     intake: &Intake<'a>,
 ) -> Result<(), Invalid> {
-    check_parameters(event, intake)?;
+    check_parameters(event, intake).map_err(|invalid| invalid.named_as_sent(request, said))?;
     head::fields(event, request, intake);
     topic(event, intake)?;
     privacy::known(event, intake.privacy);
@@ -65,8 +66,13 @@ pub fn complete<'a>(
 /// Takes what the place gives, first of all: so nobody can say otherwise. Of a name, the first.
 fn given<'a>(event: &mut Event<'a>, intake: &Intake<'a>) {
     for given in intake.fields.iter().filter(|given| !given.value.is_empty()) {
-        let value = Span::Sent(given.value);
-        let value = privacy::masked(value, &mut event.text, intake.privacy.addresses);
+        let (value, how) = (Span::Sent(given.value), intake.privacy.addresses);
+        let value = match given.tells {
+            Tells::Server => Some(value),
+            Tells::Client => privacy::client(value, &mut event.text, how),
+            Tells::Anything => privacy::among(value, &mut event.text, how),
+        };
+        let Some(value) = value else { continue };
         let bytes = value.of(&event.text);
         let number = || matches!(bytes.first(), Some(b'-' | b'0'..=b'9'));
         let json = match given.form {
@@ -90,7 +96,8 @@ fn given<'a>(event: &mut Event<'a>, intake: &Intake<'a>) {
     }
 }
 
-/// Takes the first parameter of each name. A repeated one is not looked at.
+/// Takes the first parameter of each name. A repeated one is not looked at, but for a second payload: nobody sends one
+/// to have it dropped.
 fn parameters<'a>(
     event: &mut Event<'a>,
     names: &mut Names,
@@ -126,6 +133,8 @@ fn parameter<'a>(
             let place = &mut event.texts[usize::from(field.id())];
             if place.is_none() {
                 *place = Some(value.decode(&mut event.text).map_err(percent)?);
+            } else if field == Field::Data {
+                return Err(Invalid::TwoPayloads);
             }
         }
         None => custom(event, names, name, value, intake).map_err(|wrong| match wrong {
@@ -185,7 +194,7 @@ fn custom<'a>(
     if bytes == b"data_base64" {
         return Err(Wrong::Invalid(Invalid::Reserved { field: "data_base64" }));
     }
-    if event.named.len() >= limits.fields {
+    if names.own(&event.named) >= limits.fields {
         return Err(Wrong::Invalid(Invalid::TooMany { limit: limits.fields }));
     }
     let value = value.decode(&mut event.text).map_err(Wrong::Percent)?;
@@ -194,8 +203,14 @@ fn custom<'a>(
         let field = Shown(name.of(&event.text)).to_string();
         return Err(Wrong::Invalid(Invalid::TooLong { field, bytes, limit: limits.value }));
     }
-    let Some(addresses) = intake.privacy.own(name.of(&event.text)) else { return Ok(()) };
-    let value = privacy::masked(value, &mut event.text, addresses);
+    if !intake.privacy.takes(name.of(&event.text)) {
+        return Ok(());
+    }
+    let value = match tells_address(name.of(&event.text)) {
+        false => Some(value),
+        true => privacy::client(value, &mut event.text, intake.privacy.addresses),
+    };
+    let Some(value) = value else { return Ok(()) };
     event.named.push(Named::text(name, value));
     names.add(&event.named, &event.text);
     Ok(())
@@ -211,7 +226,8 @@ pub fn check_parameters(event: &mut Event<'_>, intake: &Intake<'_>) -> Result<()
     }
     if let Some(sent) = event.texts[usize::from(Field::Submitted.id())].take() {
         let text = sent.of(&event.text);
-        let bad = |_| Invalid::Timestamp { value: Shown(text).to_string() };
+        let field = Field::Submitted.name().into();
+        let bad = |_| Invalid::Timestamp { field, value: Shown(text).to_string() };
         event.submitted = Some(Millis::parse(text).map_err(bad)?);
     }
     if let Some(ip) = event.text_of(Field::Ip) {
@@ -291,7 +307,7 @@ fn says_more(content_type: &[u8]) -> bool {
     }
 }
 
-fn is_form(content_type: Option<&[u8]>) -> bool {
+pub fn is_form(content_type: Option<&[u8]>) -> bool {
     let kind = content_type.map(json::media_type).unwrap_or_default();
     kind.eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
 }

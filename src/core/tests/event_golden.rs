@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use sender::{hex, lossy, object, unhex};
 use serde_json::{Map, Value as Json};
-use sparkngin_core::event::{Event, Form, Given, Intake, Request};
+use sparkngin_core::event::{Event, Form, Given, Intake, Request, Tells};
 use sparkngin_core::field::{DataKind, Field, FieldList, FieldName, HeaderFields, Name, Value};
 use sparkngin_core::format::{Delimiter, Fields, Format, Rendering, binary};
 use sparkngin_core::gzip;
@@ -72,8 +72,10 @@ impl Vector<'_> {
                 (FieldName::parse(at(0)).unwrap(), at(1), form)
             })
             .collect();
-        let fields: Vec<Given<'_>> =
-            given.iter().map(|(name, value, form)| Given { name, value, form: *form }).collect();
+        let fields: Vec<Given<'_>> = given
+            .iter()
+            .map(|(name, value, form)| Given { name, value, form: *form, tells: Tells::Anything })
+            .collect();
         let headers: Vec<(&[u8], &[u8])> = array(&request["headers"])
             .map(|pair| {
                 let at = |n: usize| pair[n].as_str().unwrap().as_bytes();

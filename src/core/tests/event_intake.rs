@@ -14,6 +14,10 @@ fn post<'a>(query: &'a str, body: &'a [u8]) -> Request<'a> {
     Request { body: Some(body), ..get(query.as_bytes()) }
 }
 
+fn form<'a>(query: &'a str, body: &'a [u8]) -> Request<'a> {
+    Request { content_type: Some(b"application/x-www-form-urlencoded"), ..post(query, body) }
+}
+
 fn value(event: &Event<'_>, name: &str) -> Option<String> {
     let field = FieldName::parse(name.as_bytes()).unwrap();
     event.get(&field).map(|value| String::from_utf8(value.bytes().into_owned()).unwrap())
@@ -48,17 +52,18 @@ fn each_bad_query_is_refused_and_its_twin_is_not() {
         ("topic=_a_", "topic=__a", "topic"),
         ("topic=a%2Db", "topic=a%2fb", "topic"),
         (&*format!("topic={longest}"), &*format!("topic={longer}"), "topic"),
-        ("stimestamp=134545634345", "stimestamp=1345456343450000000", "submitted_timestamp"),
-        ("stimestamp=1", "stimestamp=1.5", "submitted_timestamp"),
-        ("timestamp=0", "timestamp=-1", "submitted_timestamp"),
-        ("timestamp=7", "timestamp=", "submitted_timestamp"),
-        ("timestamp=7&timestamp=x", "timestamp=x&timestamp=7", "submitted_timestamp"),
-        ("timestamp=2014-03-01T11:00:00Z", "timestamp=2014-03-01", "submitted_timestamp"),
-        (
-            "timestamp=2014-03-01T12:00:00+01:00",
-            "timestamp=2014-03-01T12:00:00",
-            "submitted_timestamp",
-        ),
+        ("stimestamp=134545634345", "stimestamp=1345456343450000000", "stimestamp"),
+        ("stimestamp=1", "stimestamp=1.5", "stimestamp"),
+        ("timestamp=0", "timestamp=-1", "timestamp"),
+        ("timestamp=7", "timestamp=", "timestamp"),
+        ("timestamp=7&timestamp=x", "timestamp=x&timestamp=7", "timestamp"),
+        ("timestamp=2014-03-01T11:00:00Z", "timestamp=2014-03-01", "timestamp"),
+        ("timestamp=2014-03-01T12:00:00+01:00", "timestamp=2014-03-01T12:00:00", "timestamp"),
+        ("%74imestamp=7", "%74imestamp=x", "timestamp"),
+        ("timestamp=7&stimestamp=x", "stimestamp=x&timestamp=7", "stimestamp"),
+        ("data=1", "data=1&log=2", "data"),
+        ("log=1&a=1", "log=1&a=1&log=1", "data"),
+        ("data=", "data=&data=", "data"),
         ("submitted_timestamp=%31", "submitted_timestamp=%00", "submitted_timestamp"),
         ("ip=10.0.0.1", "ip=10.0.0.256", "ip"),
         ("ip=::1", "ip=::1%250", "ip"),
@@ -86,6 +91,8 @@ fn each_bad_body_is_refused_and_its_twin_is_not() {
         (post("a=1", b"x"), post("data=1", b"x")),
         (post("data=1", b""), post("log=1", b"x")),
         (post("date=", b"x"), post("data=", b"x")),
+        (form("", b"data=1"), form("", b"data=1&log=2")),
+        (form("log=1", b"a=1"), form("log=1", b"data=1")),
         (json("", b"{}"), json("", b"{")),
         (json("", b" [1, 2] "), json("", b"[1, 2,]")),
         (json("", b"\"\xC3\xA9\""), json("", b"\"\xE9\"")),
@@ -98,6 +105,25 @@ fn each_bad_body_is_refused_and_its_twin_is_not() {
         let invalid = read(&bad).expect_err(&format!("{bad:?}"));
         assert_eq!((invalid.status(), invalid.field()), (400, Some("data")), "{bad:?}");
     }
+}
+
+#[test]
+fn what_is_wrong_with_a_field_names_it_as_it_was_sent() {
+    let parts = b"--X\r\nContent-Disposition: form-data; name=\"stimestamp\"\r\n\r\nx\r\n--X--";
+    let multipart = Some(&b"multipart/form-data; boundary=X"[..]);
+    for (request, name) in [
+        (form("a=1", b"a=timestamp&timestamp=x"), "timestamp"),
+        (json("timestamp=x", br#"{"stimestamp":1}"#), "timestamp"),
+        (json("", br#"{"a":{"timestamp":1},"stimestamp":"x","timestamp":1}"#), "stimestamp"),
+        (json("", br#"{"submitted_timestamp":true}"#), "submitted_timestamp"),
+        (Request { content_type: multipart, ..post("", parts) }, "stimestamp"),
+    ] {
+        let invalid = read(&request).unwrap_err();
+        assert_eq!(invalid.field(), Some(name), "{request:?}");
+        assert!(invalid.to_string().starts_with(&format!("{name} \"")), "{invalid}");
+    }
+    let long = format!("ver={}", "1".repeat(20_000));
+    assert_eq!(read(&get(long.as_bytes())).unwrap_err().field(), Some("ver"));
 }
 
 #[test]
@@ -143,7 +169,6 @@ fn all_names_of_a_field_set_it_and_the_first_wins() {
     for (query, name, wanted) in [
         ("ver=1&version=2", "version", "1"),
         ("version=1&ver=2", "version", "1"),
-        ("log=1&data=2", "data", "1"),
         ("timestamp=7&stimestamp=8", "submitted_timestamp", "7000"),
         ("submitted_timestamp=7&timestamp=8", "submitted_timestamp", "7000"),
         ("a=1&a=2", "a", "1"),
@@ -329,8 +354,8 @@ fn the_known_keys_of_a_json_object_are_fields_and_the_payload_stays_whole() {
         (r#"{"topic":"a"}"#, r#"{"topic":"a b"}"#, "topic"),
         (r#"{"topic":{}}"#, r#"{"topic":""}"#, "topic"),
         (r#"{"ip":"::1"}"#, r#"{"ip":"here"}"#, "ip"),
-        (r#"{"timestamp":"2014-03-01T11:00:00Z"}"#, r#"{"timestamp":1.5}"#, "submitted_timestamp"),
-        (r#"[{"timestamp":"x"}]"#, r#"{"timestamp":"x"}"#, "submitted_timestamp"),
+        (r#"{"timestamp":"2014-03-01T11:00:00Z"}"#, r#"{"timestamp":1.5}"#, "timestamp"),
+        (r#"[{"timestamp":"x"}]"#, r#"{"timestamp":"x"}"#, "timestamp"),
     ] {
         assert!(read(&json("", good.as_bytes())).is_ok(), "{good}");
         let invalid = read(&json("", bad.as_bytes())).unwrap_err();
@@ -380,7 +405,7 @@ fn a_forms_parameters_are_those_of_a_query_which_wins() {
     let fields = ["topic", "level", "a", "b"].map(|name| value(&event, name).unwrap());
     assert_eq!(fields, ["own", "query", "1", "\u{e9} x"]);
     assert_eq!(event.data(), Some((DataKind::Text, &b"{}"[..])));
-    assert_eq!(read(&form("data=query", b"data=body")).unwrap().data().unwrap().1, b"query");
+    assert_eq!(read(&form("data=query", b"data=body")), Err(Invalid::TwoPayloads));
     let plain = form("", b"no form at all");
     assert_eq!(read(&plain).unwrap().data().unwrap().1, b"no form at all");
     let bad = read(&form("a=1", b"c=1&b=%4")).unwrap_err();

@@ -5,7 +5,8 @@ mod sender;
 
 use sender::{get, keeps, lossy};
 use sparkngin_core::event::{
-    Addresses, Event, Form, Given, Intake, Invalid, MOST_HEADERS, Privacy, Request, may_be_given,
+    Addresses, Event, Form, Given, Intake, Invalid, Limits, MOST_HEADERS, Privacy, Request, Tells,
+    may_be_given,
 };
 use sparkngin_core::field::{DataKind, FieldName, Value};
 use sparkngin_core::format::{Delimiter, Fields, Format, Rendering, binary};
@@ -18,6 +19,10 @@ fn value(event: &Event<'_>, name: &str) -> Option<String> {
 
 fn name(word: &str) -> FieldName {
     FieldName::parse(word.as_bytes()).unwrap()
+}
+
+fn given<'a>(name: &'a FieldName, value: &'a [u8], form: Form) -> Given<'a> {
+    Given { name, value, form, tells: Tells::Anything }
 }
 
 /// Encodes it, reads it back, and encodes that again.
@@ -117,7 +122,7 @@ fn a_field_that_the_place_gives_wins_and_has_its_form() {
         (b"\"1\"", Form::Number),
     ];
     let fields: Vec<Given<'_>> =
-        names.iter().zip(values).map(|(name, (value, form))| Given { name, value, form }).collect();
+        names.iter().zip(values).map(|(name, (value, form))| given(name, value, form)).collect();
     let place = Intake { topic: PLACE, fields: &fields, ..Intake::default() };
     let request = Request {
         body: Some(br#"{"level":"body"}"#),
@@ -144,6 +149,17 @@ fn a_field_that_the_place_gives_wins_and_has_its_form() {
 }
 
 #[test]
+fn what_the_place_gives_takes_no_room_from_the_client() {
+    let names = ["a", "b", "c", "level"].map(name);
+    let fields: Vec<Given<'_>> = names.iter().map(|name| given(name, b"1", Form::String)).collect();
+    let limits = Limits { fields: 2, ..Limits::DEFAULT };
+    let place = Intake { topic: PLACE, fields: &fields, limits, ..Intake::default() };
+    let read = |query: &'static [u8]| Event::read(&get(query), &place).map(|e| e.named().count());
+    assert_eq!(read(b"x=1&y=2&a=2"), Ok(5), "one of the same name is none of the client's either");
+    assert_eq!(read(b"x=1&y=2&z=3"), Err(Invalid::TooMany { limit: 2 }));
+}
+
+#[test]
 fn what_only_the_server_or_the_client_says_no_place_gives() {
     for word in ["ip", "time_stamp", "submitted_timestamp", "topic", "data", "sg", "data_base64"] {
         assert!(!may_be_given(&name(word)), "{word}");
@@ -155,13 +171,19 @@ fn what_only_the_server_or_the_client_says_no_place_gives() {
 
 #[test]
 fn no_copy_of_an_address_is_stored_whole() {
+    let names = ["peer", "key", "chain", "upstream"].map(name);
+    let says = |at: usize, value: &'static [u8], tells| Given {
+        tells,
+        ..given(&names[at], value, Form::String)
+    };
     let fields = [
-        Given { name: &name("peer"), value: b"198.51.100.77", form: Form::String },
-        Given { name: &name("key"), value: b"198.51.100.77", form: Form::String },
-        Given { name: &name("chain"), value: b"198.51.100.77, 192.0.2.7", form: Form::String },
+        says(0, b"198.51.100.77:80", Tells::Client),
+        says(1, b"from 198.51.100.77", Tells::Anything),
+        says(2, b"198.51.100.77., 192.0.2.7", Tells::Client),
+        says(3, b"10.1.2.3:80", Tells::Server),
     ];
     let headers: [(&[u8], &[u8]); 2] =
-        [(b"x-forwarded-for", b"198.51.100.77"), (b"other", b"198.51.100.77")];
+        [(b"other", b"198.51.100.77"), (b"x-real-ip", b"198.51.100.77")];
     let request = Request {
         peer: b"198.51.100.77",
         headers: &headers,
@@ -174,30 +196,32 @@ fn no_copy_of_an_address_is_stored_whole() {
         let event = Event::read(request, &place).unwrap();
         round(&event);
         let show = |name: &str| value(&event, name).unwrap_or("-".into());
-        let header = |n: usize| event.headers().nth(n).map(|(_, value)| lossy(value)).unwrap();
+        let header =
+            |n: usize| event.headers().nth(n).map_or("-".into(), |(_, value)| lossy(value));
         [
             show("ip"),
             show("peer"),
             show("key"),
             show("chain"),
             show("X-Forwarded-For"),
-            header(0),
+            header(1),
+            show("upstream"),
             // What has another name is the client's own text.
             show("other"),
-            header(1),
+            header(0),
             show("version"),
         ]
         .join("|")
     };
-    let rest = "198.51.100.77|198.51.100.77|1.2.3.4";
+    let rest = "10.1.2.3:80|198.51.100.77|198.51.100.77|1.2.3.4";
     assert_eq!(
         read(&request, Addresses::Masked),
         format!(
-            "198.51.100.0|198.51.100.0|198.51.100.0|198.51.100.0, 192.0.2.0|198.51.100.0, 1.2.3.0|198.51.100.0|{rest}"
+            "198.51.100.0|198.51.100.0|from 198.51.100.0|unknown, 192.0.2.0|198.51.100.0, 1.2.3.0|198.51.100.0|{rest}"
         )
     );
-    assert_eq!(read(&request, Addresses::None), format!("-|||, |, ||{rest}"));
-    assert!(read(&request, Addresses::Whole).starts_with("198.51.100.77|198.51.100.77|"));
+    assert_eq!(read(&request, Addresses::None), format!("-|-|-|-|-|-|{rest}"));
+    assert!(read(&request, Addresses::Whole).starts_with("198.51.100.77|198.51.100.77:80|"));
     let named = Request { query: b"ip=2001:db8:1:2::9", ..request };
     assert!(read(&named, Addresses::Masked).starts_with("2001:db8:1::|"));
     let unix = Request { peer: b"unix:", ..request };
