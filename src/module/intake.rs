@@ -153,7 +153,7 @@ impl Intake {
         }
         match self.stage.refuse_all(&why.text(), || why.sentence()) {
             None => why,
-            Some(faults) => Refusal::Unstored(Box::new(why), faults),
+            Some(faults) => Refusal::Unstored(Box::new(why), Box::new(faults)),
         }
     }
 
@@ -372,7 +372,7 @@ fn stage_all<'a>(
     });
     let spare = spare.map_err(Refusal::Invalid)?;
     if stage.is_empty() {
-        return Err(Refusal::None(stage.take_faults()));
+        return Err(Refusal::None(Box::new(stage.take_faults())));
     }
     Ok(spare)
 }

@@ -24,9 +24,9 @@ pub enum Refusal {
     /// It is no event.
     Invalid(Invalid),
     /// Not one of several is an event.
-    None(Faults),
+    None(Box<Faults>),
     /// None of several found a place, for this reason; all that are not stored.
-    Unstored(Box<Refusal>, Faults),
+    Unstored(Box<Refusal>, Box<Faults>),
     /// Its body is not there, or larger than this.
     Body(Missing, usize),
     /// Its body, which may hold several events, has so many bytes, and may have so many.
