@@ -28,6 +28,7 @@ use super::lock::held_by_another;
 use super::memory::Memory;
 use super::open_error::OpenError;
 use super::view::View;
+use crate::id::Stream;
 
 /// So many poisoned files may wait to be drained before the next sync in a row may fail.
 pub(super) const FEW: u64 = 3;
@@ -93,9 +94,15 @@ pub(super) fn before(dir: &Path) -> Result<(u64, u64), OpenError> {
 }
 
 impl<M: Memory> Ring<M> {
-    /// Whether a sync by this ring, as it was opened, hears of whatever became of the last one.
+    /// Whether a sync by this ring, as it was opened, hears of whatever became of the last one, and of those that slots'
+    /// holders are at, or were killed in.
     pub fn hears(&self) -> bool {
-        self.since().hears(self.view())
+        self.since().hears(self.view()) && !self.view().streams().any(|s| self.unheard(s))
+    }
+
+    /// Whether a slot's holder is at a sync of its own, or was killed in it, of which this ring does not hear.
+    fn unheard(&self, stream: Stream) -> bool {
+        !self.since().hears_beginning(number(self.view(), stream))
     }
 
     /// Whether whoever synced the file last was killed while it did: nobody knows how that ended.
@@ -123,12 +130,11 @@ impl<M: Memory> Ring<M> {
     /// not hear (None: one was killed while it did).
     pub(super) fn slots_begin(&self) -> io::Result<Option<bool>> {
         let view = self.view();
-        let unheard = |stream| !self.since().hears_beginning(number(view, stream));
         let mut some = false;
-        for stream in view.streams().filter(|stream| unheard(*stream)) {
+        for stream in view.streams().filter(|stream| self.unheard(*stream)) {
             if held_by_another(self.file(), view.layout.slot_byte(stream))? {
                 some = true;
-            } else if unheard(stream) {
+            } else if self.unheard(stream) {
                 // It has not just ended, and let go.
                 return Ok(None);
             }

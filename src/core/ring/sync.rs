@@ -69,7 +69,7 @@ impl<M: Memory> Syncer<M> {
             return Ok(Err(ring));
         }
         let begins = ring.slots_begin()?;
-        if !ring.hears() || begins.is_none() {
+        if !ring.since().hears(ring.view()) || begins.is_none() {
             ring.view().poison();
             let mut bells = SlotBells::default();
             ring.view().streams().for_each(|stream| bells.wake(&ring, stream));

@@ -200,6 +200,7 @@ fn a_sync_by_who_opened_the_file_before_gives_the_slot_back() {
 fn when_nobody_is_there_who_opened_the_file_before_it_is_given_up() {
     let dir = Dir::new("slot-given-up");
     let (before, after) = killed_in_a_first_sync(&dir);
+    assert!(before.hears() && !after.hears(), "who does not hear lets others go first");
     drop(before);
     let after = Syncer::try_take(after).unwrap().err().unwrap();
     assert!(after.view().poisoned());
