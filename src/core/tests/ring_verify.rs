@@ -80,6 +80,15 @@ fn word(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
 }
 
+fn put(bytes: &mut [u8], at: usize, word: u64) {
+    bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
+}
+
+#[track_caller]
+fn not_flawed(found: &Verified, what: &str) {
+    assert!(!found.flaws.iter().any(|flaw| flaw.what.contains(what)), "{:?}", found.flaws);
+}
+
 #[track_caller]
 fn flawed(found: &Verified, place: &str, what: &str) {
     let is_it = |flaw: &sparkngin_core::ring::Flaw| flaw.place == place && flaw.what.contains(what);
@@ -160,6 +169,12 @@ fn descriptors_that_cannot_be_are_flaws() {
             let used = made.flipped((at + 8) * 8 + bit);
             assert!(used.flaws.len() + usize::from(phase == 1) > 0, "{place}, used, bit {bit}");
         }
+        // Of a claim before: a kill leaves that in an open one.
+        let before = made.flipped((at + 8) * 8 + 20);
+        match phase {
+            2 => flawed(&before, &place, "it is sealed"),
+            _ => not_flawed(&before, "it is sealed"),
+        }
         flawed(&made.flipped((at + 8) * 8 + 25), &place, "");
         flawed(&made.flipped((at + 16) * 8 + 20), &place, "ticket");
         for bit in 0..64 {
@@ -196,6 +211,67 @@ fn cursors_and_last_seqs_that_contradict_each_other_are_flaws() {
     flawed(&made.flipped(copy * 8 + 4), "configuration", "policy");
     flawed(&made.flipped((copy + 16) * 8 + 9), "configuration", "no place");
     flawed(&made.flipped((copy + 64) * 8 + 7), "configuration", "no legal name");
+}
+
+#[test]
+fn a_file_that_is_longer_than_its_ring_is_noted() {
+    let made = Made::new("longer");
+    let longer = made.changed(|bytes| bytes.extend([0; 8]));
+    assert_eq!(longer.flaws, []);
+    assert!(longer.notes.iter().any(|note| note == "the file is longer than the ring"));
+}
+
+#[test]
+fn each_place_without_a_legal_name_is_a_flaw_that_says_where() {
+    let made = Made::new("places");
+    let bytes = made.bytes();
+    let selector = 2 * PAGE;
+    let copy = selector + 1024 * (1 + (word(&bytes, selector) & 1) as usize);
+    for place in 1..4 {
+        let name = copy + 64 + 64 * place;
+        let in_force = made.flipped((copy + 16) * 8 + place);
+        for found in [made.flipped(name * 8 + 7), made.flipped((name + 56) * 8 + 7), in_force] {
+            let what = format!("place {place} holds no legal name");
+            let seen: Vec<_> = found.flaws.iter().map(|f| (f.offset as usize, &f.what)).collect();
+            assert_eq!(seen, [(name, &what)]);
+        }
+    }
+}
+
+#[test]
+fn what_a_stream_ends_with_is_compared_also_when_none_of_its_blocks_is_open() {
+    let made = Made::new("ends");
+    let bytes = made.bytes();
+    let last = SLOTS + PAGE;
+    let is = |block: &usize| word(&bytes, DESCRIPTORS + block * 128) >> 44 == 1 << 18 | 1;
+    let open = DESCRIPTORS + (0..BLOCKS).find(is).unwrap() * 128;
+    let end = word(&bytes, last);
+    let sealed = |said: u64| {
+        made.changed(|bytes| {
+            let state = word(bytes, open);
+            put(bytes, open, state ^ 3 << 62);
+            put(bytes, open + 32, end);
+            put(bytes, last, said);
+        })
+    };
+    assert_eq!(sealed(end).flaws, []);
+    flawed(&sealed(end - 1), "slot 1", "a block of it ends with");
+    not_flawed(&sealed(end + 1), "a block of it ends with");
+}
+
+#[test]
+fn a_cursor_at_its_streams_end_and_one_whose_end_is_open_are_whole() {
+    let made = Made::new("cursor");
+    let bytes = made.bytes();
+    let selector = SLOTS + 1280 + 256;
+    let copy = selector + 128 + 64 * (word(&bytes, selector) & 1) as usize;
+    let end = word(&bytes, SLOTS);
+    let at = |acked: u64| made.changed(|bytes| put(bytes, copy + 8, acked));
+    not_flawed(&at(end), "a cursor");
+    flawed(&at(end + 1), "slot 0", "beyond the last seq");
+    let open = |word: u64| made.changed(|bytes| put(bytes, copy + 40, word));
+    not_flawed(&open(1), "words it cannot have");
+    flawed(&open(2), "slot 0", "words it cannot have");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::scratch::Scratch;
+use crate::id::Region;
 use crate::ring::attached::leave;
 use crate::ring::disk::{self, Disk, Linux};
 use crate::ring::folder::{Judged, Origin, judge, put, word};
@@ -14,6 +15,7 @@ use crate::ring::layout::{CLEAN, FAILED, Geometry, IS_CLEAN, POISONED, SYNCS};
 use crate::ring::lock::{Hold, held_by_another, try_lock};
 use crate::ring::making::make;
 use crate::ring::open_error::OpenError;
+use crate::ring::superblock::{Boot, Strange, Superblock};
 
 /// The disk, but for its calls of these numbers. Nothing here loses its power, so nothing is really synced.
 pub struct Faulty {
@@ -186,4 +188,19 @@ fn a_lock_that_the_system_refuses_is_an_error_and_not_somebody_elses() {
     assert!(try_lock(&readable, 0, Hold::Shared).unwrap());
     let name_only = File::options().read(true).custom_flags(libc::O_PATH).open(&program).unwrap();
     assert!(held_by_another(&name_only, 0).is_err(), "it is not really open");
+}
+
+#[test]
+fn a_superblock_reads_back_as_it_was_written_and_what_cannot_be_read_is_an_error() {
+    let scratch = Scratch::new("superblock");
+    let path = scratch.join("one");
+    let file = disk::open_or_create(&path).unwrap();
+    let geometry = Geometry { blocks: 2, block_bytes: 64, slots: 1 };
+    let (region, boot) = (Region(7 << 100 | 9 << 64 | 3), Boot(5 << 100 | 8 << 64 | 2));
+    let written = Superblock { geometry, region, boot, inode: 11, made: 12 };
+    written.write(&file).unwrap();
+    assert_eq!(Superblock::read(&file).unwrap(), Err(Strange::NotARing), "too short");
+    file.set_len(1 << 20).unwrap();
+    assert_eq!(Superblock::read(&file).unwrap(), Ok(written));
+    Superblock::read(&File::open(&*scratch).unwrap()).unwrap_err();
 }
