@@ -70,11 +70,12 @@ sub warm {
     my ($self) = @_;
     my $t = $self->{t};
     my $body = $t->write_file('warm.json', '[' . join(',', (event(8000)) x 100) . ']');
-    my $blocks = $t->status->{ring};
-    # As many bytes as the ring has, and an eighth.
-    my $left = int $blocks->{bytes} * 9 / 8 / 800_000 + 1;
+    my $bytes = $t->status->{ring}{bytes};
+    # As many bytes as the ring has, and an eighth; at a time what fits a quarter of it.
+    my $left = int $bytes * 9 / 8 / 800_000 + 1;
+    my $most = int($bytes / 4 / 800_000) || 1;
     while ($left > 0) {
-        my $some = $left > 16 ? 16 : $left;
+        my ($some) = sort { $a <=> $b } $left, $most, 16;
         my ($code, $text) = $t->run({ seconds => 120 }, 'h2load', '--h1', '-t1', '-c1', '-n', $some, '-d', $body,
             '-H', 'Content-Type: application/json', 'http://127.0.0.1:' . $t->port . '/warm/log');
         die "h2load: $text\n" if $code || $text !~ /, $some succeeded/ || $text !~ /status codes: $some 2xx/;
