@@ -38,7 +38,8 @@ sub new {
         if ($opt{systemd}) {
             put("$_/cgroup.procs", $$) for groups($self->{home});
         }
-        exec qw(unshare --net --pid --mount --uts --ipc), ($opt{systemd} ? '--cgroup' : ()), '--fork', '--kill-child', 'bash', "$dir/begin" or die;
+        # However this test ends, so does the root: the first process of it is killed with its parent, and that one with us.
+        exec qw(setpriv --pdeathsig KILL unshare --net --pid --mount --uts --ipc), ($opt{systemd} ? '--cgroup' : ()), '--fork', '--kill-child', 'bash', "$dir/begin" or die;
     }
     close $hold;
     @$self{qw(space held)} = ($space, $held);
