@@ -10,7 +10,7 @@ use crate::ring::cursor::Cursor;
 use crate::ring::eye::{Eye, Next};
 use crate::ring::hand::Hand;
 use crate::ring::known::Known;
-use crate::ring::layout::{At, FREED, Geometry, Layout, SLEEPING, TICKET};
+use crate::ring::layout::{At, FREED, Geometry, Layout, PAGE, SLEEPING, SUPERBLOCK_WORDS, TICKET};
 use crate::ring::memory::{Heap, Memory};
 use crate::ring::pen::{Pen, Refused};
 use crate::ring::scan::{Sampled, Scan};
@@ -20,8 +20,10 @@ use super::world::{NOW, name};
 
 /// Two records of 8 bytes fill a block.
 const BLOCK: u32 = 64;
-/// Words of the page that the layout leaves empty: these stand for the locks of the slots, and the lease.
-const LOCKS: usize = 3 * 512;
+/// Words behind the superblock, in its page, which the layout leaves empty: these stand for the locks of the slots, and the
+/// lease.
+const LOCKS: usize = SUPERBLOCK_WORDS;
+const LOCKS_END: usize = PAGE / 8;
 
 /// A ring on a heap, prepared by one thread, before the model begins.
 pub fn prepare(blocks: u32, slots: u16, policy: Overflow) -> View<Heap> {
@@ -68,7 +70,7 @@ fn lock(stream: Stream) -> At {
 
 /// Whether a word stands for a lock.
 pub fn is_lock(at: At) -> bool {
-    (LOCKS..LOCKS + 512).contains(&at.0)
+    (LOCKS..LOCKS_END).contains(&at.0)
 }
 
 /// A slot's byte, as the kernel keeps it: one holder, given back however the holder ends.
