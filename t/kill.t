@@ -12,8 +12,6 @@ use Test::More;
 use Sparkngin::Spine;
 
 my $t = Sparkngin::Spine->new;
-# Several events in a body, compressed and chunked ones go through all of it, too.
-$t->{load} = { bodies => 1 };
 
 $t->row(10, 'worker', 3, sub {
     my ($load) = @_;

@@ -60,7 +60,7 @@ sub one { return $_[ rand @_ ] }
 # Faults for as long as it is not over, none of a kind before the last of it is healed.
 sub run_round {
     my ($round, $over) = @_;
-    my $load = $t->load(rate => 1800, connections => 48);
+    my $load = $t->load(rate => 1800, connections => 48, bodies => 1);
     $load->wait_more(500);
     my (%open, $strikes);
     while (time < $over) {

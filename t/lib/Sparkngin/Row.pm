@@ -31,14 +31,15 @@ sub seed {
 
 # With a count of 0 it is struck only on demand: it takes too long for every day.
 # row(10, 'worker', 3, sub { my ($load, $n) = @_; strike once }, load => {...}, audit => {...}): strikes COUNT times, 3
-# unless told, under one load; then the audit, and the figures. $t->{load} is for the loads of all rows of a file.
+# unless told, under one load; then the audit, and the figures.
 sub row {
     my ($self, $row, $fault, $count, $strike, %opt) = @_;
     return if !chosen($fault);
     seed();
     $count = $ENV{COUNT} // $count or return;
-    # Some of it asks for `disk` and `kafka`: what a success means there is promised through each fault, too.
-    my $load = $self->load(rate => 2500, levels => 1, %{ $self->{load} // {} }, %{ $opt{load} // {} });
+    # Several events in a body, compressed and chunked ones go through each fault, too; and some of it asks for `disk` and
+    # `kafka`: what a success means there is promised as well.
+    my $load = $self->load(rate => 2500, levels => 1, bodies => 1, %{ $opt{load} // {} });
     $load->wait_more(1000);
     $strike->($load, $_) for 1 .. $count;
     $load->wait_more(1000);
