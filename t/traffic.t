@@ -1,8 +1,9 @@
 #!/usr/bin/perl
 
-# The site's traffic (sparkngin_access) while workers, the publisher's worker and the subscriber are killed, and over a
-# reload: a request whose connection went on to another answer has its event in Kafka. (An event comes behind its answer,
-# so of the last request of a connection that was cut nobody can tell.) COUNT=n does each fault n times.
+# The site's traffic (sparkngin_access) while workers, the publisher's worker, the subscriber and all of nginx are killed, while
+# a worker is stopped, and over a reload and a binary upgrade: a request whose connection went on to another answer has its
+# event in Kafka. (An event comes behind its answer, so of the last request of a connection that was cut nobody can
+# tell.) COUNT=n does each fault n times.
 
 use strict;
 use warnings;
@@ -12,6 +13,7 @@ use IO::Select;
 use IO::Socket::INET;
 use JSON::PP;
 use Test::More;
+use Time::HiRes 'time';
 use Sparkngin::Spine;
 
 my $t = Sparkngin::Spine->new(http => 'sparkngin_access site;', server => 'location /page/ { return 200 "a page\n"; }');
@@ -47,6 +49,17 @@ sub ask_more {
     poll(60, "$count requests are served", sub { $got += ask() // 0 for 1 .. 50; $got >= $count });
 }
 
+# A worker is stopped, and goes on or is killed: each of its requests has to wait, so nobody asks meanwhile.
+sub stopped {
+    my ($then) = @_;
+    my ($pid) = $t->workers;
+    kill STOP => $pid;
+    poll(5, 'it is stopped', sub { $t->read_file("/proc/$pid/stat") =~ /^\d+ \(.*\) T/ });
+    pause_until(time + 0.1 + rand 0.2);
+    return $t->kill9($pid) if $then eq 'KILL';
+    kill CONT => $pid;
+}
+
 my %fault = (
     worker => sub {
         my $publisher = poll(10, 'somebody publishes', sub { $t->publisher_worker });
@@ -55,6 +68,9 @@ my %fault = (
     publisher => sub { $t->kill9(poll(10, 'somebody publishes', sub { $t->publisher_worker })) },
     subscriber => sub { $t->{subscriber}->kill9; ask_more(200); $t->subscribe; $t->attached },
     reload => sub { $t->reload },
+    upgrade => sub { $t->upgrade },
+    nginx => sub { $t->kill9($t->master, $t->workers); $t->start->ready },
+    map({ my $then = $_; (lc "stop-$then" => sub { stopped($then) }) } qw(CONT KILL)),
 );
 for my $n (1 .. $ENV{COUNT} // 1) {
     for my $name (sort keys %fault) {
