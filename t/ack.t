@@ -79,6 +79,22 @@ for my $row (
     taken(200);
 }
 
+# Several in a body: the answer is the last one's, and tells of those that are not stored.
+for my $row (['/kafka/', 'kafka'], ['/disk/', 'disk']) {
+    my ($path, $level) = @$row;
+    for my $kind (['application/json', '[{"id":"%1$s-0"},{"id":"%1$s-1"},{"id":"%1$s-2"}]'], ['application/x-ndjson', "{\"id\":\"%1\$s-0\"}\n{\"id\":\"%1\$s-1\"}\n{\"id\":\"%1\$s-2\"}\n"]) {
+        my $name = $level . length $kind->[0];
+        my $answer = $t->post("${path}log?topic=several", sprintf($kind->[1], $name), headers => ['Content-Type' => $kind->[0]]);
+        like("$answer->{status} $answer->{headers}{'sparkngin-receipt'}", qr/^204 \S+; ack=$level; count=3$/, "three as $kind->[0]: 204 at the level $level");
+        is(scalar(grep { $_->{value} =~ /"id":"$name-\d"/ } $kafka->read('several')), 3, 'and all are in Kafka at that moment') if $level eq 'kafka';
+        taken(3);
+    }
+    my $answer = $t->post("${path}log?topic=several", '[1,{"ip":"here"},2]', headers => ['Content-Type' => 'application/json']);
+    like("$answer->{status} $answer->{headers}{'sparkngin-receipt'}", qr/^207 \S+; ack=$level; count=2$/, "one of three is none: 207 at the level $level");
+    is_deeply([map { "$_->{index} $_->{status} $_->{field}" } @{ JSON::PP->new->decode($answer->{body}) }], ['1 400 ip'], 'and which');
+    taken(2);
+}
+
 # In a subrequest.
 is($t->get('/guarded/it')->{status}, 200, 'auth_request waits for its event, too');
 taken();
@@ -91,6 +107,12 @@ taken();
     like(why($answer), qr/it is kept and will arrive, do not send it again/, 'that says what becomes of it');
     my ($id) = $answer->{headers}{'sparkngin-receipt'} =~ /^([\w-]+);/;
     like($t->read_file('access.log'), qr{^/short/log\S* 504 late \Q$id\E$}m, '$sparkngin_status is late, $sparkngin_id is there');
+    my $several = $t->post('/short/log?topic=late', '["late0",{"ip":"here"},"late1"]', headers => ['Content-Type' => 'application/json']);
+    like("$several->{status} $several->{headers}{'sparkngin-receipt'}", qr/^504 \S+; ack=(?:ring|disk); count=2$/, 'several: 504, and how many are stored');
+    my $told = JSON::PP->new->decode($several->{body});
+    like($told->{error}, qr/it is kept and will arrive/, 'that says what becomes of them');
+    is_deeply([map { "$_->{index} $_->{status} $_->{field}" } @{ $told->{errors} }], ['1 400 ip'], 'and which is not stored');
+    taken(2);
     my $ring = $t->get('/sn/log?topic=late&data=meanwhile');
     is($ring->{status}, 204, 'the level ring waits for nobody');
     taken(2);
@@ -130,7 +152,7 @@ taken();
     poll(20, 'the old workers leave', sub { !grep { alive($_) } @old });
     pass('then the old workers leave');
     $t->drained;
-    is(join(',', sort(in_kafka('late'))), 'late,meanwhile', 'what was answered 504 has arrived');
+    is(join(',', sort(in_kafka('late'))), 'late,late0,late1,meanwhile', 'what was answered 504 has arrived, and nothing else');
     is(scalar(in_kafka('crowd')), $crowd, 'and what clients did not wait for; what was refused is nowhere');
 }
 
