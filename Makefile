@@ -24,7 +24,7 @@ help: ## Show this list
 	@echo 'Variables: PORT=$(PORT) LIVE_PORT=$(LIVE_PORT) KAFKA=host:port (run); NGINX_SOURCE_DIR, NGINX_BUILD_DIR (build);'
 	@echo 'SEED=n LINES=file T="t/log.t ..." NGINX=1.28 (test)'
 
-deps: ## Install the Debian packages that are missing, fetch the crates and Kafka's jars; 2 min when nothing is there
+deps: ## Install the Debian packages that are missing, fetch the crates, Kafka's jars and the tests' SDKs; 3 min when nothing is there
 	tools/deps.sh
 
 build: module program pages ## Build the module, the program, man pages and completions below build/; 6 min when nothing is there

@@ -17,9 +17,10 @@ if [ "$what" = all ]; then
     need java "Java 17" "by the tests, which run a real Kafka"
     need mvn "Maven" "to fetch the Kafka that the tests run"
     need node "Node" "by the browser's side of the tests"
-    need python3 "Python 3" "by the examples"
+    need npm "npm" "to fetch the SDKs that the tests send with"
+    need python3 "Python 3" "by the examples and the tests"
     # Chromium is 80 MB to fetch, and fills 560 MB with what it needs.
-    packages+=(python3 python3-zmq wrk nghttp2-client perl openssl chromium zstd valgrind)
+    packages+=(python3 python3-pip python3-zmq wrk nghttp2-client perl openssl chromium zstd valgrind)
 fi
 
 if [ "$what" = all ]; then
@@ -67,4 +68,21 @@ if [ ! -e "$libs/.complete" ] || [ t/kafka/pom.xml -nt "$libs/.complete" ]; then
     export MAVEN_OPTS="${MAVEN_OPTS:-} -XX:-UsePerfData" # which would leave a directory in /tmp
     mvn -o "${copy[@]}" >/dev/null 2>&1 || mvn "${copy[@]}"
     touch "$libs/.complete"
+fi
+
+# What the tests send with, as PyPI and npm have it; the second time, or without the network, from what was fetched before.
+senders=build/senders
+if ! cat t/senders/{requirements.txt,package-lock.json} | cmp -s - "$senders/.complete"; then
+    echo "fetching the SDKs that the tests send with into $senders"
+    rm -rf "$senders"
+    mkdir -p "$senders"
+    wheels=${XDG_CACHE_HOME:-$HOME/.cache}/sparkngin/wheels
+    pip=(/usr/bin/python3 -m pip --quiet --disable-pip-version-check)
+    what=(--no-deps --only-binary :all: -r t/senders/requirements.txt)
+    from=("${pip[@]}" install --root-user-action ignore --no-compile --no-index --find-links "$wheels" --target "$senders" "${what[@]}")
+    "${from[@]}" >/dev/null 2>&1 || { "${pip[@]}" download --dest "$wheels" "${what[@]}" && "${from[@]}"; }
+    cp t/senders/package.json t/senders/package-lock.json "$senders"
+    npm=(npm ci --silent --no-audit --no-fund --ignore-scripts --prefix "$senders")
+    "${npm[@]}" --offline >/dev/null 2>&1 || "${npm[@]}"
+    cat t/senders/{requirements.txt,package-lock.json} >"$senders/.complete"
 fi
