@@ -38,7 +38,7 @@ taken('a name as long as may be', '/sn/log/plain?id=h7', headers => ['Sparkngin-
 taken('as many as may be', '/sn/log/plain?id=h8', headers => [map { ("Sparkngin-Header-N$_" => $_) } 1 .. 64]);
 taken('a name that only begins like ours', '/sn/log/plain?id=h9', headers => ['Sparkngin-Header-Sga' => '1', 'Sparkngin-Headers' => 'no', 'Sparkngin-Heade' => 'no']);
 
-my $wrong = sub { qr/^header "Sparkngin-Header-\Q$_[0]\E" names no Kafka header, it must be 1 to 255 bytes, not "sg", and not start with "sparkngin-"$/ };
+my $wrong = sub { qr/^header "Sparkngin-Header-\Q$_[0]\E" names no Kafka header, it must be 1 to 255 bytes, not "sg", and not start with "sparkngin-" or "ce_"$/ };
 refused('the name of our own header', $wrong->('sg'), 'Sparkngin-Header-sg', 'Sparkngin-Header-SG' => '1');
 refused('a name of the dead letter', $wrong->('sparkngin-hole'), 'Sparkngin-Header-sparkngin-hole', 'Sparkngin-Header-Sparkngin-Hole' => '1');
 refused('no name', $wrong->(''), 'Sparkngin-Header-', 'Sparkngin-Header-' => '1');

@@ -8,6 +8,8 @@
 
 mod base;
 pub mod batch;
+pub mod cloud;
+mod found;
 mod given;
 mod head;
 mod invalid;
@@ -58,6 +60,9 @@ pub struct Request<'a> {
     pub cookie: Option<&'a [u8]>,
     /// What becomes Kafka headers: names, in lower case, and values.
     pub headers: &'a [(&'a [u8], &'a [u8])],
+    /// The attributes of a CloudEvent in binary mode: the names of its headers, in lower case and without `ce-`, and their
+    /// values. None: it is not one (see [`cloud::is_binary`]).
+    pub cloud: &'a [(&'a [u8], &'a [u8])],
     /// When the request was received, ns since 1970.
     pub received: u64,
 }
@@ -263,6 +268,11 @@ impl<'a> Event<'a> {
     /// Its Kafka headers, as they came: a name may stand there more than once.
     pub fn headers(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
         self.headers.iter().map(|header| (header.name.of(&self.text), header.value.of(&self.text)))
+    }
+
+    /// Whether it is a CloudEvent: its payload is what Kafka gets as value.
+    pub fn is_cloud(&self) -> bool {
+        cloud::is_one(self)
     }
 
     /// Fields of a newer version, by id: kept, not understood.

@@ -126,7 +126,8 @@ impl<'a> Raw<'a> {
     }
 }
 
-fn digit(hex: u8) -> Option<u8> {
+/// The value of a hex digit.
+pub fn digit(hex: u8) -> Option<u8> {
     match hex {
         b'0'..=b'9' => Some(hex - b'0'),
         b'a'..=b'f' => Some(hex - b'a' + 10),

@@ -164,7 +164,10 @@ impl Intake {
         let (max_event, limits) = (settings.max_event(), settings.limits());
         let content_type = incoming.content_type();
         let body = body_of(incoming, &mut self.body, &mut self.unpacked)?;
+        let cloud = incoming.cloud_attributes();
         let framing = match incoming.method() {
+            // Whatever it looks like, it is one event's data.
+            _ if !cloud.is_empty() => None,
             Method::Post => {
                 Framing::of(content_type, body.unwrap_or_default(), limits.event().depth)
             }
@@ -187,6 +190,7 @@ impl Intake {
             referrer: incoming.referrer(),
             cookie: if cookies { incoming.cookie(&mut self.cookie) } else { None },
             headers: &headers,
+            cloud: &cloud,
             received,
         };
         let no_memory = |NoMemory| Refusal::Away("there is no memory");

@@ -12,13 +12,16 @@ use ngx::ffi::{
     ngx_list_part_t, ngx_list_t, ngx_str_t, ngx_table_elt_t,
 };
 
-use sparkngin_core::event::MOST_HEADERS;
+use sparkngin_core::event::{MOST_HEADERS, cloud};
 
 use crate::bytes;
 use crate::conf::{Kind, LocationConf, MainConf};
 
 /// What begins the name of a header that becomes one of Kafka's.
 const KAFKA: &[u8] = b"sparkngin-header-";
+
+/// What begins the name of a header that is a CloudEvent's attribute.
+const CLOUD: &[u8] = b"ce-";
 
 /// A request that nginx handed to one of our callbacks, for the time of that callback.
 ///
@@ -155,17 +158,31 @@ impl<'r> Incoming<'r> {
 
     /// What becomes Kafka headers: the names in lower case, at most so many that it can be seen that they are too many.
     pub fn kafka_headers(self) -> Vec<(&'r [u8], &'r [u8])> {
+        self.prefixed(KAFKA)
+    }
+
+    /// The headers whose names begin with this, in lower case: what follows it, and the values.
+    fn prefixed(self, begin: &'static [u8]) -> Vec<(&'r [u8], &'r [u8])> {
         let headers = Headers::of(&self.get().headers_in.headers);
         let named = headers.filter_map(|header| {
             // Most have another length, or begin otherwise, which is seen at once.
-            let prefix = bytes::of(&header.key).get(..KAFKA.len())?;
-            if !prefix.eq_ignore_ascii_case(KAFKA) || header.lowcase_key.is_null() {
+            let prefix = bytes::of(&header.key).get(..begin.len())?;
+            if !prefix.eq_ignore_ascii_case(begin) || header.lowcase_key.is_null() {
                 return None;
             }
             let lower = ngx_str_t { len: header.key.len, data: header.lowcase_key };
-            Some((&self.bytes(&lower)[KAFKA.len()..], self.bytes(&header.value)))
+            Some((&self.bytes(&lower)[begin.len()..], self.bytes(&header.value)))
         });
         named.take(MOST_HEADERS + 1).collect()
+    }
+
+    /// The attributes of a CloudEvent in binary mode; none when it is not one. At most so many that it can be seen that
+    /// they are too many.
+    pub fn cloud_attributes(self) -> Vec<(&'r [u8], &'r [u8])> {
+        let attributes = self.prefixed(CLOUD);
+        let is_one = cloud::is_binary(attributes.iter().map(|(name, _)| *name))
+            && !cloud::is_structured(self.content_type());
+        if is_one { attributes } else { Vec::new() }
     }
 
     /// The value of a variable that has an index; None when it has none now.

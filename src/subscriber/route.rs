@@ -75,8 +75,12 @@ impl Route {
         i64::try_from(ms).unwrap_or(i64::MAX)
     }
 
-    /// Appends the value.
+    /// Appends the value: of a CloudEvent its data alone, as the Kafka binding has it, whose attributes are headers.
     pub fn value(&self, routed: &Routed<'_>, out: &mut Vec<u8>) {
+        if routed.event.is_cloud() {
+            out.extend_from_slice(routed.event.data().map_or(&[], |(_, data)| data));
+            return;
+        }
         self.rendering.render(&routed.event, routed.id, out);
     }
 }

@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use super::read::{Found, check_parameters, complete, query};
+use super::found::Found;
+use super::read::{check_parameters, complete, query};
 use super::{Event, Intake, Invalid, Request, Spare, TEXTS};
 use crate::field::{DataKind, Field};
 use crate::query::Span;
@@ -15,6 +16,7 @@ pub struct Base<'a> {
     texts: [Option<Span<'a>>; TEXTS],
     submitted: Option<Millis>,
     named: usize,
+    headers: usize,
     text: usize,
     /// What the query calls all of them.
     id: Option<Vec<u8>>,
@@ -39,8 +41,9 @@ impl<'a> Base<'a> {
         let id = event.text_of(Field::Id).map(<[u8]>::to_vec);
         event.texts[usize::from(Field::Id.id())] = None;
         let (texts, submitted) = (event.texts, event.submitted);
-        let (named, text) = (event.named.len(), event.text.len());
-        Ok(Base { event, texts, submitted, named, text, id })
+        let (named, headers) = (event.named.len(), event.headers.len());
+        let text = event.text.len();
+        Ok(Base { event, texts, submitted, named, headers, text, id })
     }
 
     /// The event of one element, which `each` is shown; what `each` says is passed on.
@@ -56,9 +59,12 @@ impl<'a> Base<'a> {
         let event = &mut self.event;
         (event.texts, event.submitted) = (self.texts, self.submitted);
         event.named.truncate(self.named);
+        event.headers.truncate(self.headers);
         event.text.truncate(self.text);
         event.set_data(DataKind::Json, element);
-        found.fill(event);
+        if let Err(invalid) = found.fill(event) {
+            return each(index, Err(invalid));
+        }
         let own = &mut event.texts[usize::from(Field::Id.id())];
         if let (None, Some(id)) = (&own, &self.id) {
             let start = event.text.len();

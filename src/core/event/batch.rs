@@ -4,9 +4,10 @@
 //! others, unless nobody can tell any more where the next one begins.
 
 use super::base::Base;
+use super::found::Found;
 use super::json::{self, Elements};
-use super::read::{self, Found};
-use super::{Event, Intake, Invalid, Request, Spare};
+use super::read;
+use super::{Event, Intake, Invalid, Request, Spare, cloud};
 
 /// How events lie behind each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +99,7 @@ pub fn read_all<'a>(
     let mut base = Base::of(spare, request, intake)?;
     let body = request.body.unwrap_or_default();
     let (mut count, depth) = (0, intake.limits.depth);
+    let cloud = cloud::is_structured(request.content_type);
     let mut see = |base: &mut Base<'a>, element: Result<(&'a [u8], Found<'a>), Invalid>| {
         if count == intake.limits.batch {
             return Err(Invalid::TooManyEvents { limit: count });
@@ -113,7 +115,7 @@ pub fn read_all<'a>(
         Framing::Array => {
             let mut elements = Elements::of(body, depth)?;
             loop {
-                let mut found = Found::default();
+                let mut found = Found::new(cloud);
                 match elements.next(|name, value| found.see(name, value))? {
                     Some(element) => see(&mut base, element.map(|element| (element, found)))?,
                     None => break,
@@ -126,7 +128,7 @@ pub fn read_all<'a>(
                 if text.iter().all(u8::is_ascii_whitespace) {
                     continue;
                 }
-                let mut found = Found::default();
+                let mut found = Found::new(cloud);
                 let checked = match whole(text, framing) {
                     Ok(()) => json::check(text, depth, |name, value| found.see(name, value)),
                     Err(invalid) => Err(invalid),

@@ -1,6 +1,6 @@
 //! What the head of a request says: fields, where no parameter said them, and Kafka headers.
 
-use super::{Event, Intake, Invalid, MOST_HEADERS, Named, Request, privacy, tells_address};
+use super::{Event, Intake, Invalid, MOST_HEADERS, Named, Request, cloud, privacy, tells_address};
 use crate::escape::Shown;
 use crate::field::{COOKIE, Field, is_name};
 use crate::query::Span;
@@ -43,7 +43,8 @@ fn cookies<'a>(event: &mut Event<'a>, header: &'a [u8], intake: &Intake<'a>) {
     }
 }
 
-/// Takes what becomes Kafka headers. Those of our own say where a record comes from: nobody else may write them.
+/// Takes what becomes Kafka headers. Those of our own say where a record comes from: nobody
+/// else may write them. Nor those that make a record a CloudEvent: what is one was checked.
 pub fn kafka_headers<'a>(
     event: &mut Event<'a>,
     request: &Request<'a>,
@@ -53,10 +54,14 @@ pub fn kafka_headers<'a>(
         return Err(Invalid::TooManyHeaders);
     }
     for (name, value) in request.headers {
-        if !is_name(name) || *name == b"sg" || name.starts_with(b"sparkngin-") {
+        let ours = *name == b"sg" || name.starts_with(b"sparkngin-");
+        if !is_name(name) || ours || name.starts_with(cloud::PREFIX) {
             let name = Shown(name).to_string();
             let field = format!("Sparkngin-Header-{name}");
             return Err(Invalid::Header { name, field });
+        }
+        if cloud::is_claim(name, value) {
+            return Err(Invalid::Claim);
         }
         let whole_cookie = *name == b"cookie" && intake.privacy.cookies.is_some();
         if whole_cookie || !intake.privacy.takes(name) {

@@ -111,7 +111,7 @@ pub enum Invalid {
     },
     /// A Kafka header has a name that none may have.
     #[error(
-        "header \"Sparkngin-Header-{name}\" names no Kafka header, it must be 1 to 255 bytes, not \"sg\", and not start with \"sparkngin-\""
+        "header \"Sparkngin-Header-{name}\" names no Kafka header, it must be 1 to 255 bytes, not \"sg\", and not start with \"sparkngin-\" or \"ce_\""
     )]
     Header {
         /// The name.
@@ -119,6 +119,11 @@ pub enum Invalid {
         /// The whole header's, as the answer names it.
         field: String,
     },
+    /// A Kafka header says what only the body's own type may say.
+    #[error(
+        "header \"Sparkngin-Header-content-type\" says that the event is a CloudEvent, its Content-Type must say it"
+    )]
+    Claim,
     /// There are too many of them.
     #[error("there are more than {MOST_HEADERS} Kafka headers, it must be {MOST_HEADERS} at most")]
     TooManyHeaders,
@@ -133,6 +138,14 @@ pub enum Invalid {
     File {
         /// Its name.
         field: String,
+    },
+    /// An attribute of a CloudEvent is missing, or not what it must be.
+    #[error("the CloudEvent's attribute \"{field}\" must {must}")]
+    Cloud {
+        /// Its name.
+        field: String,
+        /// What would be right.
+        must: &'static str,
     },
     /// A body of several events has none.
     #[error("there is no event in the body, it must have one at least")]
@@ -183,7 +196,8 @@ impl Invalid {
             | Invalid::Name { field, .. }
             | Invalid::TooLong { field, .. }
             | Invalid::Timestamp { field, .. }
-            | Invalid::File { field } => Some(field),
+            | Invalid::File { field }
+            | Invalid::Cloud { field, .. } => Some(field),
             Invalid::Reserved { field } => Some(field),
             Invalid::NoTopic | Invalid::Topic { .. } => Some("topic"),
             Invalid::Address { .. } => Some("ip"),
@@ -193,6 +207,7 @@ impl Invalid {
             | Invalid::Multipart { .. }
             | Invalid::CutText => Some("data"),
             Invalid::Header { field, .. } => Some(field),
+            Invalid::Claim => Some("Sparkngin-Header-content-type"),
             Invalid::TooMany { .. }
             | Invalid::TooManyHeaders
             | Invalid::TooLarge { .. }

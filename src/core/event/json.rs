@@ -54,8 +54,8 @@ pub fn text<'t>(value: &'t [u8], text: &mut Vec<u8>) -> Option<Span<'t>> {
 }
 
 /// Checks that a body is one JSON value (RFC 8259), of UTF-8, and not nested deeper than `deepest` (at most
-/// [`MOST_DEPTH`]). Shows `see` each member of the outermost object whose value is a string, a number or a boolean, as
-/// they were sent: the name without its quotation marks, the value with them.
+/// [`MOST_DEPTH`]). Shows `see` each member of the outermost object, as they were sent: the name without its quotation
+/// marks, the value with them.
 ///
 /// # Errors
 /// [`Invalid::Json`] with the place of the first wrong byte, [`Invalid::Depth`].
@@ -209,10 +209,14 @@ impl<'t> Text<'t> {
         // For each open array or object, the innermost at the lowest bit: whether it is an object.
         let (mut objects, mut depth) = (0_u128, 0);
         let mut name: &[u8] = &[];
+        // Of the outermost object: the member that is open, and where its value begins.
+        let (mut member, mut began) = (name, 0);
         loop {
             // Here a value begins; in an object, behind its name.
             let first = self.after_spaces();
-            let start = self.at;
+            if depth == 1 {
+                (member, began) = (name, self.at);
+            }
             match first {
                 Some(open @ (b'[' | b'{')) => {
                     if depth == self.deepest {
@@ -239,13 +243,13 @@ impl<'t> Text<'t> {
                 Some(b'n') => self.word(b"null")?,
                 _ => return Err(self.must(Must::Value)),
             }
-            if depth == 1 && objects == 1 && !matches!(first, Some(b'[' | b'{' | b'n')) {
-                see(name, &self.body[start..self.at]);
-            }
             // Here one has ended; with it perhaps those around it.
             loop {
                 if depth == 0 {
                     return Ok(());
+                }
+                if depth == 1 && objects & 1 == 1 {
+                    see(member, &self.body[began..self.at]);
                 }
                 let next = self.after_spaces();
                 let object = objects & 1 == 1;
@@ -465,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn the_outermost_object_shows_its_scalars_as_they_were_sent() {
+    fn the_outermost_object_shows_its_members_as_they_were_sent() {
         let seen = |body: &str| {
             let mut seen = Vec::new();
             let text = |bytes| String::from_utf8(<[u8]>::to_vec(bytes)).unwrap();
@@ -474,7 +478,14 @@ mod tests {
             seen.join(" ")
         };
         let body = r#" { "a" : "x\ny" , "b":-1.50e2, "c":{"d":1,"e":[{"f":2}]}, "g":null,"h":true,"":[],"a":0, "i\u0041":"" } "#;
-        assert_eq!(seen(body), r#"a="x\ny" b=-1.50e2 h=true a=0 i\u0041="""#);
+        assert_eq!(
+            seen(body),
+            r#"a="x\ny" b=-1.50e2 c={"d":1,"e":[{"f":2}]} g=null h=true =[] a=0 i\u0041="""#
+        );
+        assert_eq!(
+            seen(r#"{"a":{},"b":[[1] , {"c":{}}],"d":{"e":{"f":3}}}"#),
+            r#"a={} b=[[1] , {"c":{}}] d={"e":{"f":3}}"#
+        );
         for none in ["[{\"a\":1}]", "\"a\"", "1", "{}", "[[1,2],3]"] {
             assert_eq!(seen(none), "", "{none}");
         }

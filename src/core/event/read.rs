@@ -3,10 +3,11 @@
 
 use std::net::IpAddr;
 
+use super::found::Found;
 use super::multipart::{Part, Parts, is_multipart};
 use super::names::Names;
 use super::{
-    Event, Form, Intake, Invalid, Named, Request, Spare, TEXTS, Tells, head, is_topic, json,
+    Event, Form, Intake, Invalid, Named, Request, Spare, Tells, cloud, head, is_topic, json,
     multipart, privacy, tells_address,
 };
 use crate::escape::Shown;
@@ -258,7 +259,10 @@ fn body<'a>(
     intake: &Intake<'a>,
 ) -> Result<(), Invalid> {
     let body = request.body.unwrap_or_default();
-    if body.is_empty() {
+    if !request.cloud.is_empty() {
+        return attached(event, request, body, intake);
+    }
+    if body.is_empty() && !cloud::is_structured(request.content_type) {
         event.kind = DataKind::of(event.text_of(Field::Data).unwrap_or_default());
         return Ok(());
     }
@@ -269,11 +273,13 @@ fn body<'a>(
     let depth = intake.limits.depth;
     let form = is_form(request.content_type);
     let json = if request.content_type.is_some_and(json::says_json) {
-        keys(event, body, depth)?;
+        keys(event, request, body, depth)?;
         true
     } else {
         // What scripts and `curl -d` call text or a form. A number or a word stays a text.
-        may_be_json(request.content_type) && opens(body) && keys(event, body, depth).is_ok()
+        may_be_json(request.content_type)
+            && opens(body)
+            && keys(event, request, body, depth).is_ok()
     };
     if let (true, Some(kind)) = (is_multipart(request.content_type), request.content_type) {
         parts(event, names, kind, body, intake)?;
@@ -319,40 +325,40 @@ pub fn may_be_json(content_type: Option<&[u8]>) -> bool {
 }
 
 /// Checks JSON, and takes the known keys of the outermost object. Nothing is taken when it is not JSON.
-fn keys<'a>(event: &mut Event<'a>, body: &'a [u8], depth: usize) -> Result<(), Invalid> {
-    let mut found = Found::default();
+fn keys<'a>(
+    event: &mut Event<'a>,
+    request: &Request<'a>,
+    body: &'a [u8],
+    depth: usize,
+) -> Result<(), Invalid> {
+    let mut found = Found::new(cloud::is_structured(request.content_type));
     json::check(body, depth, |name, value| found.see(name, value))?;
-    found.fill(event);
-    Ok(())
+    found.fill(event)
 }
 
-/// The known keys of an object of JSON, the first of each, as they were sent.
-#[derive(Default)]
-pub struct Found<'a>([Option<&'a [u8]>; TEXTS]);
-
-impl<'a> Found<'a> {
-    /// A member of the object.
-    pub fn see(&mut self, name: &'a [u8], value: &'a [u8]) {
-        let field = Field::of_parameter(name);
-        let place = field.and_then(|field| self.0.get_mut(usize::from(field.id())));
-        if let Some(place @ None) = place {
-            *place = Some(value);
-        }
+/// Takes a CloudEvent in binary mode: the body is its data, whatever is in it.
+fn attached<'a>(
+    event: &mut Event<'a>,
+    request: &Request<'a>,
+    body: &'a [u8],
+    intake: &Intake<'a>,
+) -> Result<(), Invalid> {
+    if body.len() > intake.max_event {
+        return Err(Invalid::TooLarge { bytes: body.len(), limit: intake.max_event });
     }
-
-    /// Sets each field that nothing has set. The payload stays whole, so what cannot be a field's value is no error.
-    pub fn fill(&self, event: &mut Event<'a>) {
-        let own = [Field::Data, Field::TimeStamp].map(|field| usize::from(field.id()));
-        for (at, value) in self.0.iter().enumerate() {
-            let (Some(value), None, false) = (value, event.texts[at], own.contains(&at)) else {
-                continue;
-            };
-            if at == usize::from(Field::Submitted.id()) && event.submitted.is_some() {
-                continue;
-            }
-            event.texts[at] = json::text(value, &mut event.text);
+    if body.is_empty() {
+        event.kind = DataKind::of(event.text_of(Field::Data).unwrap_or_default());
+    } else if event.text_of(Field::Data).is_some() {
+        return Err(Invalid::TwoPayloads);
+    } else {
+        let json = request.content_type.is_some_and(json::says_json);
+        if json {
+            json::check(body, intake.limits.depth, |_, _| {})?;
         }
+        event.set_data(if json { DataKind::Json } else { DataKind::of(body) }, body);
     }
+    // Senders give a type also to nothing.
+    cloud::binary(event, request.cloud, request.content_type.filter(|_| !body.is_empty()))
 }
 
 /// Whether it begins as an object or an array does.

@@ -308,10 +308,11 @@ proptest! {
     #[test]
     fn any_bytes_are_refused_or_read(query in vec(any::<u8>(), 0..300), body in vec(any::<u8>(), 0..50), head in vec(any::<u8>(), 0..50)) {
         let keep = HeaderFields { user_agent: true, referrer: true, cookie: true, cookies: vec![(*b"cookie_a").into()] };
+        let attributes = [(&b"specversion"[..], &b"1.0"[..]), (b"id", &body), (b"source", &head), (b"type", b"t"), (&head, &body)];
         let request = Request {
             query: &query, body: Some(&body), content_type: Some(&head), peer: &head,
             user_agent: Some(&head), referrer: Some(&head), cookie: Some(&head), received: RECEIVED,
-            topic: None, headers: &[(&head, &body)],
+            topic: None, headers: &[(&head, &body)], cloud: if head.len() % 4 == 0 { &attributes } else { &[] },
         };
         for topic in [None, Some(&b"t"[..]), Some(&head[..])] {
             match Event::read(&request, &Intake { topic, keep: &keep, max_event: 400, ..Intake::default() }) {

@@ -93,6 +93,7 @@ impl Vector<'_> {
             received: request["received"].as_u64().unwrap(),
             topic: part("topic"),
             headers: &headers,
+            cloud: &[],
         };
         let event = Event::read(
             &request,
