@@ -81,22 +81,27 @@ sub unacknowledged {
 
 # --- publishers come and go ---
 
-sub led { my ($epoch) = @_; return poll(20, "epoch $epoch", sub { (eval { $t->epoch } // 0) >= $epoch }) }
+# Waits until this process publishes, for so many times. The epoch does not tell: when one is killed in a sync another file may
+# take the events, and its epochs begin anew.
+sub led {
+    my ($daemon, $times) = @_;
+    return poll(20, "$daemon->{name} publishes", sub { ($times // 1) <= (() = $daemon->log_text =~ / publishing /g) });
+}
 
 is($t->get('/acked/log?topic=acked&data=one')->{status}, 204, 'sparkngin_ack kafka is answered through it');
 $t->{totals}{taken}++;
 $load->fault('publish -9', sub { $t->kill9($first->pid) });
 $load->wait_more(500);
 my $second = publish();
-led(2);
+led($second);
 $load->wait_more(500);
 my $third = publish();
 $second->says(qr/another one publishes by a newer configuration: standing by/);
-led(3);
+led($third);
 pass('the one that was started last takes over');
 $load->wait_more(500);
 $load->fault('the newest -9', sub { $t->kill9($third->pid) });
-led(4);
+led($second, 2);
 ok($second->running, 'the one that stood by goes on');
 $load->wait_more(1000);
 my $feed = sub { -S "$dir/ring/feed.sock" };
@@ -107,19 +112,18 @@ is($t->get('/late/log?topic=acked&data=two')->{status}, 504, 'without any publis
 $t->{totals}{taken}++;
 $load->wait_more(500);
 my $fourth = publish();
-led(5);
+led($fourth);
 $load->wait_more(500);
 $load->stop;
 $t->audit($load);
-is($t->epoch, 5, 'nginx has never held the lease');
+cmp_ok($t->epoch, '<=', 5, 'nginx has never held the lease');
 
 # COUNT kills of the publisher, each followed by another one.
 $t->row(11, 'publish', 2, sub {
     my ($again, $n) = @_;
-    my $epoch = $t->epoch;
     $again->fault("publish -9 $n", sub { $t->kill9($fourth->pid) });
     $fourth = publish();
-    led($epoch + 1);
+    led($fourth);
     $again->wait_more(500);
 });
 $t->close_books;
@@ -136,11 +140,10 @@ $t->close_books;
     chown @owner, "$dir/server.key";
     my $guest = sub { $t->write_file('guest.pub', $_[0]) };
     $guest->($t->read_file('old.pub'));
-    my $epoch = $t->epoch;
     my $locked = $t->daemon(name => 'publish.locked', command => [
         @as, $program, 'publish', "$dir/ring", '--live', '127.0.0.1:' . $t->port('live'), '--log', 'text',
         '--curve-key', "$dir/server.key", '--subscriber', "kafka=$dir/guest.pub" ]);
-    led($epoch + 1);
+    led($locked);
     my $new = $t->daemon(name => 'subscriber.new', command => [
         $Sparkngin::PROGRAM, 'subscribe', '--feed', $t->feed, '--lines', "$dir/lines", '--log', 'text',
         '--http', '127.0.0.1:' . $t->port('new'), '--server-key', "$dir/server.pub", '--curve-key', "$dir/new.key" ]);
@@ -151,7 +154,7 @@ $t->close_books;
     $locked->signal('HUP');
     $locked->says(qr/HUP: the key files are read again/);
     ok(poll(20, 'it is let in', $ready), 'but after HUP, when the file has it');
-    led($epoch + 2);
+    led($locked, 2);
     $guest->("no key\n");
     $locked->signal('HUP');
     $locked->says(qr/HUP: --subscriber "kafka=\S+\/guest\.pub": .* holds no key.*; what was read before is used on/);
