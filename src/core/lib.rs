@@ -5,6 +5,7 @@
 mod digits;
 pub mod escape;
 pub mod event;
+pub mod exposition;
 pub mod feed;
 pub mod field;
 pub mod format;

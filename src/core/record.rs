@@ -13,6 +13,8 @@ use crate::id::{Region, Seq, Stream};
 
 /// Bytes before the payload.
 pub const HEADER: usize = 24;
+/// Where in a record the time of receipt stands.
+pub const RECEIVED: usize = 16;
 
 /// One record, borrowed from where it lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

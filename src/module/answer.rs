@@ -10,6 +10,7 @@ use ngx::ffi::{
     ngx_http_output_filter, ngx_http_request_t, ngx_http_send_header, ngx_http_send_special,
     ngx_int_t, ngx_list_push, ngx_pnalloc, ngx_str_t, ngx_table_elt_t, ngx_uint_t,
 };
+use sparkngin_core::exposition::CONTENT_TYPE;
 use sparkngin_core::inflate::CODINGS;
 
 use crate::bytes;
@@ -146,6 +147,11 @@ impl Answer {
     /// 200 and a JSON object.
     pub fn json(body: String) -> Answer {
         Answer { status: 200, body: Some(("application/json", owned(body))), ..Answer::default() }
+    }
+
+    /// 200 and numbers for Prometheus.
+    pub fn metrics(body: String) -> Answer {
+        Answer { status: 200, body: Some((CONTENT_TYPE, owned(body))), ..Answer::default() }
     }
 
     /// 200 or 503 and lines of text.

@@ -56,10 +56,10 @@ fn enter(incoming: Incoming<'_>) -> ngx_int_t {
             Err(rc) => rc,
         },
         b"log" => without_body(incoming, |_| Answer::not_allowed("GET or POST")),
-        b"status" | b"stat" | b"imok" if method != Method::Get => {
+        b"status" | b"stat" | b"metrics" | b"imok" if method != Method::Get => {
             without_body(incoming, |_| Answer::not_allowed("GET"))
         }
-        b"status" | b"stat" if !path.exact && !incoming.is_local() => {
+        b"status" | b"stat" | b"metrics" if !path.exact && !incoming.is_local() => {
             without_body(incoming, |_| {
                 Answer::error(
                     403,
@@ -69,6 +69,7 @@ fn enter(incoming: Incoming<'_>) -> ngx_int_t {
             })
         }
         b"status" | b"stat" => without_body(incoming, |_| worker::status()),
+        b"metrics" => without_body(incoming, |_| worker::metrics()),
         b"imok" => without_body(incoming, |_| worker::imok()),
         _ => without_body(incoming, |_| Answer::error(404, "there is nothing here", None)),
     }

@@ -5,7 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ngx::ffi::NGINX_VER;
 use sparkngin_core::ring::{Found, Lease, PublisherState, Refused, Ring};
-use sparkngin_publisher::status::{self, Host};
+use sparkngin_publisher::figures::{Figures, Host};
+use sparkngin_publisher::{metrics, status};
 
 use crate::answer::Answer;
 use crate::worker::Worker;
@@ -17,26 +18,20 @@ const SMALL: usize = 1024;
 
 /// 200 while an event sent now would be accepted, and in a second line what is away; else 503 and the reason.
 pub fn imok(worker: &mut Worker) -> Answer {
-    let writer = match worker.store.writer() {
-        Ok(writer) => writer,
-        Err(why) => return Answer::text(503, format!("{why}\n")),
-    };
-    match writer.would_take(SMALL) {
-        Ok(()) => {}
-        Err(refused @ Refused::Full { .. }) => {
-            let since = since(&writer.ring().state(), now());
-            return Answer::text(503, format!("{refused}{since}\n"));
-        }
-        Err(_) => return Answer::text(503, "the ring can not be written to\n".into()),
+    if let Some(why) = refuses(worker) {
+        return Answer::text(503, format!("{why}\n"));
     }
+    let Some(ring) = worker.store.ring() else {
+        return Answer::text(503, "there is no ring\n".into());
+    };
     let mut text = String::from("imok\n");
-    let away = away(writer.ring());
+    let away = away(ring);
     // Writing to a String does not fail.
     if !away.is_empty() {
         let _ = writeln!(text, "away: {}", away.join(", "));
     }
-    if writer.ring().refused() {
-        let failed = writer.ring().failed_before();
+    if ring.refused() {
+        let failed = ring.failed_before();
         let _ = writeln!(
             text,
             "not synced: the disk refuses syncs, {failed} failed in a row; the level \"disk\" is answered with 503"
@@ -51,6 +46,21 @@ pub fn imok(worker: &mut Worker) -> Answer {
         let _ = writeln!(text, "left alone: ring.{}, {}", left.number, left.why);
     }
     Answer::text(200, text)
+}
+
+/// Why an event sent now would not be stored, if so.
+fn refuses(worker: &mut Worker) -> Option<String> {
+    let writer = match worker.store.writer() {
+        Ok(writer) => writer,
+        Err(why) => return Some(why.to_owned()),
+    };
+    match writer.would_take(SMALL) {
+        Ok(()) => None,
+        Err(refused @ Refused::Full { .. }) => {
+            Some(format!("{refused}{}", since(&writer.ring().state(), now())))
+        }
+        Err(_) => Some("the ring can not be written to".to_owned()),
+    }
 }
 
 /// A file that is drained, in words.
@@ -96,9 +106,17 @@ fn now() -> u64 {
 
 /// All the numbers, of the ring as it is now.
 pub fn status(worker: &mut Worker) -> Answer {
+    Answer::json(show(worker, status::json) + "\n")
+}
+
+/// The same, as Prometheus reads them.
+pub fn metrics(worker: &mut Worker) -> Answer {
+    Answer::metrics(show(worker, metrics::text))
+}
+
+fn show(worker: &mut Worker, render: impl FnOnce(&Figures<'_>) -> String) -> String {
     let server = NGINX_VER.to_str().unwrap_or("nginx").into();
-    let (ring, others) = (worker.store.ring(), others(worker));
-    let mut body = status::json(ring, &others, &Host { server, more: Vec::new() }, now());
-    body.push('\n');
-    Answer::json(body)
+    let host = Host { server, refuses: refuses(worker) };
+    let others = others(worker);
+    render(&Figures::look(host, worker.store.ring(), &others, now()))
 }

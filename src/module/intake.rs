@@ -9,7 +9,7 @@ use sparkngin_core::escape::Shown;
 use sparkngin_core::event::batch::{self, Framing};
 use sparkngin_core::event::{self, Event, Given, Invalid, Request, Spare};
 use sparkngin_core::field::HeaderFields;
-use sparkngin_core::ring::Refused;
+use sparkngin_core::ring::{Refusals, Refused, Why};
 
 use crate::answer::Answer;
 use crate::body::{self, Missing};
@@ -39,8 +39,9 @@ pub struct Intake {
     full: Throttle,
     away: Throttle,
     lost: Throttle,
-    /// Events of the traffic that were lost, and no ring knows of it yet.
+    /// Events of the traffic that were lost, and events that were refused, of which no ring knows yet.
     unsettled: u64,
+    refusals: Refusals,
 }
 
 /// What became of a request whose events are stored.
@@ -78,6 +79,7 @@ impl Intake {
             away: Throttle::default(),
             lost: Throttle::default(),
             unsettled: 0,
+            refusals: Refusals::default(),
         }
     }
 
@@ -101,6 +103,8 @@ impl Intake {
                 }
                 refusal.outcome().keep(incoming);
                 self.count(&refusal);
+                refusal.add_to(&mut self.refusals);
+                self.settle(store);
                 Some(refusal.answer())
             }
         }
@@ -133,7 +137,11 @@ impl Intake {
         let kept = self.stage.commit(received, writer);
         let kept = kept.map_err(|refused| self.unstored(Refusal::Ring(refused)))?;
         Outcome::of_kept(&kept).keep(incoming);
-        self.count_faults(&kept.faults);
+        if !kept.faults.is_empty() {
+            self.count_faults(&kept.faults);
+            kept.faults.add_to(&mut self.refusals, Why::Full);
+            writer.ring().view().add_refusals(&take(&mut self.refusals));
+        }
         Ok(match place {
             None => Stored::Done(kept),
             Some(place) => {
@@ -264,10 +272,13 @@ impl Intake {
         Ok(())
     }
 
-    /// Has the ring know what was lost, as soon as there is one.
+    /// Has the ring know what was lost or refused, as soon as there is one.
     pub fn settle(&mut self, store: &Store) {
         if let (true, Some(ring)) = (self.unsettled > 0, store.ring()) {
             ring.view().add_traffic_lost(take(&mut self.unsettled));
+        }
+        if let (false, Some(ring)) = (self.refusals.is_empty(), store.ring()) {
+            ring.view().add_refusals(&take(&mut self.refusals));
         }
     }
 

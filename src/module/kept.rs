@@ -1,6 +1,7 @@
 //! What a request has stored: one event, or several in a row; and of several, which were not stored, and why.
 
 use sparkngin_core::id::{EventId, Seq};
+use sparkngin_core::ring::{Refusals, Why};
 
 use crate::answer::quote;
 
@@ -31,11 +32,12 @@ pub struct Faults {
     ends: Vec<(usize, usize)>,
     /// Of the first one that is wrong: what, and with which field.
     first: Option<(String, Option<String>)>,
-    /// How many are too large.
+    /// How many are too large, and how many are for a topic that is not taken.
     large: u64,
     /// How many are good, and found no place; why, as error.log may know it.
     refused: u64,
     why: String,
+    denied: u64,
 }
 
 impl Faults {
@@ -45,6 +47,7 @@ impl Faults {
         self.list(index, status, error, field);
         self.first.get_or_insert_with(|| (error.to_owned(), field.map(str::to_owned)));
         self.large += u64::from(status == 413);
+        self.denied += u64::from(status == 403);
     }
 
     /// The event at `index` is good, and found no place: 503, and why, as a client and as error.log may know it.
@@ -71,6 +74,15 @@ impl Faults {
     /// Whether every event is stored.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
+    }
+
+    /// Counts them, those that found no place for this reason.
+    pub fn add_to(&self, refusals: &mut Refusals, no_place: Why) {
+        let known = self.large + self.denied + self.refused;
+        refusals.add(Why::Large, self.large);
+        refusals.add(Why::Denied, self.denied);
+        refusals.add(no_place, self.refused);
+        refusals.add(Why::Invalid, (self.ends.len() as u64).saturating_sub(known));
     }
 
     /// The list, as JSON, in the order of the body.

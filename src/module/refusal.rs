@@ -2,7 +2,7 @@
 
 use sparkngin_core::event::Invalid;
 use sparkngin_core::inflate::CODINGS;
-use sparkngin_core::ring::Refused;
+use sparkngin_core::ring::{Refusals, Refused, Why};
 
 use crate::answer::Answer;
 use crate::body::Missing;
@@ -68,6 +68,22 @@ impl Refusal {
             Refusal::Ring(Refused::Poisoned)
             | Refusal::Away(_)
             | Refusal::Body(Missing::File(_), _) => Outcome::Away,
+        }
+    }
+
+    /// Counts it: as one, unless it names each event.
+    pub fn add_to(&self, refusals: &mut Refusals) {
+        let why = match self.outcome() {
+            Outcome::Large => Why::Large,
+            Outcome::Full => Why::Full,
+            Outcome::Busy => Why::Busy,
+            Outcome::Away => Why::Away,
+            Outcome::Denied => Why::Denied,
+            _ => Why::Invalid,
+        };
+        match self {
+            Refusal::None(faults) | Refusal::Unstored(_, faults) => faults.add_to(refusals, why),
+            _ => refusals.add(why, 1),
         }
     }
 

@@ -13,11 +13,13 @@
 pub mod address;
 mod door;
 mod feed;
+pub mod figures;
 mod files;
 mod flush;
 pub mod key;
 mod lines;
 mod live;
+pub mod metrics;
 mod monitor;
 mod run;
 mod signals;

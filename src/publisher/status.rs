@@ -1,71 +1,36 @@
 //! The body of `/status`: one JSON object, made from what lies in the ring, so any worker can answer. No path, key,
 //! address or topic name is in it. Its keys are stable: docs/protocol.md lists them, new ones may be added.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sparkngin_core::ring::{
-    Books, Difference, Found, Lease, Ledger, LeftAlone, Origin, Overflow, PublisherState, Ring,
-    SubscriberBooks, SubscriberState,
+    Books, Difference, Ledger, LeftAlone, Origin, Overflow, Refusals, Ring,
 };
 
-/// What the host knows of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Host {
-    /// The server, such as `nginx/1.22.1`.
-    pub server: String,
-    /// Facts of the host's own, as members of the object: (key, value).
-    pub more: Vec<(String, Value)>,
-}
+use crate::figures::{Figures, Held, Known};
 
-/// The object, as text; `now` in ns since 1970. `ring` is the one that takes events, if there is one; `others` is what
-/// lies beside it. The books are those of all of them together, and of those
-/// that are gone.
-pub fn json(ring: Option<&Ring>, others: &Found, host: &Host, now: u64) -> String {
-    // One whose books are carried on is just about to go.
-    let all = ring.into_iter().chain(&others.rings);
-    let carried: Vec<u64> = all.map(Ring::carried_last).collect();
-    let older = others.rings.iter().filter(|ring| !carried.contains(&ring.number()));
-    let older: Vec<(&Ring, Ledger)> = older.map(|ring| (ring, Ledger::read(ring))).collect();
+/// The object, as text.
+pub fn json(figures: &Figures<'_>) -> String {
+    let older = figures.older.iter().map(|(ring, ledger)| older_object(ring, ledger));
     let mut object = json!({
         "sparkngin": env!("CARGO_PKG_VERSION"),
-        "server": host.server,
-        "ring": null,
+        "server": figures.host.server,
+        "ring": figures.ring.as_ref().map(|(ring, ledger)| ring_object(ring, ledger)),
         "publisher": null,
-        "subscribers": [],
+        "subscribers": figures.subscribers().map(|held| subscriber(figures, held)).collect::<Value>(),
         "access": null,
+        "refused": null,
         "live": null,
-        "older": older.iter().map(|(ring, ledger)| older_object(ring, ledger)).collect::<Value>(),
-        "left_alone": others.left_alone.iter().map(left_alone).collect::<Value>(),
+        "older": older.collect::<Value>(),
+        "left_alone": figures.found.left_alone.iter().map(left_alone).collect::<Value>(),
     });
-    if let Some(ring) = ring {
-        object["ring"] = ring_object(ring, &Ledger::read(ring));
-    }
     // While there is none to write to, the newest of those that are drained knows who publishes.
-    if let Some(known) = ring.or(others.rings.last()) {
-        let (mut ledger, state) = (Ledger::read(known).with_carried(), known.state());
-        let region = ledger.region;
-        for (_, other) in older.into_iter().filter(|(_, other)| other.region != region) {
-            add(&mut ledger, &other.with_carried());
-        }
-        object["publisher"] = publisher(known, &state, now);
-        object["subscribers"] = subscribers(&ledger, &state, now);
-        object["live"] = live(&ledger);
-        object["access"] = json!({ "lost": ledger.traffic_lost });
-    }
-    for (key, value) in &host.more {
-        object[key] = value.clone();
+    if let Some(known) = &figures.known {
+        object["publisher"] = publisher(figures, known);
+        object["live"] = live(&known.ledger);
+        object["access"] = json!({ "lost": known.ledger.traffic_lost });
+        object["refused"] = refused(known.ledger.refusals);
     }
     object.to_string()
-}
-
-/// The books of an older ring to those of the newest.
-fn add(ledger: &mut Ledger, older: &Ledger) {
-    ledger.live = ledger.live.and(older.live);
-    ledger.traffic_lost += older.traffic_lost;
-    for held in &mut ledger.subscribers {
-        if let Some(same) = older.subscribers.iter().find(|other| other.name == held.name) {
-            held.books = held.books.and(same.books);
-        }
-    }
 }
 
 /// A ring that takes no events any more.
@@ -131,36 +96,28 @@ fn ring_object(ring: &Ring, ledger: &Ledger) -> Value {
     })
 }
 
-fn publisher(ring: &Ring, state: &PublisherState, now: u64) -> Value {
+fn publisher(figures: &Figures<'_>, known: &Known) -> Value {
     json!({
-        "present": Lease::is_held(ring.dir()).unwrap_or(false),
-        "epoch": state.epoch,
-        "last_turn_ms": ago(state.last_turn, now),
+        "present": known.present,
+        "epoch": known.state.epoch,
+        "last_turn_ms": ms(figures.ago(known.state.last_turn)),
     })
 }
 
-fn subscribers(ledger: &Ledger, state: &PublisherState, now: u64) -> Value {
-    let active = ledger.subscribers.iter().filter(|s| s.active);
-    active
-        .map(|held| {
-            let seen = state.subscribers.iter().find(|s| s.name == held.name);
-            subscriber(held, seen, now)
-        })
-        .collect()
-}
-
-fn subscriber(held: &SubscriberBooks, seen: Option<&SubscriberState>, now: u64) -> Value {
-    let Books { committed, delivered, in_ring, lost, ahead, dead, uncertain, uncertain_open } =
-        held.books;
-    let connected = seen.and_then(|s| s.connected);
+fn subscriber(figures: &Figures<'_>, held: Held<'_>) -> Value {
+    let Books { committed, delivered, in_ring, lost, dead, uncertain, uncertain_open, .. } =
+        held.books.books;
+    let (connected, state) = (held.connected(), held.state);
+    let ago = |then: Option<u64>| ms(then.and_then(|then| figures.ago(then)));
     json!({
-        "name": held.name.as_str(),
+        "name": held.books.name.as_str(),
         "connected": connected.is_some(),
-        "connected_ms": connected.and_then(|at| ago(at, now)),
-        "last_beat_ms": seen.and_then(|s| ago(s.last_beat, now)),
-        "last_ack_ms": seen.and_then(|s| ago(s.last_ack, now)),
-        "holds_ring_full_ms": seen.and_then(|s| s.holds_since).and_then(|at| ago(at, now)),
-        "lag": in_ring + ahead,
+        "connected_ms": ago(connected),
+        "last_beat_ms": ago(state.map(|s| s.last_beat)),
+        "last_ack_ms": ago(state.map(|s| s.last_ack)),
+        "holds_ring_full_ms": ago(state.and_then(|s| s.holds_since)),
+        "lag": held.lag(),
+        "lag_ms": ago(held.books.oldest),
         "committed": committed,
         "in_kafka": delivered,
         "in_ring": in_ring,
@@ -169,6 +126,11 @@ fn subscriber(held: &SubscriberBooks, seen: Option<&SubscriberState>, now: u64) 
         "uncertain": uncertain,
         "uncertain_open": uncertain_open,
     })
+}
+
+fn refused(refusals: Refusals) -> Value {
+    let each = refusals.each().map(|(why, count)| (why.word().to_owned(), count.into()));
+    Value::Object(each.collect::<Map<_, _>>())
 }
 
 fn live(ledger: &Ledger) -> Value {
@@ -183,7 +145,6 @@ fn live(ledger: &Ledger) -> Value {
     })
 }
 
-/// How long ago something was, in ms; nothing when it never was.
-fn ago(then: u64, now: u64) -> Option<u64> {
-    (then != 0).then(|| now.saturating_sub(then) / 1_000_000)
+fn ms(ns: Option<u64>) -> Option<u64> {
+    ns.map(|ns| ns / 1_000_000)
 }

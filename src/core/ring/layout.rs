@@ -21,6 +21,7 @@
 //!                         14 words: 0 failed in a row before    1 the disk refuses syncs
 //!                         16 to 19 named subscribers by place, words: 0 connected since    1 last BEAT
 //!                         2 last ACK    3 holds the ring full since
+//!                         20 refused, words by reason: 0 full    1 busy    2 away    3 invalid    4 large    5 denied
 //!   configuration, bytes  0 selector    1024, 2048 the two copies, each in words: 0 policy (0 none yet, 1 overwrite,
 //!                         2 reject)    1 configured at    2 names in force, a bit for each place
 //!                         8 + 8 x place: name, 64 bytes, filled up with NUL
@@ -76,7 +77,7 @@ const SLOT_AREA: usize = 4 * PAGE_WORDS;
 const SLOT_PAIRS: usize = 2 * LINE;
 const SLOT_CURSORS: usize = SLOT_PAIRS + 2 * PAIRS;
 
-const _: () = assert!(16 * 8 <= PAGE && (16 + NAMES) * LINE <= PAGE_WORDS);
+const _: () = assert!(16 * 8 <= PAGE && 16 + NAMES <= 20 && 21 * LINE <= PAGE_WORDS);
 const _: () = assert!(SLOT_CURSORS + (1 + NAMES) * 2 * LINE <= PAGE_WORDS);
 const _: () =
     assert!(CONFIGURATION_WORDS <= 1024 / 8 && CARRIED_WORDS <= 1024 / 8 && 3 * 1024 <= PAGE);
@@ -137,6 +138,8 @@ pub const SYNCING: At = control(10);
 pub const HOLDER: At = control(11);
 /// Events of the site's own traffic that were not stored.
 pub const TRAFFIC_LOST: At = control(12);
+/// Events that were refused, a word for each reason, see `refusals.rs`.
+pub const REFUSED: At = control(20);
 /// Counts beginnings and ends of syncs, see `doubt.rs`: odd while one is under way, or nobody knows how it ended.
 pub const SYNCS: At = control(13);
 /// Counts the syncs of slots' holders for themselves, see `beginning.rs`.

@@ -1,6 +1,6 @@
 //! The ring's books, all derived from what lies in it: nothing is counted on the way.
 
-use super::block;
+use super::block::{self, Filled};
 use super::carried::Carried;
 use super::configuration::{Name, Overflow, Written};
 use super::cursor::{self, Cursor};
@@ -9,10 +9,11 @@ use super::folder::Origin;
 use super::known::Known;
 use super::layout::{LAST_TURN, LIVE_DROPPED, TRAFFIC_LOST};
 use super::memory::Memory;
+use super::refusals::Refusals;
 use super::scan::{Blocks, Sampled, Scan};
 use super::view::View;
 use crate::id::{Region, Seq, Stream};
-use crate::record::Slice;
+use crate::record::{HEADER, RECEIVED, Slice};
 
 /// Everything about a ring that can be counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Ledger {
     pub live_dropped: u64,
     /// Events of the site's own traffic that were not stored.
     pub traffic_lost: u64,
+    /// Events that were not stored, by reason.
+    pub refusals: Refusals,
     /// The blocks, by phase.
     pub blocks: Blocks,
     /// Events committed since the file was made.
@@ -69,6 +72,10 @@ pub struct SubscriberBooks {
     pub active: bool,
     /// The numbers.
     pub books: Books,
+    /// Of the lost and the uncertain, those behind its cursor: these numbers never fall.
+    pub told: (u64, u64),
+    /// When the oldest event that it has not acknowledged and that can be read was received, ns since 1970.
+    pub oldest: Option<u64>,
 }
 
 /// `committed = delivered + in_ring + lost + dead + uncertain`, in events; from where the reader started.
@@ -124,7 +131,12 @@ impl Ledger {
         let named = written.places.iter().enumerate().filter_map(|(place, held)| {
             let held = held.as_ref()?;
             let (name, active) = (held.name.clone(), held.active);
-            Some(SubscriberBooks { name, place, active, books: books(place + 1) })
+            let cursors = &cursors[place + 1];
+            let oldest = cursors.iter().zip(&runs);
+            let oldest = oldest.filter_map(|(at, runs)| runs.received_after(view, at.acked)).min();
+            let told =
+                (sum(cursors.iter().map(|at| at.lost)), sum(cursors.iter().map(|at| at.uncertain)));
+            Some(SubscriberBooks { name, place, active, books: books(place + 1), told, oldest })
         });
         let state = super::configuration::state(view);
         Ledger {
@@ -135,6 +147,7 @@ impl Ledger {
             last_turn: view.load(LAST_TURN),
             live_dropped: view.load(LIVE_DROPPED),
             traffic_lost: view.load(TRAFFIC_LOST),
+            refusals: view.refusals(),
             blocks: scan.blocks(),
             committed: sum(runs.iter().map(|r| r.last.0)),
             readable: sum(runs.iter().map(|r| r.readable(Seq(0)))),
@@ -157,11 +170,11 @@ impl Ledger {
     }
 }
 
-/// What of one stream is there: runs of seqs, first to last.
+/// What of one stream is there: runs of seqs, first to last, each with its block.
 struct Runs {
     stream: Stream,
     last: Seq,
-    runs: Vec<(Seq, Seq)>,
+    runs: Vec<(Seq, Seq, Filled)>,
 }
 
 impl Runs {
@@ -173,7 +186,7 @@ impl Runs {
             // Beyond the sampled last only what goes on without a hole is believed.
             if end >= seen.first && seen.first <= last.next() && block::still(view, seen) {
                 last = last.max(end);
-                runs.push((seen.first, end));
+                runs.push((seen.first, end, *seen));
             }
         }
         Runs { stream, last, runs }
@@ -181,10 +194,27 @@ impl Runs {
 
     /// Events beyond `after` that can be read.
     fn readable(&self, after: Seq) -> u64 {
-        let beyond = |(first, end): &(Seq, Seq)| {
+        let beyond = |(first, end, _): &(Seq, Seq, Filled)| {
             end.0.saturating_sub(after.0.max(first.0.saturating_sub(1)))
         };
         sum(self.runs.iter().map(beyond))
+    }
+
+    /// When the first event beyond `after` was received. Its lengths are followed, its bytes are not checked: a block that
+    /// got another owner meanwhile is no answer.
+    fn received_after<M: Memory>(&self, view: &View<M>, after: Seq) -> Option<u64> {
+        let (.., seen) = self.runs.iter().find(|(_, end, _)| *end > after)?;
+        let block = view.layout.block(seen.block);
+        let mut at = 0u32;
+        while at.checked_add(HEADER as u32)? <= seen.used {
+            let len = view.load(block.data(at)) as u32;
+            if view.load(block.data(at + 8)) > after.0 {
+                let received = view.load(block.data(at + RECEIVED as u32));
+                return block::still(view, seen).then_some(received);
+            }
+            at = at.checked_add(len.max(HEADER as u32).checked_next_multiple_of(8)?)?;
+        }
+        None
     }
 
     fn books(&self, cursor: Cursor) -> Books {
@@ -209,7 +239,7 @@ impl Runs {
     }
 
     fn stream_books(&self) -> StreamBooks {
-        let oldest = self.runs.first().map_or(self.last.next(), |(first, _)| *first);
+        let oldest = self.runs.first().map_or(self.last.next(), |(first, ..)| *first);
         StreamBooks { stream: self.stream, last: self.last, oldest }
     }
 }

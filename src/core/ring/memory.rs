@@ -24,10 +24,16 @@ pub trait Memory {
 
     /// Raises a word by one; the new value.
     fn raise(&self, at: At) -> u64 {
+        self.add(at, 1)
+    }
+
+    /// Raises a word; the new value.
+    fn add(&self, at: At, by: u64) -> u64 {
         loop {
             let seen = self.load(at);
-            if self.swap(at, seen, seen + 1) {
-                return seen + 1;
+            let new = seen.wrapping_add(by);
+            if self.swap(at, seen, new) {
+                return new;
             }
         }
     }

@@ -75,12 +75,7 @@ impl<M: Memory> View<M> {
 
     /// Counts events of the site's own traffic that were not stored.
     pub fn add_traffic_lost(&self, count: u64) {
-        loop {
-            let seen = self.load(TRAFFIC_LOST);
-            if self.memory.swap(TRAFFIC_LOST, seen, seen + count) {
-                return;
-            }
-        }
+        self.memory.add(TRAFFIC_LOST, count);
     }
 
     /// Whether nothing more may be written to this file.

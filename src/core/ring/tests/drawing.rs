@@ -3,6 +3,7 @@
 use crate::id::Stream;
 use crate::ring::cursor::Cursor;
 use crate::ring::layout::*;
+use crate::ring::refusals::Why;
 use crate::ring::word::{BlockState, Fill, Phase};
 use crate::{id::Seq, record};
 
@@ -95,6 +96,10 @@ fn the_drawing_of_the_layout_has_the_places_of_the_code() {
         (holds, "holds the ring full since"),
     ] {
         named(at.0 - since.0, name);
+    }
+    assert_eq!((bytes(REFUSED) - bytes(EPOCH)) / 128, 20);
+    for why in Why::ALL {
+        named(why as usize, why.word());
     }
     let slot = |at: At| bytes(at) - bytes(first.last());
     for (at, name) in [
