@@ -222,6 +222,6 @@ sub word {
 
 sub uncertain {
     my $metrics = $t->get('/metrics', port => $t->{metrics})->{body};
-    my ($count) = $metrics =~ /^sparkngin_uncertain_total(?:\{.*\})? (\d+)$/m;
-    return $count // die "the subscriber's /metrics has no uncertain_total: $metrics\n";
+    my ($count) = $metrics =~ /^sparkngin_feed_uncertain_events_total(?:\{.*\})? (\d+)$/m;
+    return $count // die "the subscriber's /metrics has no uncertain_events_total: $metrics\n";
 }

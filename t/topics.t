@@ -38,9 +38,9 @@ for my $delivery (qw(at-least-once exactly-once)) {
             is(scalar(grep { $_ ne 'first' } datas($mine)), 0, "$delivery: nothing gets into the topic that is forbidden");
             like($t->{subscriber}->log_text, qr/topic "\Q$mine\E": .*authorization failed/, 'and the log says why');
             # 5 s later one record tries. In a transaction of its own: nobody else has to go twice for it.
-            my ($again, $renewed) = map { metric($_) } qw(sent_again producers_renewed);
+            my ($again, $renewed) = map { metric($_) } qw(sent_again_events producers_renewed);
             poll(30, 'one tries', sub { event($other, ++$more); metric('producers_renewed') > $renewed });
-            is(metric('sent_again'), $again + 1, 'nothing but the one that tries is sent again') if $delivery eq 'exactly-once';
+            is(metric('sent_again_events'), $again + 1, 'nothing but the one that tries is sent again') if $delivery eq 'exactly-once';
             $kafka->permit($mine);
             $t->drained;
             is(join(' ', datas($mine)), join(' ', 'first', 1 .. 100), "$delivery: each of them once, when it is allowed again");
@@ -99,6 +99,6 @@ sub datas {
 
 sub metric {
     my ($name) = @_;
-    my ($count) = $t->get('/metrics', port => $t->{metrics})->{body} =~ /^sparkngin_${name}_total(?:\{.*\})? (\d+)$/m;
+    my ($count) = $t->get('/metrics', port => $t->{metrics})->{body} =~ /^sparkngin_kafka_${name}_total(?:\{.*\})? (\d+)$/m;
     return $count // die "/metrics has no $name\n";
 }

@@ -177,7 +177,6 @@ impl Feed {
 
     /// How it is.
     pub fn view(&self, flight: &Flight) -> FeedView {
-        let streams = flight.cursors().filter(|row| row.0 == self.no);
         FeedView {
             endpoint: self.endpoint.clone(),
             in_session: self.client.in_session(),
@@ -185,9 +184,6 @@ impl Feed {
             in_flight: self.client.in_flight(),
             totals: flight.totals(self.no),
             sessions: self.sessions,
-            streams: streams
-                .map(|(_, region, stream, done, taken)| (region, stream, done, taken))
-                .collect(),
         }
     }
 }

@@ -184,11 +184,6 @@ impl Flight {
         }
     }
 
-    /// Each stream with its cursor and what was taken of it, for showing.
-    pub fn cursors(&self) -> impl Iterator<Item = (FeedNo, Region, Stream, Seq, Seq)> + '_ {
-        self.lanes.iter().map(|lane| (lane.feed, lane.region, lane.stream, lane.done, lane.taken))
-    }
-
     /// What was counted for a feed since this process started.
     pub fn totals(&self, feed: FeedNo) -> Totals {
         self.totals.get(usize::from(feed.0)).copied().unwrap_or_default()

@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sparkngin_core::exposition::CONTENT_TYPE;
+
 use crate::view::Board;
 
 /// A client has so long for its request, and for taking the answer: there is one thread for all.
@@ -70,9 +72,8 @@ fn answer(stream: &TcpStream, board: &Board) -> io::Result<()> {
         header.clear();
     }
     let (status, body) = respond(&request, board);
-    let kind = "text/plain; version=0.0.4; charset=utf-8";
     let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 {status}\r\nContent-Type: {CONTENT_TYPE}\r\nContent-Length: {}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes())?;
@@ -102,6 +103,7 @@ fn respond(request: &str, board: &Board) -> (&'static str, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::latency::Latency;
     use crate::sink::Condition;
     use crate::view::View;
 
@@ -121,6 +123,7 @@ mod tests {
             feeds: Vec::new(),
             open: 0,
             condition: Condition { unready: Some("no Kafka".into()), ..Condition::default() },
+            latency: Latency::new(Instant::now()),
         });
         let address = serve("127.0.0.1:0".parse().unwrap(), board.clone()).unwrap();
         let get = |path: &str| ask(address, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
@@ -129,7 +132,7 @@ mod tests {
         assert!(unready.starts_with("HTTP/1.1 503 ") && unready.ends_with("\r\n\r\nno Kafka\n"));
         board.see().condition.unready = None;
         assert!(get("/readyz").starts_with("HTTP/1.1 200 "));
-        assert!(get("/metrics").contains("sparkngin_ready{name=\"kafka\"} 1"));
+        assert!(get("/metrics").contains("sparkngin_ready{subscriber=\"kafka\"} 1"));
         assert!(get("/").starts_with("HTTP/1.1 404 "));
         assert!(ask(address, "POST /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 405 "));
         board.see().turned = Instant::now() - STUCK_FOR;
@@ -144,6 +147,7 @@ mod tests {
             feeds: Vec::new(),
             open: 0,
             condition: Condition::default(),
+            latency: Latency::new(Instant::now()),
         });
         let address = serve("127.0.0.1:0".parse().unwrap(), board).unwrap();
         let mut slow = TcpStream::connect(address).unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::view::View;
 
@@ -44,6 +44,11 @@ impl Seldom {
             more => tracing::warn!(more, "{}", text()),
         }
     }
+}
+
+/// The wall clock, ns since 1970.
+pub fn clock() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
 }
 
 /// How stderr is written.

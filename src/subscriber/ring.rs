@@ -4,7 +4,6 @@ mod verify;
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -15,6 +14,7 @@ use sparkngin_core::ring::{Books, Ledger, Looker, Name, Next, Overflow, Ring};
 
 use crate::args;
 use crate::letter::hex;
+use crate::report::clock;
 
 /// Bytes looked at in one go.
 const ROOM: usize = 1024 * 1024;
@@ -139,7 +139,7 @@ fn status(dir: &Path, json: bool) -> io::Result<()> {
 
 fn look(ring: &Ring) -> Status {
     let ledger = Ledger::read(ring);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
+    let now = clock();
     let seen = (ledger.last_turn > 0).then(|| now.saturating_sub(ledger.last_turn) as f64 / 1e9);
     let subscriber = |name: &Name, active: bool, books: &Books| SubscriberStatus {
         name: name.as_str().to_owned(),

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::rc::Rc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use sparkngin_core::feed::{self, Records, Welcome};
 use sparkngin_core::id::{EventId, Region, Seq, Stream};
@@ -14,6 +14,7 @@ use sparkngin_core::record::{self, Record, Seed, Torn};
 use crate::flight::{Fate, FeedNo, Place};
 use crate::letter::Told;
 use crate::mapping::Mapping;
+use crate::report::clock;
 use crate::route::Route;
 
 /// Records that came together, in one allocation.
@@ -51,6 +52,8 @@ pub struct Report {
     pub place: Place,
     /// Which it is.
     pub id: EventId,
+    /// When nginx received it, ns since 1970.
+    pub received: u64,
     /// What became of it.
     pub fate: Fate,
 }
@@ -144,8 +147,7 @@ impl Batch {
     pub fn hole(feed: FeedNo, place: Place, came: Instant, told: Told, text: &str) -> Batch {
         let Told { region, stream, .. } = told;
         let seed = Seed::new(region, stream);
-        let received =
-            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
+        let received = clock();
         let mut body = Vec::new();
         let record = Record { seq: told.from, received, bytes: text.as_bytes() };
         record::write(seed, record, &mut body);
@@ -209,6 +211,12 @@ impl Parcel {
         record::read(self.seed(), self.id().seq, from).map(|(record, _)| record)
     }
 
+    /// When nginx received it, ns since 1970; its sum was checked when it came.
+    fn received(&self) -> u64 {
+        let from = self.batch.records.body.get(self.offset as usize + record::RECEIVED..);
+        from.and_then(|from| from.first_chunk()).map_or(0, |ns| u64::from_le_bytes(*ns))
+    }
+
     /// Its bytes in the window.
     pub fn bytes(&self) -> u64 {
         u64::from(self.bytes)
@@ -234,7 +242,7 @@ impl Parcel {
         let fate = if self.batch.told.is_some() { Fate::Noted } else { fate };
         let first = self.batch.place;
         let place = Place { at: first.at + u64::from(self.index), ..first };
-        Report { feed: self.batch.feed, place, id: self.id(), fate }
+        Report { feed: self.batch.feed, place, id: self.id(), received: self.received(), fate }
     }
 }
 

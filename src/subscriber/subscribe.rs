@@ -16,6 +16,7 @@ use crate::delivery::Delivery;
 use crate::feed::{Feed, Over};
 use crate::flight::{Fate, FeedNo, Flight, Hole};
 use crate::http;
+use crate::latency::Latency;
 use crate::letter::Told;
 use crate::mapping::Mapping;
 use crate::plan::Plan;
@@ -43,6 +44,7 @@ struct Subscriber {
     service: Service,
     board: Board,
     progress: Progress,
+    latency: Latency,
     shown: Instant,
     reports: Vec<Report>,
     window: u64,
@@ -72,12 +74,14 @@ pub fn run(settings: Settings, again: Again<'_>) -> Result<End, String> {
         feeds: feeds.iter().map(|feed| FeedView::closed(&feed.endpoint)).collect(),
         open: 0,
         condition: Condition { unready, ..Condition::default() },
+        latency: Latency::new(now),
     });
     let mut subscriber = Subscriber {
         feeds,
         flight: Flight::default(),
         window: settings.window,
         progress: Progress::new(settings.form, now),
+        latency: Latency::new(now),
         wakes,
         stop,
         again: flag_on(&[SIGHUP], &waker).map_err(|error| format!("signals: {error}"))?,
@@ -281,8 +285,14 @@ impl Subscriber {
     fn turn(&mut self, sink: &mut dyn Sink, now: Instant) -> Option<Instant> {
         let wake_at = sink.turn(now, &mut self.reports);
         let kept = sink.keeps_books();
+        self.latency.turn(now);
+        // One look at the clock for all that was reported by now.
+        let clock = report::clock();
         for report in self.reports.drain(..) {
             let settled = self.flight.settle(report.place, report.fate);
+            if settled && report.fate == Fate::Delivered {
+                self.latency.count(clock.saturating_sub(report.received));
+            }
             if settled && report.fate == Fate::Dead && !kept {
                 let client = &mut self.feeds[usize::from(report.feed.0)].client;
                 client.dead(report.id.region, report.id.stream, report.id.seq);
@@ -339,6 +349,7 @@ impl Subscriber {
             }
         }
         view.open = self.flight.open();
+        view.latency.clone_from(&self.latency);
         let status = view.unready().map_or("ready".to_owned(), |why| format!("waiting: {why}"));
         self.service.status(&status, now);
         self.progress.show(&view, now);

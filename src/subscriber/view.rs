@@ -1,12 +1,10 @@
 //! What the loop lets others see of it: a value, copied now and then.
 
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sparkngin_core::id::{Region, Seq, Stream};
-
 use crate::flight::Totals;
+use crate::latency::Latency;
 use crate::sink::Condition;
 
 /// A loop that did not turn for so long is stuck.
@@ -27,8 +25,6 @@ pub struct FeedView {
     pub totals: Totals,
     /// Sessions opened.
     pub sessions: u64,
-    /// Each stream: all up to the first seq has a fate, all up to the second was taken.
-    pub streams: Vec<(Region, Stream, Seq, Seq)>,
 }
 
 impl FeedView {
@@ -51,6 +47,8 @@ pub struct View {
     pub open: usize,
     /// How the sink is.
     pub condition: Condition,
+    /// How long events took.
+    pub latency: Latency,
 }
 
 /// The view where all threads see it.
@@ -82,111 +80,17 @@ impl View {
             let why = feed.why_not.as_deref().unwrap_or("nobody publishes there");
             format!("{}: {why}", feed.endpoint)
         });
-        feed.or_else(|| self.condition.unready.clone())
+        feed.or_else(|| self.kafka_unready().map(str::to_owned))
+    }
+
+    /// Why Kafka takes nothing, if that is so.
+    pub fn kafka_unready(&self) -> Option<&str> {
+        self.condition.unready.as_deref()
     }
 
     /// Whether the loop turns.
     pub fn alive(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.turned) < STUCK
-    }
-
-    /// Prometheus' text. Counters count from this process' start.
-    pub fn metrics(&self) -> String {
-        let mut out = String::new();
-        self.feed_metrics(&mut out);
-        self.stream_metrics(&mut out);
-        self.own_metrics(&mut out);
-        out
-    }
-
-    fn feed_metrics(&self, out: &mut String) {
-        type Number = fn(&FeedView) -> u64;
-        let families: [(&str, &str, &str, Number); 10] = [
-            ("up", "gauge", "1 if the feed's session is open", |f| f.in_session.into()),
-            ("sessions_total", "counter", "sessions opened", |f| f.sessions),
-            ("taken_total", "counter", "records taken from the feed", |f| f.totals.taken),
-            ("in_kafka_total", "counter", "records Kafka reported", |f| f.totals.delivered),
-            ("dead_total", "counter", "records in the dead letter", |f| f.totals.dead),
-            ("lost_total", "counter", "events overwritten unread", |f| f.totals.lost),
-            ("uncertain_total", "counter", "events perhaps lost with the power", |f| {
-                f.totals.uncertain
-            }),
-            ("repeated_total", "counter", "records taken twice: duplicates with equal sg", |f| {
-                f.totals.repeated
-            }),
-            ("known_total", "counter", "records that the cursors in Kafka had already", |f| {
-                f.totals.known
-            }),
-            ("window_bytes", "gauge", "bytes taken and not acknowledged", |f| f.in_flight),
-        ];
-        for (name, kind, help, number) in families {
-            let row = |feed: &FeedView| (label("feed", &feed.endpoint), number(feed));
-            family(out, name, kind, help, self.feeds.iter().map(row));
-        }
-    }
-
-    fn stream_metrics(&self, out: &mut String) {
-        type Number = fn(&(Region, Stream, Seq, Seq)) -> u64;
-        let families: [(&str, &str, Number); 2] = [
-            ("acked_seq", "the stream's cursor", |row| row.2.0),
-            ("taken_seq", "the last seq taken of the stream", |row| row.3.0),
-        ];
-        for (name, help, number) in families {
-            let rows = self.feeds.iter().flat_map(|feed| {
-                let feed_label = label("feed", &feed.endpoint);
-                feed.streams.iter().map(move |row| {
-                    let labels = format!("{feed_label},region=\"{}\",stream=\"{}\"", row.0, row.1);
-                    (labels, number(row))
-                })
-            });
-            family(out, name, "gauge", help, rows);
-        }
-    }
-
-    fn own_metrics(&self, out: &mut String) {
-        let (open, waiting) = (self.open as u64, self.condition.waiting as u64);
-        let unreported = self.condition.out as u64;
-        let (again, renewed) = (self.condition.sent_again, self.condition.renewed);
-        let families = [
-            ("open_records", "gauge", "records taken whose fate is open", open),
-            ("waiting_records", "gauge", "records that wait for their topic", waiting),
-            (
-                "unreported_records",
-                "gauge",
-                "records given to Kafka that it has not reported",
-                unreported,
-            ),
-            (
-                "sent_again_total",
-                "counter",
-                "records sent twice: some may be duplicates with equal sg",
-                again,
-            ),
-            (
-                "producers_renewed_total",
-                "counter",
-                "Kafka clients made because one failed",
-                renewed,
-            ),
-            ("ready", "gauge", "1 if events get through", self.unready().is_none().into()),
-        ];
-        for (name, kind, help, value) in families {
-            family(out, name, kind, help, [(label("name", &self.name), value)]);
-        }
-    }
-}
-
-/// Appends one family of numbers. Writing to a String cannot fail.
-fn family(
-    out: &mut String,
-    name: &str,
-    kind: &str,
-    help: &str,
-    rows: impl IntoIterator<Item = (String, u64)>,
-) {
-    let _ = writeln!(out, "# HELP sparkngin_{name} {help}\n# TYPE sparkngin_{name} {kind}");
-    for (labels, value) in rows {
-        let _ = writeln!(out, "sparkngin_{name}{{{labels}}} {value}");
     }
 }
 
@@ -206,11 +110,6 @@ impl std::ops::Add for Totals {
     }
 }
 
-fn label(name: &str, value: &str) -> String {
-    let escaped = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-    format!("{name}=\"{escaped}\"")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,7 +120,6 @@ mod tests {
             endpoint: "ipc://a\"b".into(),
             in_session: true,
             totals,
-            streams: vec![(Region(1), Stream(2), Seq(4), Seq(5))],
             ..FeedView::default()
         };
         View {
@@ -230,21 +128,7 @@ mod tests {
             feeds: vec![feed],
             open: 1,
             condition: Condition::default(),
-        }
-    }
-
-    #[test]
-    fn metrics_are_prometheus_text_with_the_books_per_feed() {
-        let text = view().metrics();
-        assert!(text.contains("sparkngin_in_kafka_total{feed=\"ipc://a\\\"b\"} 3\n"), "{text}");
-        assert!(
-            text.contains("region=\"00000000000000000000000000000001\",stream=\"2\"} 4\n"),
-            "{text}"
-        );
-        for line in text.lines().filter(|line| !line.starts_with('#')) {
-            let (name, value) = line.rsplit_once(' ').unwrap();
-            assert!(name.starts_with("sparkngin_") && name.ends_with('}'), "{line}");
-            value.parse::<u64>().unwrap();
+            latency: Latency::new(Instant::now()),
         }
     }
 

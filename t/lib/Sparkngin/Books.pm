@@ -120,8 +120,8 @@ sub close_books {
 sub lost_told {
     my ($self) = @_;
     my $metrics = $self->get('/metrics', port => $self->{metrics})->{body};
-    my ($lost) = $metrics =~ /^sparkngin_lost_total(?:\{.*\})? (\d+)$/m;
-    return $lost // die "the subscriber's /metrics has no lost_total: $metrics\n";
+    my ($lost) = $metrics =~ /^sparkngin_feed_lost_events_total(?:\{.*\})? (\d+)$/m;
+    return $lost // die "the subscriber's /metrics has no lost_events_total: $metrics\n";
 }
 
 # Sorts consumed records by id and sg. What an event's value holds is read without a JSON parser: id and data of the

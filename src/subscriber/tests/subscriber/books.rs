@@ -22,8 +22,10 @@ fn every_event_is_in_kafka_once_with_its_id_time_and_fields_and_the_ring_is_empt
     for (n, sg) in sent.iter().enumerate() {
         assert_eq!(values[sg], n.to_string());
     }
-    until("its own books", || (program.metric("sparkngin_in_kafka_total") == 5000).then_some(()));
-    assert_eq!(program.metric("sparkngin_acked_seq"), 5000);
+    until("its own books", || {
+        (program.metric("sparkngin_feed_delivered_events_total") == 5000).then_some(())
+    });
+    assert_eq!(program.metric("sparkngin_delivery_seconds_count"), 5000, "each event's latency");
     assert_eq!(program.get("/readyz"), (200, "ready\n".to_owned()));
 }
 
@@ -105,7 +107,7 @@ fn a_killed_subscriber_loses_nothing_and_every_duplicate_shows_by_its_sg_in_its_
     let mut sent = Vec::new();
     for round in 0..5 {
         let program = Program::subscribe(&source, &kafka, &[]);
-        until("its session", || (program.metric("sparkngin_up") == 1).then_some(()));
+        until("its session", || (program.metric("sparkngin_feed_up") == 1).then_some(()));
         sent.extend(source.events("clicks", 2000));
         let some = 2000 * round + 500;
         until("some of them", || (source.books().delivered > some).then_some(()));
@@ -130,7 +132,7 @@ fn term_drains_acknowledges_and_ends_with_0_and_nothing_is_sent_twice_after_it()
     let mut sent = 0;
     for _ in 0..3 {
         let mut program = Program::subscribe(&source, &kafka, &[]);
-        until("its session", || (program.metric("sparkngin_up") == 1).then_some(()));
+        until("its session", || (program.metric("sparkngin_feed_up") == 1).then_some(()));
         sent += source.events("clicks", 3000).len();
         until("some of them", || (source.books().delivered > sent as u64 - 2500).then_some(()));
         assert_eq!(program.term().code(), Some(0));
@@ -146,7 +148,7 @@ fn a_second_subscriber_of_the_name_ends_the_first_with_3() {
     let mut source = Source::new();
     let kafka = Kafka::new(&["clicks"]);
     let mut first = Program::subscribe(&source, &kafka, &[]);
-    until("its session", || (first.metric("sparkngin_up") == 1).then_some(()));
+    until("its session", || (first.metric("sparkngin_feed_up") == 1).then_some(()));
     let _second = Program::subscribe(&source, &kafka, &[]);
     assert_eq!(first.ended().code(), Some(3));
     assert!(first.log().lines().last().unwrap().contains("took over"), "{}", first.log());
@@ -178,5 +180,5 @@ fn a_tiny_window_and_several_streams_lose_nothing() {
     assert_eq!(source.drained().delivered, 6000);
     assert_eq!(kafka.read("a", 3000).len(), 3000);
     assert_eq!(kafka.read("b", 3000).len(), 3000);
-    assert!(program.metric("sparkngin_window_bytes") <= 64 * 1024 + 65536);
+    assert!(program.metric("sparkngin_feed_window_bytes") <= 64 * 1024 + 65536);
 }

@@ -32,7 +32,7 @@ fn every_event_is_there_once_and_its_cursor_beside_it() {
     assert_eq!(key, format!("sparkngin.kafka/{region_stream}"));
     assert_eq!((&last["seq"], &last["v"]), (&5000.into(), &1.into()));
     assert_eq!(last["feed"], source.feed());
-    assert_eq!(program.metric("sparkngin_in_kafka_total"), 5000);
+    assert_eq!(program.metric("sparkngin_feed_delivered_events_total"), 5000);
     until("ready", || (program.get("/readyz").0 == 200).then_some(()));
 }
 
@@ -49,7 +49,7 @@ fn before_the_cursors_are_read_the_feed_is_not_asked_and_waiting_costs_nothing()
     assert!(program.cpu() - before < 0.8, "it turns and turns: {} s", program.cpu() - before);
     let (status, why) = program.get("/readyz");
     assert!(status == 503 && why.contains("Kafka is away"), "{why}");
-    assert_eq!(program.metric("sparkngin_sessions_total"), 0);
+    assert_eq!(program.metric("sparkngin_feed_sessions_total"), 0);
     kafka.0.broker_up(-1).unwrap();
     assert_eq!(source.drained().delivered, 1);
 }
@@ -61,7 +61,7 @@ fn term_commits_what_was_sent_and_the_next_one_repeats_nothing() {
     let mut sent = 0;
     for _ in 0..3 {
         let mut program = Program::subscribe(&source, &kafka, &EXACTLY);
-        until("its session", || (program.metric("sparkngin_up") == 1).then_some(()));
+        until("its session", || (program.metric("sparkngin_feed_up") == 1).then_some(()));
         sent += source.events("clicks", 3000).len();
         until("some of them", || (source.books().delivered > sent as u64 - 2500).then_some(()));
         assert_eq!(program.term().code(), Some(0));
@@ -146,7 +146,7 @@ fn after_a_refusal_for_good_a_new_producer_sends_the_transaction_again() {
         assert_eq!((books.delivered, books.dead), (400, 0), "{api:?} {code:?}");
         let tally = kafka.tally("clicks", 400);
         assert!(sent.iter().all(|sg| tally.contains_key(sg)), "{api:?} {code:?}");
-        assert!(program.metric("sparkngin_producers_renewed_total") >= 1, "{api:?} {code:?}");
+        assert!(program.metric("sparkngin_kafka_producers_renewed_total") >= 1, "{api:?} {code:?}");
     }
 }
 
@@ -187,7 +187,11 @@ fn a_record_that_waits_for_its_topic_stops_no_other_and_nothing_is_repeated_over
     first.kill();
     let second = Program::subscribe(&source, &kafka, &args);
     second.says("topic \"late\" does not exist");
-    assert_eq!(second.metric("sparkngin_known_total"), 20, "the cursor has them beyond its place");
+    assert_eq!(
+        second.metric("sparkngin_feed_known_events_total"),
+        20,
+        "the cursor has them beyond its place"
+    );
     kafka.0.create_topic("late", 3, 1).unwrap();
     assert_eq!(source.drained().delivered, 26);
     assert_eq!(kafka.read("clicks", 25).len(), 25);
@@ -226,7 +230,7 @@ fn a_cursor_in_the_topic_is_believed_until_it_is_deleted_there() {
         let books = source.drained();
         let (known, lost) = if deleted { (0, 0) } else { (6, 1) };
         assert_eq!((books.delivered, books.lost), (10 - lost, lost));
-        assert_eq!(program.metric("sparkngin_known_total"), known);
+        assert_eq!(program.metric("sparkngin_feed_known_events_total"), known);
         assert_eq!(kafka.read("clicks", 10 - known as usize).len() as u64, 10 - known);
     }
 }

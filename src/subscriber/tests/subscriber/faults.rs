@@ -95,7 +95,7 @@ fn a_batch_refused_for_one_record_is_sent_one_by_one_and_only_the_bad_one_is_dea
         let numbers: Vec<usize> = seen.iter().map(|s| s.data().parse().unwrap()).collect();
         let expected: Vec<usize> = (0..50).filter(|n| *n != 3).collect();
         assert_eq!(numbers, expected, "the rest once, in order");
-        assert_eq!(program.metric("sparkngin_dead_total"), 1);
+        assert_eq!(program.metric("sparkngin_feed_dead_lettered_events_total"), 1);
     }
 }
 
@@ -186,14 +186,14 @@ fn while_kafka_is_away_the_session_stays_open_and_the_window_is_the_limit() {
     kafka.0.broker_down(-1).unwrap();
     source.events("clicks", 5000);
     until("a full window", || {
-        (program.metric("sparkngin_window_bytes") > 128 * 1024).then_some(())
+        (program.metric("sparkngin_feed_window_bytes") > 128 * 1024).then_some(())
     });
     program.says("Kafka is away");
     // Longer than the silence after which a session is given up.
     let start = std::time::Instant::now();
     until("four seconds", || (start.elapsed().as_secs() >= 4).then_some(()));
-    assert_eq!(program.metric("sparkngin_sessions_total"), 1);
-    assert!(program.metric("sparkngin_window_bytes") < 256 * 1024 + 65536);
+    assert_eq!(program.metric("sparkngin_feed_sessions_total"), 1);
+    assert!(program.metric("sparkngin_feed_window_bytes") < 256 * 1024 + 65536);
     kafka.0.broker_up(-1).unwrap();
     assert_eq!(source.drained().delivered, 5001);
     assert_eq!(kafka.tally("clicks", 5001).len(), 5001);
@@ -278,11 +278,14 @@ fn a_producer_that_is_full_holds_back_what_came_and_every_event_is_there_once_in
     source.drained();
     kafka.0.broker_down(-1).unwrap();
     source.burst("clicks", FULL + 5_000);
-    until_all("taken", FULL + 5_001, || program.metric("sparkngin_taken_total"));
-    until_all("given to Kafka", FULL, || program.metric("sparkngin_unreported_records"));
+    until_all("taken", FULL + 5_001, || program.metric("sparkngin_feed_taken_events_total"));
+    until_all("given to Kafka", FULL, || program.metric("sparkngin_kafka_unreported_events"));
     kafka.0.broker_up(-1).unwrap();
     until_all("delivered", FULL + 5_001, || source.books().delivered);
-    assert_eq!((source.books().dead, program.metric("sparkngin_sent_again_total")), (0, 0));
+    assert_eq!(
+        (source.books().dead, program.metric("sparkngin_kafka_sent_again_events_total")),
+        (0, 0)
+    );
     let mut last = std::collections::HashMap::new();
     let seen = kafka.read("clicks", FULL as usize + 5_001);
     assert_eq!(seen.len(), FULL as usize + 5_001, "none twice");

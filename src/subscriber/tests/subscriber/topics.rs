@@ -114,7 +114,7 @@ fn a_topic_that_refuses_makes_its_records_wait_and_not_the_others() {
     // A record tries again by and by; nothing refuses it now.
     assert_eq!(source.drained().delivered, 102);
     assert_eq!(kafka.read("secret", 1)[0].sg(), secret);
-    assert_eq!(program.metric("sparkngin_dead_total"), 0);
+    assert_eq!(program.metric("sparkngin_feed_dead_lettered_events_total"), 0);
 }
 
 #[test]
