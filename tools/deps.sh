@@ -20,7 +20,7 @@ if [ "$what" = all ]; then
     need npm "npm" "to fetch the SDKs that the tests send with"
     need python3 "Python 3" "by the examples and the tests"
     # Chromium is 80 MB to fetch, and fills 560 MB with what it needs.
-    packages+=(python3 python3-pip python3-zmq wrk nghttp2-client perl openssl chromium zstd valgrind)
+    packages+=(python3 python3-pip python3-zmq wrk nghttp2-client perl openssl chromium zstd valgrind prometheus)
 fi
 
 if [ "$what" = all ]; then
