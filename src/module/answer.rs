@@ -12,6 +12,7 @@ use ngx::ffi::{
 };
 use sparkngin_core::exposition::CONTENT_TYPE;
 use sparkngin_core::inflate::CODINGS;
+use sparkngin_publisher::page;
 
 use crate::bytes;
 use crate::cors;
@@ -147,6 +148,20 @@ impl Answer {
     /// 200 and a JSON object.
     pub fn json(body: String) -> Answer {
         Answer { status: 200, body: Some(("application/json", owned(body))), ..Answer::default() }
+    }
+
+    /// 200 and the page.
+    pub fn page(body: String) -> Answer {
+        let mut answer = Answer {
+            status: 200,
+            body: Some(("text/html; charset=utf-8", owned(body))),
+            ..Answer::default()
+        };
+        answer.headers.push(("Content-Security-Policy", page::POLICY.into()));
+        answer.headers.push(("X-Content-Type-Options", "nosniff".into()));
+        answer.headers.push(("Referrer-Policy", "no-referrer".into()));
+        answer.headers.push(("Vary", "Accept".into()));
+        answer
     }
 
     /// 200 and numbers for Prometheus.

@@ -68,11 +68,31 @@ fn enter(incoming: Incoming<'_>) -> ngx_int_t {
                 )
             })
         }
+        b"status" | b"stat" if wants_page(incoming.named(b"accept").unwrap_or_default()) => {
+            without_body(incoming, |_| worker::page())
+        }
         b"status" | b"stat" => without_body(incoming, |_| worker::status()),
         b"metrics" => without_body(incoming, |_| worker::metrics()),
         b"imok" => without_body(incoming, |_| worker::imok()),
         _ => without_body(incoming, |_| Answer::error(404, "there is nothing here", None)),
     }
+}
+
+/// Whether an Accept header names HTML, as browsers do, and likes JSON no better.
+fn wants_page(accept: &[u8]) -> bool {
+    let liking = |kind: &[u8]| {
+        accept.split(|byte| *byte == b',').find_map(|range| {
+            let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+            parts.next()?.eq_ignore_ascii_case(kind).then(|| {
+                let q = parts
+                    .find_map(|part| part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q=")));
+                let q = q.and_then(|q| std::str::from_utf8(q).ok()?.parse::<f32>().ok());
+                q.unwrap_or(1.0)
+            })
+        })
+    };
+    let html = liking(b"text/html").unwrap_or(0.0);
+    html > 0.0 && html >= liking(b"application/json").unwrap_or(0.0)
 }
 
 /// Whoever sends a body where none is read: it is read and forgotten, so that the connection can go on.

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ngx::ffi::NGINX_VER;
 use sparkngin_core::ring::{Found, Lease, PublisherState, Refused, Ring};
 use sparkngin_publisher::figures::{Figures, Host};
-use sparkngin_publisher::{metrics, status};
+use sparkngin_publisher::{metrics, page, status};
 
 use crate::answer::Answer;
 use crate::worker::Worker;
@@ -107,6 +107,11 @@ fn now() -> u64 {
 /// All the numbers, of the ring as it is now.
 pub fn status(worker: &mut Worker) -> Answer {
     Answer::json(show(worker, status::json) + "\n")
+}
+
+/// The same, as people read them.
+pub fn page(worker: &mut Worker) -> Answer {
+    Answer::page(show(worker, page::html))
 }
 
 /// The same, as Prometheus reads them.

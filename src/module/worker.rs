@@ -128,6 +128,11 @@ pub fn status() -> Answer {
     with(health::status).unwrap_or_else(not_there)
 }
 
+/// The same for people.
+pub fn page() -> Answer {
+    with(health::page).unwrap_or_else(not_there)
+}
+
 /// The same for Prometheus.
 pub fn metrics() -> Answer {
     with(health::metrics).unwrap_or_else(not_there)

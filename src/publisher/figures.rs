@@ -1,8 +1,10 @@
 //! What there is to show of the rings of a directory, looked at once: `/status`, `/metrics` and the page say the same.
 
 use sparkngin_core::ring::{
-    Found, Lease, Ledger, PublisherState, Ring, SubscriberBooks, SubscriberState,
+    Found, Lease, Ledger, Name, PublisherState, Ring, SubscriberBooks, SubscriberState,
 };
+
+use crate::past::Past;
 
 /// A publisher that did not look for so long is away, ns. It looks at least each 200 ms.
 const AWAY: u64 = 2_000_000_000;
@@ -28,6 +30,8 @@ pub struct Figures<'a> {
     pub found: &'a Found,
     /// Of the ring, or while there is none of the newest that is drained: its publisher, and the books over all files.
     pub known: Option<Known>,
+    /// What came and went in the last ten minutes, the subscribers in the order of [`Figures::subscribers`].
+    pub past: Past,
     /// When this was looked at, ns since 1970.
     pub now: u64,
 }
@@ -68,7 +72,11 @@ impl<'a> Figures<'a> {
             let present = Lease::is_held(known.dir()).unwrap_or(false);
             Known { present, state: known.state(), ledger: sum }
         });
-        Figures { host, ring, older, found, known, now }
+        let past = Past::default();
+        let mut figures = Figures { host, ring, older, found, known, past, now };
+        let names: Vec<Name> = figures.subscribers().map(|held| held.books.name.clone()).collect();
+        figures.past = Past::read(figures.files(), &names, now);
+        figures
     }
 
     /// Every file with its ledger, the oldest first.
@@ -90,6 +98,14 @@ impl<'a> Figures<'a> {
     /// How long ago something was, ns; nothing when it never was.
     pub fn ago(&self, then: u64) -> Option<u64> {
         (then != 0).then(|| self.now.saturating_sub(then))
+    }
+
+    /// For how long the ring has room, ns, if nothing is acknowledged from now on and events come as in the last minute.
+    /// Nothing where that is not known, or no end is to be seen.
+    pub fn lasts(&self) -> Option<u64> {
+        let (_, ledger) = self.ring.as_ref()?;
+        let blocks = self.past.seldom_rate(|tick| tick.claims).filter(|blocks| *blocks > 0.0)?;
+        Some((f64::from(ledger.blocks.free) / blocks * 1e9) as u64)
     }
 
     /// Whether somebody publishes, and looks.

@@ -21,13 +21,17 @@ mod lines;
 mod live;
 pub mod metrics;
 mod monitor;
+pub mod page;
+mod past;
 mod run;
 mod signals;
 pub mod socket;
 mod source;
 pub mod status;
 mod trial;
+mod verdict;
 mod watch;
+mod words;
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;

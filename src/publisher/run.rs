@@ -13,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use sparkngin_core::ring::{Lease, Ring};
+use sparkngin_core::ring::{Lease, Ledger, Ring};
 use zmq::{Context, POLLIN, PollItem, Socket};
 
 use crate::door::{self, Door};
@@ -62,6 +62,7 @@ pub fn run(
         }
         publisher.complete = files.complete();
         let wait = publisher.turn(&shared.lines);
+        publisher.remember(clock());
         let wait = files.wait(Instant::now()).map_or(wait, |look| look.min(wait));
         publisher.rest(wait, wakened)?;
     }
@@ -194,6 +195,14 @@ impl Publisher {
         } else {
             self.idle = true;
             self.next_look = now + TICK;
+        }
+    }
+
+    /// Notes in the files what came and went, at each tick.
+    fn remember(&self, now: u64) {
+        let rings = self.sources.iter().map(|source| source.reader.ring());
+        for ring in rings.filter(|ring| ring.alive()) {
+            ring.view().note_history(now, || Ledger::read(ring));
         }
     }
 

@@ -7,6 +7,7 @@ use sparkngin_core::ring::{
 };
 
 use crate::figures::{Figures, Held, Known};
+use crate::verdict::verdict;
 
 /// The object, as text.
 pub fn json(figures: &Figures<'_>) -> String {
@@ -19,6 +20,8 @@ pub fn json(figures: &Figures<'_>) -> String {
         "subscribers": figures.subscribers().map(|held| subscriber(figures, held)).collect::<Value>(),
         "access": null,
         "refused": null,
+        "recent": recent(figures),
+        "wrong": verdict(figures).1,
         "live": null,
         "older": older.collect::<Value>(),
         "left_alone": figures.found.left_alone.iter().map(left_alone).collect::<Value>(),
@@ -131,6 +134,24 @@ fn subscriber(figures: &Figures<'_>, held: Held<'_>) -> Value {
 fn refused(refusals: Refusals) -> Value {
     let each = refusals.each().map(|(why, count)| (why.word().to_owned(), count.into()));
     Value::Object(each.collect::<Map<_, _>>())
+}
+
+/// The last ten minutes, as far as somebody published.
+fn recent(figures: &Figures<'_>) -> Value {
+    let past = &figures.past;
+    let delivered = figures.subscribers().enumerate().map(|(n, held)| {
+        let count = past.sum(|tick| tick.delivered.get(n).copied().unwrap_or(0));
+        (held.books.name.to_string(), count.into())
+    });
+    json!({
+        "seconds": past.seconds(),
+        "taken": past.sum(|tick| tick.taken),
+        "refused": past.sum(|tick| tick.refused),
+        "lost": past.sum(|tick| tick.lost),
+        "in_kafka": Value::Object(delivered.collect::<Map<_, _>>()),
+        "taken_per_second": past.rate(|tick| tick.taken),
+        "lasts_ms": figures.lasts().map(|ns| ns / 1_000_000),
+    })
 }
 
 fn live(ledger: &Ledger) -> Value {

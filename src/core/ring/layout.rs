@@ -22,6 +22,7 @@
 //!                         16 to 19 named subscribers by place, words: 0 connected since    1 last BEAT
 //!                         2 last ACK    3 holds the ring full since
 //!                         20 refused, words by reason: 0 full    1 busy    2 away    3 invalid    4 large    5 denied
+//!                         21 history, words: 0 tick    1 to 8 what was counted until then
 //!   configuration, bytes  0 selector    1024, 2048 the two copies, each in words: 0 policy (0 none yet, 1 overwrite,
 //!                         2 reject)    1 configured at    2 names in force, a bit for each place
 //!                         8 + 8 x place: name, 64 bytes, filled up with NUL
@@ -34,6 +35,7 @@
 //!                         1280 + 256 x n cursor n: 0 live, 1 to 4 named by place; bytes: 0 selector
 //!                         128, 192 the two copies, each in words: 0 start    1 acked    2 lost    3 dead
 //!                         4 uncertain    5 uncertain and open-ended (0 or 1)    6 unheld    7 zero
+//!                         2560 38 samples of 5 words each, of the history: in the last three slots alone
 //!   descriptor, words     0 state     1 committed      2 ticket            3 first seq    4 last seq, once sealed
 //! ```
 //!
@@ -76,8 +78,13 @@ const CARRIED: usize = 3 * PAGE_WORDS;
 const SLOT_AREA: usize = 4 * PAGE_WORDS;
 const SLOT_PAIRS: usize = 2 * LINE;
 const SLOT_CURSORS: usize = SLOT_PAIRS + 2 * PAIRS;
+const SLOT_SAMPLES: usize = SLOT_CURSORS + (1 + NAMES) * 2 * LINE;
+/// Words of a sample of the history.
+const SAMPLE_WORDS: usize = 5;
+/// Samples in the room that a slot has left.
+const SLOT_HOLDS: usize = (PAGE_WORDS - SLOT_SAMPLES) / SAMPLE_WORDS;
 
-const _: () = assert!(16 * 8 <= PAGE && 16 + NAMES <= 20 && 21 * LINE <= PAGE_WORDS);
+const _: () = assert!(16 * 8 <= PAGE && 16 + NAMES <= 20 && 22 * LINE <= PAGE_WORDS);
 const _: () = assert!(SLOT_CURSORS + (1 + NAMES) * 2 * LINE <= PAGE_WORDS);
 const _: () =
     assert!(CONFIGURATION_WORDS <= 1024 / 8 && CARRIED_WORDS <= 1024 / 8 && 3 * 1024 <= PAGE);
@@ -140,6 +147,8 @@ pub const HOLDER: At = control(11);
 pub const TRAFFIC_LOST: At = control(12);
 /// Events that were refused, a word for each reason, see `refusals.rs`.
 pub const REFUSED: At = control(20);
+/// The tick of the last sample of what came and went, and what was counted until then, see `history.rs`.
+pub const HISTORY: At = control(21);
 /// Counts beginnings and ends of syncs, see `doubt.rs`: odd while one is under way, or nobody knows how it ended.
 pub const SYNCS: At = control(13);
 /// Counts the syncs of slots' holders for themselves, see `beginning.rs`.
@@ -277,6 +286,15 @@ impl Layout {
     pub fn slot(&self, stream: Stream) -> SlotAt {
         debug_assert!(stream.0 < self.geometry.slots);
         SlotAt(SLOT_AREA + usize::from(stream.0) * PAGE_WORDS)
+    }
+
+    /// The place of a sample of the history: in the last slots, which are seldom used, behind what is theirs. None where
+    /// there are too few of them.
+    pub fn sample(&self, number: usize) -> Option<At> {
+        let back = u16::try_from(number / SLOT_HOLDS).ok()?.checked_add(1)?;
+        let slot = self.geometry.slots.checked_sub(back)?;
+        let at = SLOT_SAMPLES + number % SLOT_HOLDS * SAMPLE_WORDS;
+        Some(At(self.slot(Stream(slot)).0 + at))
     }
 
     /// The lock byte of a slot: who holds it is the stream's only writer.

@@ -1,0 +1,167 @@
+//! The last ten minutes of a ring: what came and went in each 6 s. The publisher writes a sample at each tick, any
+//! worker shows them. For looking only: a kill between two stores spoils a sample, and the books do not read it.
+//!
+//! ```text
+//!   totals, words   0 tick    1 taken   2 refused   3 lost   4 claims   5 to 8 delivered, by place
+//!   sample, words   its tick's remainder says where; each is two halves of 32 bits, low and high:
+//!                   tick, taken | refused, lost | claims, delivered 0 | delivered 1, 2 | delivered 3, zero
+//! ```
+
+use super::layout::{At, HISTORY, NAMES, TICKET};
+use super::ledger::Ledger;
+use super::memory::Memory;
+use super::view::View;
+
+/// A tick, ns.
+pub const TICK: u64 = 6_000_000_000;
+/// So many ticks are kept.
+pub const TICKS: u64 = 100;
+
+/// What happened in the tick before this one ended; numbers beyond 32 bits are cut off at that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sample {
+    /// The tick at whose beginning it was taken: ns since 1970 / [`TICK`], its low 32 bits.
+    pub tick: u32,
+    /// Events stored.
+    pub taken: u32,
+    /// Events that were not.
+    pub refused: u32,
+    /// Events lost to named subscribers.
+    pub lost: u32,
+    /// Blocks claimed.
+    pub claims: u32,
+    /// Events delivered, by the subscriber's place.
+    pub delivered: [u32; NAMES],
+}
+
+/// All that is counted, since the file was made.
+type Totals = [u64; 4 + NAMES];
+
+impl<M: Memory> View<M> {
+    /// Takes a sample if a tick has begun since the last one. Only for who holds the lease; `now` in ns since 1970.
+    pub fn note_history(&self, now: u64, ledger: impl FnOnce() -> Ledger) {
+        let (tick, last) = (now / TICK, self.load(HISTORY));
+        if tick == last {
+            return;
+        }
+        let ledger = ledger();
+        let mut totals: Totals = [0; 4 + NAMES];
+        totals[0] = ledger.committed;
+        totals[1] = ledger.refusals.each().fold(0, |sum, (_, count)| sum.saturating_add(count));
+        totals[3] = self.load(TICKET);
+        for held in ledger.subscribers.iter().filter(|held| held.active) {
+            totals[2] = totals[2].saturating_add(held.books.lost);
+            if let Some(place) = totals.get_mut(4 + held.place) {
+                *place = held.books.delivered;
+            }
+        }
+        let total = |n: usize| HISTORY.plus(1 + n);
+        // After a pause, or a step of the clock, nobody knows when it happened.
+        if tick == last + 1 || tick == last + 2 {
+            let since = |n: usize| {
+                u32::try_from(totals[n].saturating_sub(self.load(total(n)))).unwrap_or(u32::MAX)
+            };
+            let delivered = std::array::from_fn(|place| since(4 + place));
+            let (taken, refused, lost, claims) = (since(0), since(1), since(2), since(3));
+            let tick = tick as u32;
+            self.store_sample(Sample { tick, taken, refused, lost, claims, delivered });
+        }
+        for (n, count) in totals.into_iter().enumerate() {
+            self.store(total(n), count);
+        }
+        self.store(HISTORY, tick);
+    }
+
+    fn store_sample(&self, sample: Sample) {
+        let Some(at) = self.place(sample.tick) else { return };
+        let [d0, d1, d2, d3] = sample.delivered;
+        self.store(at, 0);
+        self.store(at.plus(1), pair(sample.refused, sample.lost));
+        self.store(at.plus(2), pair(sample.claims, d0));
+        self.store(at.plus(3), pair(d1, d2));
+        self.store(at.plus(4), pair(d3, 0));
+        self.store(at, pair(sample.tick, sample.taken));
+    }
+
+    /// The samples of the last ten minutes, the oldest first; `now` in ns since 1970.
+    pub fn history(&self, now: u64) -> Vec<Sample> {
+        let now = now / TICK;
+        let ticks = (now.saturating_sub(TICKS - 1)..=now).map(|tick| tick as u32);
+        ticks.filter_map(|tick| self.sample(tick)).collect()
+    }
+
+    fn sample(&self, tick: u32) -> Option<Sample> {
+        let at = self.place(tick)?;
+        let word = |n: usize| halves(self.load(at.plus(n)));
+        let (seen, taken) = word(0);
+        let ((refused, lost), (claims, d0), (d1, d2), (d3, _)) =
+            (word(1), word(2), word(3), word(4));
+        let delivered = [d0, d1, d2, d3];
+        let whole = seen == tick && word(0) == (seen, taken);
+        whole.then_some(Sample { tick, taken, refused, lost, claims, delivered })
+    }
+
+    fn place(&self, tick: u32) -> Option<At> {
+        self.layout.sample((u64::from(tick) % TICKS) as usize)
+    }
+}
+
+fn pair(low: u32, high: u32) -> u64 {
+    u64::from(low) | u64::from(high) << 32
+}
+
+fn halves(word: u64) -> (u32, u32) {
+    (word as u32, (word >> 32) as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Region;
+    use crate::ring::layout::{Geometry, Layout};
+    use crate::ring::memory::Heap;
+    use crate::ring::refusals::{Refusals, Why};
+
+    fn view() -> View<Heap> {
+        let layout = Layout::new(Geometry { blocks: 4, block_bytes: 128, slots: 3 });
+        View { memory: Heap::new(layout.words()), layout, region: Region(7) }
+    }
+
+    fn note(view: &View<Heap>, tick: u64, committed: u64) {
+        let ledger = Ledger { committed, refusals: view.refusals(), ..Ledger::of(view) };
+        view.note_history(tick * TICK + 5, || ledger);
+    }
+
+    #[test]
+    fn a_sample_has_what_happened_since_the_one_before() {
+        let view = view();
+        note(&view, 1000, 50);
+        assert_eq!(view.history(1000 * TICK), [], "of what was before nobody knows when it was");
+        let mut refusals = Refusals::default();
+        refusals.add(Why::Full, 3);
+        refusals.add(Why::Invalid, 2);
+        view.add_refusals(&refusals);
+        note(&view, 1001, 57);
+        note(&view, 1001, 99);
+        note(&view, 1002, 60);
+        let seen: Vec<_> =
+            view.history(1002 * TICK).iter().map(|s| (s.tick, s.taken, s.refused)).collect();
+        assert_eq!(seen, [(1001, 7, 5), (1002, 3, 0)]);
+    }
+
+    #[test]
+    fn samples_are_forgotten_after_ten_minutes_and_a_pause_makes_none() {
+        let view = view();
+        for tick in 1000..1150 {
+            note(&view, tick, tick * tick);
+        }
+        let seen = view.history(1149 * TICK);
+        assert_eq!((seen.len(), seen[0].tick), (100, 1050));
+        assert!(seen.iter().all(|s| s.taken == 2 * s.tick - 1));
+        note(&view, 1160, 5_000_000);
+        assert_eq!(view.history(1160 * TICK).last().map(|s| s.tick), Some(1149));
+        note(&view, 900, 6_000_000);
+        note(&view, 901, 6_000_001);
+        assert_eq!(view.history(901 * TICK).last().map(|s| (s.tick, s.taken)), Some((901, 1)));
+    }
+}

@@ -1,0 +1,80 @@
+//! What is wrong now, in sentences for a person, the worst first.
+
+use std::cmp::Reverse;
+
+use crate::figures::{Figures, Held};
+use crate::words::{count, duration};
+
+/// A subscriber that is there and acknowledges nothing for so long though events wait does not get through, ns.
+const STUCK: u64 = 10_000_000_000;
+
+/// How it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grade {
+    /// Nothing is wrong.
+    Well,
+    /// Events are taken, and something needs to be looked at.
+    Ill,
+    /// Events are not taken, or were lost.
+    Bad,
+}
+
+/// What is wrong, the worst first; nothing when all is well.
+pub fn verdict(figures: &Figures<'_>) -> (Grade, Vec<String>) {
+    let mut wrong: Vec<(Grade, String)> = Vec::new();
+    if let Some(why) = &figures.host.refuses {
+        wrong.push((Grade::Bad, format!("Events are refused: {why}.")));
+    }
+    let lost = figures.past.sum(|tick| tick.lost);
+    if lost > 0 {
+        wrong.push((Grade::Bad, format!("{} lost in the last ten minutes.", events(lost))));
+    }
+    if figures.ring.as_ref().is_some_and(|(ring, _)| ring.refused()) {
+        wrong.push((Grade::Bad, "The disk refuses syncs: look at it now.".to_owned()));
+    }
+    if figures.known.is_some() && !figures.is_published() {
+        wrong.push((Grade::Ill, "Nobody publishes: error.log says why.".to_owned()));
+    }
+    wrong.extend(
+        figures
+            .subscribers()
+            .filter_map(|held| of_subscriber(figures, held))
+            .map(|text| (Grade::Ill, text)),
+    );
+    for (ring, ledger) in &figures.older {
+        if ledger.poisoned {
+            let number = ring.number();
+            wrong.push((
+                Grade::Ill,
+                format!("ring.{number} is poisoned and drained: look at the disk."),
+            ));
+        }
+    }
+    for left in &figures.found.left_alone {
+        wrong.push((Grade::Ill, format!("ring.{} is left alone: {}.", left.number, left.why)));
+    }
+    wrong.sort_by_key(|(grade, _)| Reverse(*grade));
+    let grade = wrong.first().map_or(Grade::Well, |(grade, _)| *grade);
+    (grade, wrong.into_iter().map(|(_, text)| text).collect())
+}
+
+fn of_subscriber(figures: &Figures<'_>, held: Held<'_>) -> Option<String> {
+    let (name, lag) = (&held.books.name, held.lag());
+    let oldest = held.books.oldest.and_then(|at| figures.ago(at));
+    let wait = match oldest {
+        Some(ns) if lag == 1 => format!("; 1 event waits, for {}", duration(ns)),
+        Some(ns) if lag > 0 => format!("; {} wait, the oldest for {}", events(lag), duration(ns)),
+        _ => String::new(),
+    };
+    if held.connected().is_none() {
+        return Some(format!("Subscriber \"{name}\" is away{wait}."));
+    }
+    let silent = held.state.is_none_or(|s| figures.ago(s.last_ack).is_none_or(|ns| ns > STUCK));
+    let stuck = oldest.is_some_and(|ns| ns > STUCK) && silent;
+    stuck.then(|| format!("Subscriber \"{name}\" acknowledges nothing: look at its Kafka{wait}."))
+}
+
+fn events(number: u64) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} event{plural}", count(number))
+}
