@@ -12,7 +12,7 @@ use Sparkngin::Spine;
 use Test::More;
 use Time::HiRes 'time';
 
-my ($prometheus, $promtool) = map { my $name = $_; grep { -x } map { "$_/$name" } split /:/, $ENV{PATH} } qw(prometheus promtool);
+my ($prometheus, $promtool) = map { my $name = $_; (grep { -x } map { "$_/$name" } split /:/, $ENV{PATH})[0] } qw(prometheus promtool);
 die "no prometheus: run `make deps` first\n" if !$prometheus || !$promtool;
 
 my $t = Sparkngin::Spine->new(kafka => 0, start => 0, buf_size => '1m', location => 'sparkngin_topics a b; sparkngin_limits body=64k;');

@@ -20,7 +20,8 @@ if [ "$what" = all ]; then
     need npm "npm" "to fetch the SDKs that the tests send with"
     need python3 "Python 3" "by the examples and the tests"
     # Chromium is 80 MB to fetch, and fills 560 MB with what it needs.
-    packages+=(python3 python3-pip python3-zmq wrk nghttp2-client perl openssl chromium zstd valgrind prometheus)
+    # Nagios wants something that sends mail; this is the smallest.
+    packages+=(python3 python3-pip python3-zmq wrk nghttp2-client perl openssl chromium zstd valgrind prometheus nagios4-core msmtp-mta)
 fi
 
 if [ "$what" = all ]; then

@@ -1,8 +1,14 @@
 //! What can be typed. Only the shape is checked here; what it means, and whether it may be, is `config.rs`'s.
 
+// The path is for who reads this file from elsewhere.
+#[path = "args/monitor.rs"]
+pub mod monitor;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+pub use monitor::{Check, Status};
 
 /// Everything after the program's name.
 #[derive(Debug, Parser)]
@@ -43,6 +49,10 @@ pub enum Command {
     Audit(Audit),
     /// Publish a ring in place of nginx: live and feed, from a process of its own
     Publish(Box<Publish>),
+    /// Ask nginx, or a subscriber, how it is: a plugin for Nagios and its relatives
+    Check(Check),
+    /// Ask one nginx or many how they are: a line each
+    Status(Status),
     /// Make a pair of keys for CURVE
     Keygen(Keygen),
     /// Look into a ring directory, in use or left behind; reads only

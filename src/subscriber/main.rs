@@ -5,8 +5,10 @@
 
 mod access;
 mod args;
+mod ask;
 mod audit;
 mod backlog;
+mod check;
 mod cluster;
 mod config;
 mod cursor_topic;
@@ -43,6 +45,7 @@ mod service;
 mod settings_file;
 mod sink;
 mod socket;
+mod states;
 mod subscribe;
 mod tail;
 mod topics;
@@ -75,6 +78,9 @@ fn main() -> ExitCode {
         Ok(parsed) => parsed,
         Err(error) => return not_parsed(&error),
     };
+    if let Some(Command::Check(args)) = &cli.command {
+        return ExitCode::from(check::run(args));
+    }
     let (text, code) = match run(cli, &line) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failed::Other(text)) => (text, 1),
@@ -110,6 +116,12 @@ fn run(cli: Cli, line: &ArgMatches) -> Result<(), Failed> {
             tail::run(&args, keys.first()).map_err(Failed::Other)
         }
         Some(Command::Publish(args)) => publish::run(&args),
+        // It has exit codes of its own.
+        Some(Command::Check(_)) => Ok(()),
+        Some(Command::Status(args)) => states::run(&args).map_err(|ended| match ended {
+            states::Ended::Wrong(text) => Failed::Wrong(text),
+            states::Ended::Ill(text) => Failed::Other(text),
+        }),
         Some(Command::Keygen(args)) => keygen::run(&args).map_err(Failed::Other),
         Some(Command::Ring(args::Ring::Drain(args))) => drain::run(&args).map_err(|e| match e {
             drain::Ended::Wrong(text) => Failed::Wrong(text),
@@ -171,7 +183,9 @@ fn not_parsed(error: &clap::Error) -> ExitCode {
                 text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
             let sentence = sentence.join(" ");
             eprintln!("sparkngin: {}", sentence.strip_prefix("error: ").unwrap_or(&sentence));
-            ExitCode::from(2)
+            // To who runs a plugin 2 is CRITICAL, and 3 that it could not look.
+            let plugin = std::env::args_os().nth(1).is_some_and(|word| word == "check");
+            ExitCode::from(if plugin { 3 } else { 2 })
         }
     }
 }

@@ -1,0 +1,140 @@
+//! One GET over plain HTTP, with one deadline for all of it: for commands that look at nginx or a subscriber.
+//!
+//! What is asked stands beside who asks, on loopback or behind the operator's own doors, so there is neither TLS nor a
+//! redirect here, and so no library for these.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+/// The longest answer that is read, bytes.
+const MOST: u64 = 4 << 20;
+
+/// Where to ask: `http://host[:port]/path`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url {
+    host: String,
+    port: u16,
+    path: String,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Its body; bytes that are not UTF-8 are replaced.
+    pub body: String,
+}
+
+impl Url {
+    /// Reads one; the path ends with a slash afterwards, for what is asked for below it.
+    ///
+    /// # Errors
+    /// What it must be.
+    pub fn read(text: &str) -> Result<Url, &'static str> {
+        const MUST: &str = "it must be http://HOST[:PORT]/PATH/";
+        let rest = text.strip_prefix("http://").ok_or(MUST)?;
+        let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let bad = |c: char| c.is_whitespace() || c.is_control();
+        if text.contains(bad) || place.contains('@') {
+            return Err(MUST);
+        }
+        let (host, port) = match place.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| MUST)?),
+            _ => (place, 80),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        if host.is_empty() {
+            return Err(MUST);
+        }
+        let slash = if path.is_empty() || path.ends_with('/') { "" } else { "/" };
+        Ok(Url { host: host.to_owned(), port, path: format!("/{path}{slash}") })
+    }
+
+    /// Asks for a name below the path.
+    ///
+    /// # Errors
+    /// What the system says, or that it is no answer of HTTP.
+    pub fn get(&self, name: &str, patience: Duration) -> io::Result<Answer> {
+        let until = Instant::now() + patience;
+        let left = || match until.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => Err(io::Error::from(io::ErrorKind::TimedOut)),
+            left => Ok(left),
+        };
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+        for address in (self.host.as_str(), self.port).to_socket_addrs()? {
+            let mut stream = match TcpStream::connect_timeout(&address, left()?) {
+                Ok(stream) => stream,
+                Err(error) => {
+                    last = error;
+                    continue;
+                }
+            };
+            stream.set_write_timeout(Some(left()?))?;
+            // HTTP/1.0: the body ends with the connection, and never comes in chunks.
+            write!(
+                stream,
+                "GET {}{name} HTTP/1.0\r\nHost: {}\r\nAccept: application/json, text/plain\r\n\r\n",
+                self.path, self.host
+            )?;
+            let mut bytes = Vec::new();
+            let mut part = [0; 16 * 1024];
+            while (bytes.len() as u64) < MOST {
+                stream.set_read_timeout(Some(left()?))?;
+                match stream.read(&mut part)? {
+                    0 => return answer(&bytes),
+                    n => bytes.extend_from_slice(&part[..n]),
+                }
+            }
+            return Err(io::Error::other("the answer is too long"));
+        }
+        Err(last)
+    }
+}
+
+fn answer(bytes: &[u8]) -> io::Result<Answer> {
+    let text = String::from_utf8_lossy(bytes);
+    let parts = text.split_once("\r\n\r\n");
+    let status = text.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)?.parse().ok());
+    match (status, parts) {
+        (Some(status), Some((_, body))) => Ok(Answer { status, body: body.to_owned() }),
+        _ => Err(io::Error::other("the answer is not HTTP's")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_read_and_what_is_none_is_not() {
+        let url = |host: &str, port, path: &str| {
+            Ok(Url { host: host.to_owned(), port, path: path.to_owned() })
+        };
+        assert_eq!(Url::read("http://a/sn/"), url("a", 80, "/sn/"));
+        assert_eq!(Url::read("http://a:81/sn"), url("a", 81, "/sn/"));
+        assert_eq!(Url::read("http://a"), url("a", 80, "/"));
+        assert_eq!(Url::read("http://[::1]:81/"), url("::1", 81, "/"));
+        assert_eq!(Url::read("http://[::1]"), url("::1", 80, "/"));
+        for none in [
+            "",
+            "a",
+            "https://a/",
+            "http://",
+            "http://:80/",
+            "http://a:b/",
+            "http://a/b c",
+            "http://u:p@a/",
+        ] {
+            assert!(Url::read(none).is_err(), "{none}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_read_and_garbage_is_not() {
+        let good = answer(b"HTTP/1.1 503 Service Unavailable\r\nA: b\r\n\r\nno\n").unwrap();
+        assert_eq!(good, Answer { status: 503, body: "no\n".to_owned() });
+        assert!(answer(b"").is_err() && answer(b"SSH-2.0-x\r\n\r\n").is_err());
+    }
+}
