@@ -72,7 +72,7 @@ fn the_topic_of_the_path_wins_over_parameter_body_and_place() {
 #[test]
 fn kafka_headers_are_stored_as_they_came_and_read_back() {
     let headers: [(&[u8], &[u8]); 4] =
-        [(b"trace", b"1"), (b"trace", b""), (b"ce_id", b"\xFF\0 x"), (b"sgx", b"y")];
+        [(b"trace", b"1"), (b"trace", b""), (b"xe_id", b"\xFF\0 x"), (b"sgx", b"y")];
     let request = Request { headers: &headers, ..get(b"topic=t&a=1") };
     let event = Event::read(&request, &Intake::default()).unwrap();
     assert_eq!(event.headers().collect::<Vec<_>>(), headers);
