@@ -110,7 +110,7 @@ taken();
     my $several = $t->post('/short/log?topic=late', '["late0",{"ip":"here"},"late1"]', headers => ['Content-Type' => 'application/json']);
     like("$several->{status} $several->{headers}{'sparkngin-receipt'}", qr/^504 \S+; ack=(?:ring|disk); count=2$/, 'several: 504, and how many are stored');
     my $told = JSON::PP->new->decode($several->{body});
-    like($told->{error}, qr/it is kept and will arrive/, 'that says what becomes of them');
+    like($told->{error}, qr/those that are stored are kept and will arrive, do not send them again; what "errors" lists is not stored/, 'that says what becomes of them');
     is_deeply([map { "$_->{index} $_->{status} $_->{field}" } @{ $told->{errors} }], ['1 400 ip'], 'and which is not stored');
     taken(2);
     my $ring = $t->get('/sn/log?topic=late&data=meanwhile');
