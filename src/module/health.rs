@@ -5,14 +5,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ngx::ffi::NGINX_VER;
 use sparkngin_core::ring::{Found, Lease, PublisherState, Refused, Ring};
-use sparkngin_publisher::figures::{Figures, Host};
+use sparkngin_publisher::figures::{Figures, Host, is_published};
 use sparkngin_publisher::{metrics, page, status};
 
 use crate::answer::Answer;
 use crate::worker::Worker;
 
-/// A publisher that did not look for so long is away, ns. It looks at least each 200 ms.
-const AWAY: u64 = 2_000_000_000;
 /// What an event has at least to fit, for the answer that one sent now would be taken: a small one.
 const SMALL: usize = 1024;
 
@@ -82,7 +80,7 @@ fn others(worker: &Worker) -> Found {
 fn away(ring: &Ring) -> Vec<String> {
     let (now, state) = (now(), ring.state());
     let mut away = Vec::new();
-    if !Lease::is_held(ring.dir()).unwrap_or(false) || now.saturating_sub(state.last_turn) > AWAY {
+    if !is_published(Lease::is_held(ring.dir()).unwrap_or(false), &state, now) {
         away.push("publisher".into());
     }
     for subscriber in state.subscribers.iter().filter(|subscriber| subscriber.connected.is_none()) {

@@ -110,9 +110,8 @@ impl<'a> Figures<'a> {
 
     /// Whether somebody publishes, and looks.
     pub fn is_published(&self) -> bool {
-        self.known.as_ref().is_some_and(|known| {
-            known.present && self.ago(known.state.last_turn).is_some_and(|ago| ago <= AWAY)
-        })
+        let looks = |known: &Known| is_published(known.present, &known.state, self.now);
+        self.known.as_ref().is_some_and(looks)
     }
 }
 
@@ -126,6 +125,11 @@ impl Held<'_> {
     pub fn connected(&self) -> Option<u64> {
         self.state.and_then(|state| state.connected)
     }
+}
+
+/// Whether somebody holds the lease, if one is `present`, and has looked lately; `now` in ns since 1970.
+pub fn is_published(present: bool, state: &PublisherState, now: u64) -> bool {
+    present && now.saturating_sub(state.last_turn) <= AWAY
 }
 
 /// The books of an older ring to those of the newest.
