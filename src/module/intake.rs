@@ -172,7 +172,7 @@ impl Intake {
         let (max_event, limits) = (settings.max_event(), settings.limits());
         let content_type = incoming.content_type();
         let body = body_of(incoming, &mut self.body, &mut self.unpacked)?;
-        let cloud = incoming.cloud_attributes();
+        let [headers, cloud] = incoming.kafka_and_cloud();
         let framing = match incoming.method() {
             // Whatever it looks like, it is one event's data.
             _ if !cloud.is_empty() => None,
@@ -187,7 +187,6 @@ impl Intake {
             return Err(Refusal::Body(Missing::TooLarge(body.len() as u64), max_event));
         }
         let cookies = self.keep.cookie || !self.keep.cookies.is_empty();
-        let headers = incoming.kafka_headers();
         let request = Request {
             topic: incoming.path().topic,
             query: incoming.query(),

@@ -156,33 +156,31 @@ impl<'r> Incoming<'r> {
         Some(self.bytes(&header.value))
     }
 
-    /// What becomes Kafka headers: the names in lower case, at most so many that it can be seen that they are too many.
-    pub fn kafka_headers(self) -> Vec<(&'r [u8], &'r [u8])> {
-        self.prefixed(KAFKA)
-    }
-
-    /// The headers whose names begin with this, in lower case: what follows it, and the values.
-    fn prefixed(self, begin: &'static [u8]) -> Vec<(&'r [u8], &'r [u8])> {
-        let headers = Headers::of(&self.get().headers_in.headers);
-        let named = headers.filter_map(|header| {
+    /// What becomes Kafka headers, and the attributes of a CloudEvent in binary mode (none when it is not one): what
+    /// follows the prefix, in lower case, and the values. Of each at most so many that it can be seen that they are too many.
+    pub fn kafka_and_cloud(self) -> [Vec<(&'r [u8], &'r [u8])>; 2] {
+        let mut found = [Vec::new(), Vec::new()];
+        for header in Headers::of(&self.get().headers_in.headers) {
             // Most have another length, or begin otherwise, which is seen at once.
-            let prefix = bytes::of(&header.key).get(..begin.len())?;
-            if !prefix.eq_ignore_ascii_case(begin) || header.lowcase_key.is_null() {
-                return None;
+            let key = bytes::of(&header.key);
+            let begins = |begin: &&[u8]| {
+                key.get(..begin.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(begin))
+            };
+            let Some(which) = [KAFKA, CLOUD].iter().position(begins) else { continue };
+            if header.lowcase_key.is_null() || found[which].len() > MOST_HEADERS {
+                continue;
             }
             let lower = ngx_str_t { len: header.key.len, data: header.lowcase_key };
-            Some((&self.bytes(&lower)[begin.len()..], self.bytes(&header.value)))
-        });
-        named.take(MOST_HEADERS + 1).collect()
-    }
-
-    /// The attributes of a CloudEvent in binary mode; none when it is not one. At most so many that it can be seen that
-    /// they are too many.
-    pub fn cloud_attributes(self) -> Vec<(&'r [u8], &'r [u8])> {
-        let attributes = self.prefixed(CLOUD);
+            let name = &self.bytes(&lower)[[KAFKA, CLOUD][which].len()..];
+            found[which].push((name, self.bytes(&header.value)));
+        }
+        let [_, attributes] = &mut found;
         let is_one = cloud::is_binary(attributes.iter().map(|(name, _)| *name))
             && !cloud::is_structured(self.content_type());
-        if is_one { attributes } else { Vec::new() }
+        if !is_one {
+            attributes.clear();
+        }
+        found
     }
 
     /// The value of a variable that has an index; None when it has none now.
