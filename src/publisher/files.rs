@@ -146,9 +146,9 @@ impl Files {
 
     /// Removes what is drained.
     fn remove(&mut self, sources: &mut Vec<Source>, now: Instant, lines: &Lines) -> bool {
-        let kept =
-            newest(sources).map(|n| sources[n].number()).filter(|n| Some(*n) != self.unwanted);
-        let enough = newest(sources).is_some_and(|n| sources[n].reader.ring().has_wrapped());
+        let newest = newest(sources).map(|n| &sources[n]);
+        let enough = newest.is_some_and(|newest| newest.reader.ring().has_wrapped());
+        let kept = newest.map(Source::number).filter(|n| Some(*n) != self.unwanted);
         let before = sources.len();
         let mut n = 0;
         while n < sources.len() {
