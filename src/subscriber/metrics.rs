@@ -155,32 +155,12 @@ fn latency(out: &mut Exposition, name: &str, shown: &Shown) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
-    use super::*;
-    use crate::flight::Totals;
-    use crate::latency::Latency;
-    use crate::sink::Condition;
+    use crate::view::tests::view;
 
     #[test]
     fn metrics_are_prometheus_text_with_the_books_per_feed() {
-        let totals = Totals { taken: 5, delivered: 3, dead: 1, ..Totals::default() };
-        let feed = FeedView {
-            endpoint: "ipc://a\"b".into(),
-            in_session: true,
-            totals,
-            ..FeedView::default()
-        };
-        let mut latency = Latency::new(Instant::now());
-        latency.count(3_000_000);
-        let view = View {
-            turned: Instant::now(),
-            name: "kafka".into(),
-            feeds: vec![feed],
-            open: 1,
-            condition: Condition::default(),
-            latency,
-        };
+        let mut view = view();
+        view.latency.count(3_000_000);
         let text = view.metrics();
         let delivered =
             "sparkngin_feed_delivered_events_total{subscriber=\"kafka\",feed=\"ipc://a\\\"b\"} 3\n";

@@ -111,10 +111,11 @@ impl std::ops::Add for Totals {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
-    fn view() -> View {
+    /// A view with one feed, in session, and an event whose fate is open.
+    pub fn view() -> View {
         let totals = Totals { taken: 5, delivered: 3, dead: 1, ..Totals::default() };
         let feed = FeedView {
             endpoint: "ipc://a\"b".into(),

@@ -67,31 +67,23 @@ fn object(bytes: usize) -> String {
 
 /// A query becomes the bytes of a record.
 fn query() {
-    let (keep, request) = (keep(), request());
-    let intake = Intake { keep: &keep, ..Intake::default() };
-    let (mut spare, mut bytes) = (Spare::default(), Vec::with_capacity(4096));
-    measured(&mut || {
-        for _ in 0..EVENTS {
-            bytes.clear();
-            let event = Event::read_with(std::mem::take(&mut spare), black_box(&request), &intake);
-            let event = event.expect("an event");
-            binary::encode(&event, &mut bytes);
-            spare = event.into_spare();
-        }
-    });
+    each(&request());
 }
 
 /// A body of 1 KB of JSON becomes the bytes of a record.
 fn body() {
-    let (keep, body) = (keep(), object(1024));
+    let (body, content_type) = (object(1024), Some(&b"application/json"[..]));
+    each(&Request { query: b"", body: Some(body.as_bytes()), content_type, ..request() });
+}
+
+fn each(request: &Request<'_>) {
+    let keep = keep();
     let intake = Intake { keep: &keep, ..Intake::default() };
-    let content_type = Some(&b"application/json"[..]);
-    let request = Request { query: b"", body: Some(body.as_bytes()), content_type, ..request() };
     let (mut spare, mut bytes) = (Spare::default(), Vec::with_capacity(4096));
     measured(&mut || {
         for _ in 0..EVENTS {
             bytes.clear();
-            let event = Event::read_with(std::mem::take(&mut spare), black_box(&request), &intake);
+            let event = Event::read_with(std::mem::take(&mut spare), black_box(request), &intake);
             let event = event.expect("an event");
             binary::encode(&event, &mut bytes);
             spare = event.into_spare();
