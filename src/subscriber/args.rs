@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use monitor::{Check, Status};
+pub use monitor::{Check, Heartbeat, Status};
 
 /// Everything after the program's name.
 #[derive(Debug, Parser)]
@@ -53,6 +53,8 @@ pub enum Command {
     Check(Check),
     /// Ask one nginx or many how they are: a line each
     Status(Status),
+    /// Send a marked event now and then and read it back from Kafka: red or green, from end to end
+    Heartbeat(Box<Heartbeat>),
     /// Make a pair of keys for CURVE
     Keygen(Keygen),
     /// Look into a ring directory, in use or left behind; reads only

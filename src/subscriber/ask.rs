@@ -1,8 +1,9 @@
-//! One GET over plain HTTP, with one deadline for all of it: for commands that look at nginx or a subscriber.
+//! One request over plain HTTP, with one deadline for all of it: for commands that look at nginx or a subscriber.
 //!
 //! What is asked stands beside who asks, on loopback or behind the operator's own doors, so there is neither TLS nor a
 //! redirect here, and so no library for these.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
@@ -27,12 +28,31 @@ pub struct Answer {
     pub body: String,
 }
 
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
+        write!(f, "http://{open}{}{close}:{}{}", self.host, self.port, self.path)
+    }
+}
+
 impl Url {
     /// Reads one; the path ends with a slash afterwards, for what is asked for below it.
     ///
     /// # Errors
     /// What it must be.
     pub fn read(text: &str) -> Result<Url, &'static str> {
+        let mut url = Url::exact(text)?;
+        if !url.path.ends_with('/') {
+            url.path.push('/');
+        }
+        Ok(url)
+    }
+
+    /// Reads one whose path stays as it is.
+    ///
+    /// # Errors
+    /// What it must be.
+    pub fn exact(text: &str) -> Result<Url, &'static str> {
         const MUST: &str = "it must be http://HOST[:PORT]/PATH/";
         let rest = text.strip_prefix("http://").ok_or(MUST)?;
         let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -48,8 +68,7 @@ impl Url {
         if host.is_empty() {
             return Err(MUST);
         }
-        let slash = if path.is_empty() || path.ends_with('/') { "" } else { "/" };
-        Ok(Url { host: host.to_owned(), port, path: format!("/{path}{slash}") })
+        Ok(Url { host: host.to_owned(), port, path: format!("/{path}") })
     }
 
     /// Asks for a name below the path.
@@ -57,6 +76,25 @@ impl Url {
     /// # Errors
     /// What the system says, or that it is no answer of HTTP.
     pub fn get(&self, name: &str, patience: Duration) -> io::Result<Answer> {
+        let head = "Accept: application/json, text/plain\r\n";
+        self.request(&format!("GET {}{name} HTTP/1.0\r\n{head}", self.path), "", patience)
+    }
+
+    /// Sends a body of this type to a name below the path.
+    ///
+    /// # Errors
+    /// As [`Url::get`].
+    pub fn post(
+        &self,
+        name: &str,
+        (kind, body): (&str, &str),
+        patience: Duration,
+    ) -> io::Result<Answer> {
+        let head = format!("Content-Type: {kind}\r\nContent-Length: {}\r\n", body.len());
+        self.request(&format!("POST {}{name} HTTP/1.0\r\n{head}", self.path), body, patience)
+    }
+
+    fn request(&self, head: &str, body: &str, patience: Duration) -> io::Result<Answer> {
         let until = Instant::now() + patience;
         let left = || match until.saturating_duration_since(Instant::now()) {
             Duration::ZERO => Err(io::Error::from(io::ErrorKind::TimedOut)),
@@ -73,11 +111,7 @@ impl Url {
             };
             stream.set_write_timeout(Some(left()?))?;
             // HTTP/1.0: the body ends with the connection, and never comes in chunks.
-            write!(
-                stream,
-                "GET {}{name} HTTP/1.0\r\nHost: {}\r\nAccept: application/json, text/plain\r\n\r\n",
-                self.path, self.host
-            )?;
+            write!(stream, "{head}Host: {}\r\n\r\n{body}", self.host)?;
             let mut bytes = Vec::new();
             let mut part = [0; 16 * 1024];
             while (bytes.len() as u64) < MOST {
@@ -115,6 +149,7 @@ mod tests {
         assert_eq!(Url::read("http://a/sn/"), url("a", 80, "/sn/"));
         assert_eq!(Url::read("http://a:81/sn"), url("a", 81, "/sn/"));
         assert_eq!(Url::read("http://a"), url("a", 80, "/"));
+        assert_eq!(Url::exact("http://a/b?c"), url("a", 80, "/b?c"));
         assert_eq!(Url::read("http://[::1]:81/"), url("::1", 81, "/"));
         assert_eq!(Url::read("http://[::1]"), url("::1", 80, "/"));
         for none in [

@@ -1,7 +1,5 @@
 //! `sparkngin check`: a plugin for Nagios and its relatives. One line, exit code 0 to 3, performance data with units.
 
-mod range;
-
 use std::time::Duration;
 
 use serde_json::Value;
@@ -9,17 +7,7 @@ use serde_json::Value;
 use crate::args::Check;
 use crate::args::monitor::What;
 use crate::ask::{Answer, Url};
-use range::{Range, Thresholds};
-
-/// How it is, as Nagios counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-enum State {
-    Ok,
-    Warning,
-    Critical,
-    Unknown,
-}
+use crate::plugin::{Found, State, Thresholds, number};
 
 impl What {
     /// Its word.
@@ -37,46 +25,11 @@ impl What {
     }
 }
 
-/// What was found: a sentence, and numbers behind it.
-struct Found {
-    state: State,
-    text: String,
-    numbers: Vec<String>,
-}
-
-/// A number with its name, its unit (`s`, `%`, `c` for one that only rises, or none), and its bounds.
-fn number(name: &str, value: f64, unit: &str, limits: &Thresholds, most: &str) -> String {
-    format!("'{name}'={value}{unit};{};{};0;{most}", limits.warning_text(), limits.critical_text())
-}
-
 /// Looks, prints one line, gives the exit code.
 pub fn run(args: &Check) -> u8 {
     let found = look(args).unwrap_or_else(|found| found);
-    let word = match found.state {
-        State::Ok => "OK",
-        State::Warning => "WARNING",
-        State::Critical => "CRITICAL",
-        State::Unknown => "UNKNOWN",
-    };
-    // What comes from elsewhere must neither end the line nor begin the numbers.
-    let text = found.text.replace('|', "/").split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut line = format!("SPARKNGIN {} {word} - {text}", args.what.word().to_uppercase());
-    if !found.numbers.is_empty() {
-        line.push_str(" | ");
-        line.push_str(&found.numbers.join(" "));
-    }
-    println!("{line}");
+    println!("{}", found.line(args.what.word()));
     found.state as u8
-}
-
-impl Found {
-    fn new(state: State, text: impl Into<String>) -> Found {
-        Found { state, text: text.into(), numbers: Vec::new() }
-    }
-
-    fn unknown(text: impl Into<String>) -> Found {
-        Found::new(State::Unknown, text)
-    }
 }
 
 fn look(args: &Check) -> Result<Found, Found> {
@@ -120,15 +73,8 @@ fn limits(args: &Check) -> Result<Thresholds, Found> {
         What::Kafka => ("10", ""),
         What::Imok | What::Publisher | What::Subscriber => ("", ""),
     };
-    let read = |flag, given: &Option<String>, usual: &str| {
-        let text = given.as_deref().unwrap_or(usual);
-        let wrong = |why| Found::unknown(format!("{flag} {text}: {why}"));
-        if text.is_empty() { Ok(None) } else { Range::read(text).map(Some).map_err(wrong) }
-    };
-    Ok(Thresholds {
-        warning: read("-w", &args.warning, warning)?,
-        critical: read("-c", &args.critical, critical)?,
-    })
+    let usual = (warning, critical);
+    Thresholds::read((&args.warning, &args.critical), usual).map_err(Found::unknown)
 }
 
 fn imok(answer: &Answer) -> Found {
@@ -277,8 +223,7 @@ mod tests {
     use super::*;
 
     fn limits(warning: &str, critical: &str) -> Thresholds {
-        let read = |text: &str| Some(Range::read(text).unwrap());
-        Thresholds { warning: read(warning), critical: read(critical) }
+        Thresholds::read((&None, &None), (warning, critical)).unwrap()
     }
 
     #[test]

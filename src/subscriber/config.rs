@@ -91,7 +91,12 @@ impl Settings {
 /// [`Wrong`]: the first one that cannot be.
 pub fn settings(args: &args::Subscribe) -> Result<Settings, Wrong> {
     let (feeds, keys) = (feeds(&args.feed)?, keys::read(&args.keys, args.feed.len())?);
-    Ok(Settings { feeds, keys, http: http(&args.http)?, ..without_feeds(&args.to)? })
+    Ok(Settings {
+        feeds,
+        keys,
+        http: http(&args.http, "127.0.0.1:7010")?,
+        ..without_feeds(&args.to)?
+    })
 }
 
 /// The same for who takes records from elsewhere.
@@ -244,7 +249,10 @@ fn exact(args: &args::Delivery) -> Result<Option<Transactional>, Wrong> {
 }
 
 /// A name that Kafka takes for a topic.
-fn topic(text: &str) -> Result<String, &'static str> {
+///
+/// # Errors
+/// What it must be.
+pub fn topic(text: &str) -> Result<String, &'static str> {
     match is_topic(text.as_bytes()) {
         true => Ok(text.to_owned()),
         false => Err("it must be 1 to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`"),
@@ -338,8 +346,12 @@ pub fn letters(text: &str) -> Result<Letters, &'static str> {
     }
 }
 
-fn http(given: &Option<String>) -> Result<Option<Given<SocketAddr>>, Wrong> {
-    let word = word(given, "--http", "127.0.0.1:7010");
+/// Where the machine's questions are answered: the word of --http.
+///
+/// # Errors
+/// [`Wrong`]
+pub fn http(given: &Option<String>, default: &str) -> Result<Option<Given<SocketAddr>>, Wrong> {
+    let word = word(given, "--http", default);
     if word.text == "off" {
         return Ok(None);
     }

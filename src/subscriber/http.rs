@@ -9,6 +9,15 @@ use sparkngin_core::exposition::CONTENT_TYPE;
 
 use crate::view::Board;
 
+/// What is answered, whatever process it is that shows itself.
+pub trait Pages: Send + 'static {
+    /// The status behind `HTTP/1.1 ` and the body; None where there is no such path.
+    fn page(&self, path: &str) -> Option<(&'static str, String)>;
+}
+
+/// The status of a page that says that something is not as it should be.
+pub const AWAY: &str = "503 Service Unavailable";
+
 /// A client has so long for its request, and for taking the answer: there is one thread for all.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes of a request that are read, at most.
@@ -18,13 +27,13 @@ const REQUEST: u64 = 8 * 1024;
 ///
 /// # Errors
 /// What the system says: the port is taken, or the address is not this machine's.
-pub fn serve(address: SocketAddr, board: Board) -> io::Result<SocketAddr> {
+pub fn serve(address: SocketAddr, pages: impl Pages) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(address)?;
     let bound = listener.local_addr()?;
     let answer_all = move || {
         for stream in listener.incoming().flatten() {
             // A client that goes away, or says nothing, is its own affair.
-            let _ = answer(&stream, &board);
+            let _ = answer(&stream, &pages);
         }
     };
     thread::Builder::new().name("http".to_owned()).spawn(answer_all)?;
@@ -62,7 +71,7 @@ impl Write for Brief<'_> {
     }
 }
 
-fn answer(stream: &TcpStream, board: &Board) -> io::Result<()> {
+fn answer(stream: &TcpStream, pages: &impl Pages) -> io::Result<()> {
     let mut stream = Brief { stream, until: Instant::now() + PATIENCE };
     let mut reader = BufReader::new((&mut stream).take(REQUEST));
     let mut request = String::new();
@@ -71,7 +80,7 @@ fn answer(stream: &TcpStream, board: &Board) -> io::Result<()> {
     while reader.read_line(&mut header)? > 2 {
         header.clear();
     }
-    let (status, body) = respond(&request, board);
+    let (status, body) = respond(&request, pages);
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {CONTENT_TYPE}\r\nContent-Length: {}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
         body.len()
@@ -80,23 +89,30 @@ fn answer(stream: &TcpStream, board: &Board) -> io::Result<()> {
     stream.write_all(body.as_bytes())
 }
 
-fn respond(request: &str, board: &Board) -> (&'static str, String) {
+fn respond(request: &str, pages: &impl Pages) -> (&'static str, String) {
     let mut words = request.split_ascii_whitespace();
     let (method, target) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
     let path = target.split('?').next().unwrap_or("");
     if method != "GET" {
         return ("405 Method Not Allowed\r\nAllow: GET", "only GET\n".to_owned());
     }
-    let view = board.see().clone();
-    match path {
-        "/healthz" if view.alive(Instant::now()) => ("200 OK", "ok\n".to_owned()),
-        "/healthz" => ("503 Service Unavailable", "the loop is stuck\n".to_owned()),
-        "/readyz" => match view.unready() {
-            None => ("200 OK", "ready\n".to_owned()),
-            Some(why) => ("503 Service Unavailable", format!("{why}\n")),
-        },
-        "/metrics" => ("200 OK", view.metrics()),
-        _ => ("404 Not Found", "there are /healthz, /readyz and /metrics\n".to_owned()),
+    let none = || ("404 Not Found", "there are /healthz, /readyz and /metrics\n".to_owned());
+    pages.page(path).unwrap_or_else(none)
+}
+
+impl Pages for Board {
+    fn page(&self, path: &str) -> Option<(&'static str, String)> {
+        let view = self.see().clone();
+        Some(match path {
+            "/healthz" if view.alive(Instant::now()) => ("200 OK", "ok\n".to_owned()),
+            "/healthz" => (AWAY, "the loop is stuck\n".to_owned()),
+            "/readyz" => match view.unready() {
+                None => ("200 OK", "ready\n".to_owned()),
+                Some(why) => (AWAY, format!("{why}\n")),
+            },
+            "/metrics" => ("200 OK", view.metrics()),
+            _ => return None,
+        })
     }
 }
 

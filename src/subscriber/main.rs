@@ -17,6 +17,7 @@ mod drain;
 mod fault;
 mod feed;
 mod flight;
+mod heartbeat;
 mod http;
 mod kafka;
 mod kafka_queue;
@@ -32,6 +33,7 @@ mod parked;
 mod place;
 mod places;
 mod plan;
+mod plugin;
 mod post;
 mod publish;
 mod publish_settings;
@@ -78,10 +80,16 @@ fn main() -> ExitCode {
         Ok(parsed) => parsed,
         Err(error) => return not_parsed(&error),
     };
-    if let Some(Command::Check(args)) = &cli.command {
-        return ExitCode::from(check::run(args));
-    }
-    let (text, code) = match run(cli, &line) {
+    let ended = match &cli.command {
+        // These have exit codes of their own.
+        Some(Command::Check(args)) => return ExitCode::from(check::run(args)),
+        Some(Command::Heartbeat(args)) => match heartbeat::run(args) {
+            Ok(code) => return ExitCode::from(code),
+            Err(text) => Err(Failed::Wrong(text)),
+        },
+        _ => run(cli, &line),
+    };
+    let (text, code) = match ended {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failed::Other(text)) => (text, 1),
         Err(Failed::Wrong(text)) => (text, 2),
@@ -116,8 +124,7 @@ fn run(cli: Cli, line: &ArgMatches) -> Result<(), Failed> {
             tail::run(&args, keys.first()).map_err(Failed::Other)
         }
         Some(Command::Publish(args)) => publish::run(&args),
-        // It has exit codes of its own.
-        Some(Command::Check(_)) => Ok(()),
+        Some(Command::Check(_) | Command::Heartbeat(_)) => Ok(()),
         Some(Command::Status(args)) => states::run(&args).map_err(|ended| match ended {
             states::Ended::Wrong(text) => Failed::Wrong(text),
             states::Ended::Ill(text) => Failed::Other(text),
@@ -184,7 +191,11 @@ fn not_parsed(error: &clap::Error) -> ExitCode {
             let sentence = sentence.join(" ");
             eprintln!("sparkngin: {}", sentence.strip_prefix("error: ").unwrap_or(&sentence));
             // To who runs a plugin 2 is CRITICAL, and 3 that it could not look.
-            let plugin = std::env::args_os().nth(1).is_some_and(|word| word == "check");
+            let typed = |at: usize, wanted: &str| {
+                std::env::args_os().nth(at).is_some_and(|word| word == wanted)
+            };
+            let plugin = typed(1, "check")
+                || typed(1, "heartbeat") && std::env::args_os().any(|word| word == "--check");
             ExitCode::from(if plugin { 3 } else { 2 })
         }
     }

@@ -12,7 +12,17 @@ impl View {
         let mut out = Exposition::default();
         self.feed_metrics(&mut out);
         self.own_metrics(&mut out);
-        latency(&mut out, &self.name, &self.latency.shown());
+        let families = [
+            (
+                "sparkngin_delivery_seconds",
+                "From nginx's receipt of an event to Kafka's acknowledgement.",
+            ),
+            (
+                "sparkngin_delivery_recent_seconds",
+                "The same, of the last minute: how long a share of its events took at most.",
+            ),
+        ];
+        latency(&mut out, ("subscriber", &self.name), families, &self.latency.shown());
         out.finish()
     }
 
@@ -134,18 +144,21 @@ impl View {
     }
 }
 
-fn latency(out: &mut Exposition, name: &str, shown: &Shown) {
-    let own = ("subscriber", name);
-    let help = "From nginx's receipt of an event to Kafka's acknowledgement.";
-    out.family("sparkngin_delivery_seconds", Kind::Histogram, help);
+/// A histogram since the start, and a summary of the last minute; of each its name and what it is.
+pub fn latency(
+    out: &mut Exposition,
+    own: (&str, &str),
+    [all, recent]: [(&'static str, &str); 2],
+    shown: &Shown,
+) {
+    out.family(all.0, Kind::Histogram, all.1);
     for (bound, count) in &shown.buckets {
         let le = if bound.is_infinite() { "+Inf".to_owned() } else { bound.to_string() };
         out.part("_bucket", &[own, ("le", &le)], count);
     }
-    let all = shown.buckets.last().map_or(0, |(_, count)| *count);
-    out.part("_sum", &[own], shown.sum).part("_count", &[own], all);
-    let help = "The same, of the last minute: how long a share of its events took at most.";
-    out.family("sparkngin_delivery_recent_seconds", Kind::Summary, help);
+    let total = shown.buckets.last().map_or(0, |(_, count)| *count);
+    out.part("_sum", &[own], shown.sum).part("_count", &[own], total);
+    out.family(recent.0, Kind::Summary, recent.1);
     for (share, at) in &shown.shares {
         out.row(&[own, ("quantile", &share.to_string())], at);
     }

@@ -51,18 +51,18 @@ pub struct View {
     pub latency: Latency,
 }
 
-/// The view where all threads see it.
+/// The view, or whatever else there is to see, where all threads see it.
 #[derive(Clone, Debug)]
-pub struct Board(Arc<Mutex<View>>);
+pub struct Board<T = View>(Arc<Mutex<T>>);
 
-impl Board {
+impl<T> Board<T> {
     /// Shows this.
-    pub fn new(view: View) -> Board {
+    pub fn new(view: T) -> Board<T> {
         Board(Arc::new(Mutex::new(view)))
     }
 
     /// The view.
-    pub fn see(&self) -> MutexGuard<'_, View> {
+    pub fn see(&self) -> MutexGuard<'_, T> {
         // It is written by whole fields: whatever the writer died of, it can be read.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

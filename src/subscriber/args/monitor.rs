@@ -2,6 +2,8 @@
 
 use clap::{Args, ValueEnum};
 
+use super::Log;
+
 /// `sparkngin check`.
 #[derive(Debug, Args)]
 #[command(after_help = "How it behaves:\n  \
@@ -73,4 +75,61 @@ pub struct Status {
     /// Seconds that each may take to answer
     #[arg(long, short = 't', value_name = "SECONDS", default_value_t = 10)]
     pub timeout: u64,
+}
+
+/// `sparkngin heartbeat`.
+#[derive(Debug, Default, Args)]
+#[command(after_help = "How it behaves:\n  \
+    A beat is an event with a number that was never there before. It is green when nginx took it and it was read\n  \
+    back from Kafka within --timeout, else red, with the reason: so it sees what those see who send and read.\n  \
+    Beats have a topic of their own: who reads other topics sees none of them. nginx's and the subscriber's\n  \
+    own books count them, as they count every event.\n  \
+    The subscriber must be allowed to write to it (--topics, --create-topics), with `data` among its fields.\n\n\
+    Exit codes:\n  \
+    0 asked to end, 2 wrong configuration; with --once 0 green, 1 red, 2 wrong configuration;\n  \
+    with --check 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.\n\n\
+    Examples:\n  \
+    sparkngin heartbeat --kafka k1:9092 --webhook http://127.0.0.1:8080/hook\n  \
+    sparkngin heartbeat --kafka k1:9092 --url http://web1/sn/ --once\n  \
+    sparkngin heartbeat --kafka k1:9092 --url http://web1/sn/ --check -w 1 -c 5")]
+pub struct Heartbeat {
+    /// The location with sparkngin_root_loc that beats are sent to
+    #[arg(long, short = 'u', value_name = "URL", default_value = "http://127.0.0.1/sn/")]
+    pub url: String,
+    /// Kafka's bootstrap servers, where they are read back: host:port,host:port
+    #[arg(long = "kafka", value_name = "SERVERS")]
+    pub servers: Option<String>,
+    /// A property of librdkafka, passed on as it is, or read from a file, as secrets are (repeat it)
+    #[arg(short = 'X', value_name = "PROPERTY=VALUE|PROPERTY@FILE")]
+    pub property: Vec<String>,
+    /// The topic of the beats [default: sparkngin.heartbeat]
+    #[arg(long, value_name = "NAME")]
+    pub topic: Option<String>,
+    /// From one beat to the next: 1s to 1h [default: 10s]
+    #[arg(long, value_name = "TIME")]
+    pub interval: Option<String>,
+    /// How long a beat may take, to be green: 100ms to 10m [default: 10s]
+    #[arg(long, value_name = "TIME")]
+    pub timeout: Option<String>,
+    /// Where /healthz, /readyz (green or not) and /metrics are answered, or `off`; port 0 picks one
+    /// [default: 127.0.0.1:7011]
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<String>,
+    /// Where each change of colour is posted to, as JSON; the first colour is one (repeat it)
+    #[arg(long, value_name = "URL")]
+    pub webhook: Vec<String>,
+    /// One beat: a line, and an exit code
+    #[arg(long, conflicts_with = "check")]
+    pub once: bool,
+    /// One beat, as a plugin for Nagios
+    #[arg(long)]
+    pub check: bool,
+    /// WARNING when the beat takes seconds outside of it
+    #[arg(long, short = 'w', value_name = "RANGE", requires = "check", allow_hyphen_values = true)]
+    pub warning: Option<String>,
+    /// CRITICAL outside of it
+    #[arg(long, short = 'c', value_name = "RANGE", requires = "check", allow_hyphen_values = true)]
+    pub critical: Option<String>,
+    #[command(flatten)]
+    pub log: Log,
 }

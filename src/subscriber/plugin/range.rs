@@ -1,8 +1,6 @@
 //! Thresholds as monitoring plugins write them: `[@][start:][end]`, `~` for no lower end. A value outside rings, with `@`
 //! one inside.
 
-use super::State;
-
 /// A range.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Range {
@@ -10,15 +8,6 @@ pub struct Range {
     start: f64,
     end: f64,
     inside: bool,
-}
-
-/// When to warn, and when it is critical.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Thresholds {
-    /// Outside of it: WARNING.
-    pub warning: Option<Range>,
-    /// Outside of it: CRITICAL.
-    pub critical: Option<Range>,
 }
 
 impl Range {
@@ -49,30 +38,14 @@ impl Range {
         Ok(Range { text: text.to_owned(), start, end, inside })
     }
 
-    fn rings(&self, value: f64) -> bool {
+    /// Whether a value rings.
+    pub fn rings(&self, value: f64) -> bool {
         (self.start..=self.end).contains(&value) == self.inside
     }
-}
 
-impl Thresholds {
-    /// How it is with this value.
-    pub fn judge(&self, value: f64) -> State {
-        let rings = |range: &Option<Range>| range.as_ref().is_some_and(|range| range.rings(value));
-        match (rings(&self.critical), rings(&self.warning)) {
-            (true, _) => State::Critical,
-            (false, true) => State::Warning,
-            (false, false) => State::Ok,
-        }
-    }
-
-    /// The range for WARNING, as it was written.
-    pub fn warning_text(&self) -> &str {
-        self.warning.as_ref().map_or("", |range| &range.text)
-    }
-
-    /// The range for CRITICAL, as it was written.
-    pub fn critical_text(&self) -> &str {
-        self.critical.as_ref().map_or("", |range| &range.text)
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 }
 
