@@ -18,6 +18,8 @@ use crate::source::Source;
 
 /// Messages taken in one turn, so that a flood of them does not keep the ring waiting.
 const TURN: usize = 1000;
+/// Bytes after which a look's giving ends, so that a ring full of events does not keep acknowledgements and BEATs waiting.
+const SHARE: usize = 1 << 20;
 /// Refusals that may be sent in a second: a peer that never reads must not fill the memory.
 const REFUSALS: u32 = 100;
 
@@ -37,7 +39,7 @@ pub struct Received {
 pub struct Given {
     /// Bytes that went out.
     pub bytes: usize,
-    /// There is more for which there is room.
+    /// There is more for which there is room: to be given at once.
     pub more: bool,
 }
 
@@ -199,8 +201,8 @@ impl Feed {
         }
     }
 
-    /// Sends each subscriber what its window has room for: one message per stream at most. What nobody adds to comes
-    /// first, the oldest before the others: the sooner it is drained the better.
+    /// Sends each subscriber what its window has room for, one message per stream in turn. What nobody adds to comes first,
+    /// the oldest before the others: the sooner it is drained the better.
     pub fn hand_out(&mut self, sources: &mut [Source], lines: &Lines) -> Given {
         let mut given = Given::default();
         let (ending, open): (Vec<usize>, Vec<usize>) =
@@ -214,8 +216,16 @@ impl Feed {
         let ending = ending.iter().map(|n| places(&[*n]));
         let groups: Vec<Vec<(usize, Stream)>> = ending.chain([places(&open)]).collect();
         for who in 0..self.sessions.names().len() {
-            for group in &groups {
-                if self.serve(who, group, sources, &mut given, lines) {
+            let mut left = SHARE;
+            loop {
+                let mut serve = |group: &Vec<_>| self.serve(who, group, sources, &mut given, lines);
+                let Some(bytes) = groups.iter().map(&mut serve).find(|bytes| *bytes > 0) else {
+                    break;
+                };
+                given.bytes += bytes;
+                left = left.saturating_sub(bytes);
+                if left == 0 {
+                    given.more = true;
                     break;
                 }
             }
@@ -223,7 +233,7 @@ impl Feed {
         given
     }
 
-    /// One message per stream to one subscriber; whether there was anything for it.
+    /// One message per stream to one subscriber; bytes that went out.
     fn serve(
         &mut self,
         who: usize,
@@ -231,22 +241,24 @@ impl Feed {
         sources: &[Source],
         given: &mut Given,
         lines: &Lines,
-    ) -> bool {
+    ) -> usize {
         // A small window must not be the first streams' alone.
         let served = self.served[who];
         let start = all.partition_point(|place| Some(*place) <= served);
-        let mut any = false;
+        let mut bytes = 0;
         for &(n, stream) in all[start..].iter().chain(&all[..start]) {
-            let Some(next) = self.next_packet(who, &sources[n], stream) else { continue };
-            (given.more, any) = (true, true);
-            // If not, it was overwritten under the copy: the next look finds what became of it.
-            if let Ok(packet) = next {
-                given.bytes += packet.body.len().max(1);
-                self.served[who] = Some((n, stream));
-                self.send(packet, lines);
+            match self.next_packet(who, &sources[n], stream) {
+                None => {}
+                // It was overwritten under the copy: the next look finds what became of it.
+                Some(Err(Void)) => given.more = true,
+                Some(Ok(packet)) => {
+                    bytes += packet.body.len().max(1);
+                    self.served[who] = Some((n, stream));
+                    self.send(packet, lines);
+                }
             }
         }
-        any
+        bytes
     }
 
     /// The next message of a stream to a subscriber, if it has a session with room and there is something.
@@ -387,30 +399,70 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use sparkngin_core::feed::Message;
+    use sparkngin_core::ring::{Configuration, Lease, Overflow, Ring, Wanted, Writer};
     use zmq::{Context, POLLIN, SocketType};
 
     use super::*;
 
-    #[test]
-    fn a_hello_of_a_connection_that_is_gone_fences_nobody() {
-        let (context, endpoint) = (Context::new(), "inproc://feed");
-        let publisher = crate::socket::feed(&context, endpoint, None).expect("a socket");
+    fn hello(window: u64) -> Vec<Vec<u8>> {
+        let (name, have) = ("kafka".to_owned(), Vec::new());
+        Message::Hello(Hello { v: 1, name, window, from: None, have }).frames(vec![])
+    }
+
+    /// A feed with a subscriber that has asked for this window, and was heard.
+    fn pair(context: &Context, window: u64, sources: &mut [Source]) -> (Feed, Socket) {
+        let endpoint = "inproc://feed";
+        let publisher = crate::socket::feed(context, endpoint, None).expect("a socket");
         publisher.bind(endpoint).expect("it listens");
         let mut feed = Feed::new(publisher, vec!["kafka".to_owned()], vec![false]);
         let subscriber = context.socket(SocketType::DEALER).expect("a socket");
         subscriber.connect(endpoint).expect("connected");
-        let hello = || {
-            let (name, have) = ("kafka".to_owned(), Vec::new());
-            Message::Hello(Hello { v: 1, name, window: 1000, from: None, have }).frames(vec![])
-        };
-        subscriber.send_multipart(hello(), 0).expect("sent");
+        subscriber.send_multipart(hello(window), 0).expect("sent");
         assert!(feed.socket.poll(POLLIN, 10_000).expect("poll") > 0, "in time");
+        feed.receive(sources, Instant::now(), &Lines::default());
+        (feed, subscriber)
+    }
+
+    #[test]
+    fn a_hello_of_a_connection_that_is_gone_fences_nobody() {
+        let context = Context::new();
+        let (mut feed, _subscriber) = pair(&context, 1000, &mut []);
         let (lines, now) = (Lines::default(), Instant::now());
-        feed.receive(&mut [], now, &lines);
         let session = feed.sessions.get(0).expect("a session").id();
-        let mut received = Received::default();
-        feed.hear(&Peer::anybody(b"gone".to_vec()), &hello(), &mut [], now, &lines, &mut received);
+        let (mut received, gone) = (Received::default(), Peer::anybody(b"gone".to_vec()));
+        feed.hear(&gone, &hello(1000), &mut [], now, &lines, &mut received);
         assert_eq!(feed.sessions.get(0).map(Session::id), Some(session));
+    }
+
+    #[test]
+    fn a_look_gives_all_blocks_of_a_stream_as_far_as_the_window_has_room() {
+        let dir = std::env::temp_dir().join(format!("sgp-look-{}", std::process::id()));
+        std::fs::create_dir(&dir).expect("a directory of its own");
+        let wanted = Wanted { dir: dir.clone(), bytes: 16 * 4096, block_bytes: 4096 };
+        let ring = Ring::open_or_make(&wanted).expect("a ring");
+        let mut writer = Writer::take(ring.again().expect("once more")).expect("a slot");
+        for _ in 0..30 {
+            writer.append(1, &[7; 1000]).expect("room");
+        }
+        let lease = Lease::try_take(&dir).expect("the directory").expect("nobody has it");
+        let subscribers = vec!["kafka".parse().expect("a name")];
+        let configuration =
+            Configuration { policy: Overflow::Reject, subscribers, configured_at: 1 };
+        let mut sources = [Source::new(ring, &lease, &configuration).expect("a source")];
+        for (window, records) in [(1 << 20, 30), (9000, 9)] {
+            let context = Context::new();
+            let (mut feed, subscriber) = pair(&context, window, &mut sources);
+            let given = feed.hand_out(&mut sources, &Lines::default());
+            assert!(!given.more, "nothing is left that has room");
+            let mut came = 0;
+            while came < records {
+                assert!(subscriber.poll(POLLIN, 10_000).expect("poll") > 0, "{came} came");
+                let frames = subscriber.recv_multipart(DONTWAIT).expect("a message");
+                came += frames.get(1).map_or(0, |body| body.len() / 1000);
+            }
+            assert_eq!((came, given.bytes / 1000), (records, records));
+        }
+        std::fs::remove_dir_all(&dir).expect("removed");
     }
 
     #[test]

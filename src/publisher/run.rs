@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   idle:   flag set, looked once more -> sleep until the bell, a message, a BEAT or 200 ms
-//!   busy:   what came since the last look goes out together: a look each 5 ms, or at once when there is more
+//!   busy:   what came since the last look goes out together: a look each 5 ms, or at once when there is more than one gives
 //! ```
 //!
 //! While nobody could take anything the flag is not set at all: then a commit makes no system call and wakes nobody.
@@ -33,8 +33,6 @@ const TICK: Duration = Duration::from_millis(200);
 const ANYHOW: Duration = Duration::from_millis(50);
 /// Between two looks, while there is something to find in each.
 const PACE: Duration = Duration::from_millis(5);
-/// What makes the next look come at once.
-const MUCH: usize = 64 * 1024;
 /// Between two tries to listen, at first, and for an address that stays taken.
 const BIND: (Duration, Duration) = (Duration::from_millis(10), TICK);
 /// How long "at first" is.
@@ -186,7 +184,7 @@ impl Publisher {
         if given.bytes > 0 || given.more {
             self.disarm();
             self.idle = false;
-            self.next_look = if given.more && given.bytes >= MUCH { now } else { now + PACE };
+            self.next_look = if given.more { now } else { now + PACE };
         } else if !self.armed && (self.live.it.wants() || self.feed.it.wants()) {
             // Nothing to do as it seems: say so, look once more, then sleep.
             self.sources.iter().for_each(|source| source.reader.bell().arm());
