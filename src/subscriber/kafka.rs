@@ -20,14 +20,21 @@ use rdkafka::producer::{
 use crate::access::Access;
 use crate::backlog::{Batching, Ticket};
 use crate::fault::{self, Blame, Fault};
-use crate::kafka_queue::EventQueue;
+use crate::librdkafka::{EventQueue, Sender};
 use crate::wake::Waker;
 
 /// What a producer says.
 #[derive(Debug)]
 pub enum Note {
-    /// A message's end.
-    Report(Ticket, Result<(), Fault>),
+    /// Kafka has these.
+    Delivered {
+        /// The first one.
+        first: Ticket,
+        /// How many, one ticket after another.
+        count: u64,
+    },
+    /// A message's other end.
+    Failed(Ticket, Fault),
     /// Nothing more goes through this producer.
     Fatal(String),
     /// No broker answers.
@@ -76,6 +83,8 @@ pub struct Outgoing<'a> {
 /// One producer. Dropping it is right only when every ticket was reported.
 pub struct Producer {
     events: EventQueue,
+    /// Empty only while it is dropped, before its client.
+    sender: Option<Sender>,
     /// Empty only while it is dropped.
     inner: Option<Arc<BaseProducer<Desk>>>,
     notes: Arc<Mutex<Vec<Note>>>,
@@ -102,16 +111,18 @@ impl Producer {
         })?;
         let wake = waker.socket().map_err(|error| format!("no descriptor: {error}"))?;
         let events = EventQueue::new(inner.client(), wake.into());
-        Ok(Producer { events, inner: Some(Arc::new(inner)), notes })
+        let sender = Some(Sender::new(inner.client()));
+        Ok(Producer { events, sender, inner: Some(Arc::new(inner)), notes })
     }
 
     /// Hands a message over; it is copied.
     pub fn send(&self, message: &Outgoing<'_>, ticket: Ticket) -> Handed {
-        let Some(inner) = &self.inner else { return Handed::Full };
-        let Err(error) = hand_over(inner, message, ticket) else { return Handed::Yes };
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::QueueFull) => Handed::Full,
-            Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::State) => {
+        let Some(sender) = &self.sender else { return Handed::Full };
+        let Err(code) = sender.send(message, ticket) else { return Handed::Yes };
+        let error = KafkaError::MessageProduction(code);
+        match code {
+            RDKafkaErrorCode::QueueFull => Handed::Full,
+            RDKafkaErrorCode::Fatal | RDKafkaErrorCode::State => {
                 Handed::Broken(self.why_fatal().unwrap_or_else(|| error.to_string()))
             }
             _ => Handed::No(fault::of(&error)),
@@ -189,6 +200,7 @@ pub fn hand_over(
 
 impl Drop for Producer {
     fn drop(&mut self) {
+        drop(self.sender.take());
         let inner = self.inner.take();
         // It waits for librdkafka's threads, which may take a while: not the loop's time. Without a thread, it is.
         let _ = thread::Builder::new().name("kafka-end".to_owned()).spawn(move || drop(inner));
@@ -221,17 +233,26 @@ impl ProducerContext<NoCustomPartitioner> for Desk {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: usize) {
-        let outcome = match result {
-            Ok(_) => Ok(()),
+        let ticket = ticket as Ticket;
+        let mut notes = lock(&self.notes);
+        match result {
+            Ok(_) => match notes.last_mut() {
+                // A batch of one partition is reported in order.
+                Some(Note::Delivered { first, count })
+                    if first.checked_add(*count) == Some(ticket) =>
+                {
+                    *count += 1;
+                }
+                _ => notes.push(Note::Delivered { first: ticket, count: 1 }),
+            },
             Err((error, message)) => {
                 let mut fault = fault::of(error);
                 if fault.blame == Blame::Topic {
                     fault.text = format!("{} ({})", fault.text, message.topic());
                 }
-                Err(fault)
+                notes.push(Note::Failed(ticket, fault));
             }
-        };
-        lock(&self.notes).push(Note::Report(ticket as Ticket, outcome));
+        }
     }
 }
 

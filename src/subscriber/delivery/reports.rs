@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::backlog::{Batching, Finding};
+use crate::backlog::{Batching, Finding, Ticket};
 use crate::flight::Fate;
 use crate::kafka::Note;
 use crate::letter::Reason;
 use crate::post::{As, Sending};
+use crate::queue::Queue;
 use crate::sink::Report;
 use crate::transaction::NO_RECORD;
 
@@ -25,22 +26,20 @@ impl Delivery {
         let mut lettered = false;
         for note in notes.drain(..) {
             match note {
-                Note::Report(ticket, outcome) => {
+                Note::Delivered { first, count } => {
                     self.heard = now;
-                    if outcome.is_ok() && self.down.take().is_some() {
+                    if self.down.take().is_some() {
                         tracing::info!("Kafka takes records again");
                     }
-                    let mut settled = None;
-                    let text = outcome.as_ref().err().map(|fault| fault.text.clone());
-                    self.queue
-                        .backlog
-                        .report(ticket, outcome, |sending| settled = Some(sending.clone()));
-                    if let Some(sending) = settled {
-                        lettered |= self.settle(&sending, now, reports);
-                    }
-                    if let (NO_RECORD, Some(why)) = (ticket, text) {
+                    lettered |= self.delivered(first, count, now, reports);
+                }
+                Note::Failed(ticket, fault) => {
+                    self.heard = now;
+                    if ticket == NO_RECORD {
+                        let why = &fault.text;
                         self.seldom.warn(now, "cursors", || format!("a cursor was refused: {why}"));
                     }
+                    self.queue.backlog.report(ticket, Err(fault), |_| ());
                 }
                 Note::Fatal(why) => {
                     self.seldom.warn(now, "fatal", || format!("the producer ended: {why}"));
@@ -55,6 +54,32 @@ impl Delivery {
         if lettered {
             self.queue.letters_work();
         }
+    }
+
+    /// Kafka has so many records from `first` on; true if a letter is among them.
+    fn delivered(
+        &mut self,
+        first: Ticket,
+        count: u64,
+        now: Instant,
+        reports: &mut Vec<Report>,
+    ) -> bool {
+        let Queue { backlog, moving, .. } = &mut self.queue;
+        let mut others = Vec::new();
+        for ticket in (0..count).map_while(|n| first.checked_add(n)) {
+            backlog.report(ticket, Ok(()), |sending| match sending.as_ {
+                As::Event => {
+                    moving.leave(&sending.parcel);
+                    reports.push(sending.parcel.report(Fate::Delivered));
+                }
+                _ => others.push(sending.clone()),
+            });
+        }
+        let mut lettered = false;
+        for other in &others {
+            lettered |= self.settle(other, now, reports);
+        }
+        lettered
     }
 
     /// A record has its fate; true if it is a letter.
