@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 
 # The examples do what they say: send.sh sends until an event was taken, live_reader.py shows events as they come,
-# durable_subscriber.py misses none over its own kill -9, beside the subscriber that feeds Kafka.
+# durable_subscriber.py and .c miss none over their own kill -9, beside the subscriber that feeds Kafka; live_reader.c shows events as
+# they come, and event.h prints what the golden vectors say.
 
 use strict;
 use warnings;
@@ -13,12 +14,14 @@ use Sparkngin::Spine;
 
 my $t = Sparkngin::Spine->new(http => <<'CONF');
     sparkngin_subscriber python;
+    sparkngin_subscriber c;
     sparkngin_format json;
     sparkngin_gzip on;
 CONF
 my $json = JSON::PP->new->utf8;
 my $url = 'http://127.0.0.1:' . $t->port . '/sn';
 my %sent;    # id -> payload
+my ($live_c, $durable_c, $print_c) = map { compiled($_) } qw(examples/live_reader.c examples/durable_subscriber.c t/lib/print_event.c);
 
 # --- send.sh ---
 
@@ -46,34 +49,45 @@ like($line, qr/^shown \{.*"topic":"shown".*\}$/, 'live_reader.py prints topic an
 unlike($live->log_text, qr/hidden/, 'and only the topics it was asked for');
 $live->stop;
 
-# --- durable_subscriber.py ---
+my $packed = $t->daemon(name => 'live_reader.c', command => [ $live_c, 'tcp://127.0.0.1:' . $t->port('live'), 'shown' ]);
+is($t->get('/sn/log?topic=shown&id=s2&data=hello')->{status}, 204, 'another one');
+$sent{s2} = 'hello';
+is($packed->ended, 1, 'live_reader.c ends where events are compressed');
+like($packed->log_text, qr/sparkngin_gzip is on/, 'and says why');
 
-my $durable = python('durable_subscriber.py', $t->feed, 'python');
-poll(20, 'it has acknowledged all', sub { $t->books('python')->{in_ring} == 0 });
+# --- durable_subscriber.py and durable_subscriber.c ---
+
+my %durable = (
+    python => python('durable_subscriber.py', $t->feed, 'python'),
+    c => $t->daemon(name => 'durable_subscriber.c', command => [ $durable_c, $t->feed, 'c' ]),
+);
+acknowledged();
 my $load = $t->load(rate => 2000);
 $load->wait_more(1000);
 for (1 .. 3) {
-    $load->fault('durable_subscriber.py -9', sub { $durable->kill9 });
+    $load->fault('durable subscribers -9', sub { $_->kill9 for values %durable });
     $load->wait_more(500);
-    $durable->start;
+    $_->start for values %durable;
     $load->wait_more(1000);
 }
 $load->stop;
 $t->audit($load, name => 'Kafka beside it');
-poll(60, 'it has acknowledged all', sub { $t->books('python')->{in_ring} == 0 });
-my (%ids, %sgs);
-for my $text (split /(?=\{"ip": )|\n/, $durable->log_text) {    # a line that was cut off has the next one behind it
-    my ($id) = $text =~ /"id": "([^"]+)"/ or next;
-    my ($sg) = $text =~ /"sg": "([^"]+)"/ or next;    # and it comes again
-    $ids{$id}{$sg}++;
-    $sgs{$sg}++;
+acknowledged();
+for my $name (sort keys %durable) {
+    my (%ids, %sgs);
+    for my $text (split /(?=\{"ip": ?)|\n/, $durable{$name}->log_text) {    # a line that was cut off has the next one behind it
+        my ($id) = $text =~ /"id": ?"([^"]+)"/ or next;
+        my ($sg) = $text =~ /"sg": ?"([^"]+)"/ or next;    # and it comes again
+        $ids{$id}{$sg}++;
+        $sgs{$sg}++;
+    }
+    my @missing = grep { $_->{status} == 204 && !$ids{ $_->{id} } } $load->events;
+    is(scalar @missing, 0, "durable subscriber, $name: every event was printed, over three times kill -9");
+    is(scalar(grep { keys %{ $ids{$_} } > 1 } keys %ids), 0, 'what was printed twice has the same sg');
+    is($t->books($name)->{lost}, 0, 'none was lost');
+    is_deeply([ grep { !$ids{$_} } keys %sent ], [], 'what send.sh sent is there, too');
+    $durable{$name}->stop;
 }
-my @missing = grep { $_->{status} == 204 && !$ids{ $_->{id} } } $load->events;
-is(scalar @missing, 0, 'durable_subscriber.py: every event was printed, over three times kill -9');
-is(scalar(grep { keys %{ $ids{$_} } > 1 } keys %ids), 0, 'what was printed twice has the same sg');
-is($t->books('python')->{lost}, 0, 'none was lost');
-is_deeply([ grep { !$ids{$_} } keys %sent ], [], 'what send.sh sent is there, too');
-$durable->stop;
 
 # --- and all of it in Kafka ---
 
@@ -81,7 +95,47 @@ my %value = map { my $value = $json->decode($_->{value}); ($value->{id} => $valu
 is_deeply(\%value, \%sent, 'in Kafka under the ids that send.sh printed');
 $t->{totals}{taken} += 1 + keys %sent;
 $t->close_books;
-$t->finish;
+$t->finish(done => 0);
+
+# --- live_reader.c, where nothing is compressed; and what it takes an event for ---
+
+my $plain = Sparkngin->new;
+$plain->conf(http => 'sparkngin_listen 127.0.0.1:%%PORT_live%%; sparkngin_buf_path %%DIR%%/ring; sparkngin_format json;', location => 'sparkngin_root_loc;');
+$plain->start->ready;
+my $reader = $plain->daemon(name => 'live_reader.c', command => [ $live_c, 'tcp://127.0.0.1:' . $plain->port('live'), 'sh', 'a' ]);
+is($plain->get("/sn/log?topic=$_&data=hello")->{status}, 204, "an event for $_") for qw(hidden shown);
+($line) = $reader->says(qr/^(shown .*)$/m, 20);
+like($line, qr/^shown \{.*"topic":"shown".*\}$/, 'live_reader.c prints topic and event');
+unlike($reader->log_text, qr/hidden/, 'and only the topics it was asked for');
+for my $golden (@{ $json->decode(slurp("$Sparkngin::ROOT/src/core/tests/golden/formats.json")) }) {
+    my $expected = pack 'H*', $golden->{written}{'json all'};
+    $expected =~ tr/\r\n/  /;
+    $expected =~ s/(.)\}$/$1 eq '{' ? '{"sg":"r-0-1"}' : qq($1,"sg":"r-0-1"})/e;
+    is_deeply([ $plain->run($print_c, $golden->{written}{'binary all'}) ], [ 0, "$expected\n" ], "event.h: $golden->{name}");
+}
+$plain->finish;
+
+# Both have acknowledged all.
+sub acknowledged {
+    for my $name (sort keys %durable) {
+        poll(60, "$name has acknowledged all", sub { $t->books($name)->{in_ring} == 0 });
+    }
+}
+
+sub compiled {
+    my ($source) = @_;
+    my ($name) = $source =~ m{(\w+)\.c$};
+    my ($code, $said) = $t->run('cc', '-O2', '-Wall', '-Wextra', '-Werror', '-o', $t->path($name), "$Sparkngin::ROOT/$source", '-lzmq');
+    die "$source: $said\n" if $code;
+    return $t->path($name);
+}
+
+sub slurp {
+    my ($file) = @_;
+    open my $in, '<:raw', $file or die "$file: $!\n";
+    local $/;
+    return <$in>;
+}
 
 sub send_command { return ('/bin/sh', '-c', 'printf %s "$0" | exec "$@"', $_[1], "$Sparkngin::ROOT/examples/send.sh", $url, $_[0]) }
 
