@@ -16,7 +16,7 @@ PROGRAM := build/sparkngin
 PAGES := build/share
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build module program pages deb rpm tarball test-packages issuer copier check test run bench campaign clean
+.PHONY: help deps build module program pages deb rpm tarball test-packages issuer copier client check test run bench campaign clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 15
@@ -75,6 +75,12 @@ copier:
 	@mkdir -p build
 	install -m 0755 $(TARGET)/release/copier build/copier.new && mv build/copier.new build/copier
 
+client:
+	@tools/deps.sh build
+	$(CARGO) build --locked --release --package sparkngin-client --example send_events
+	@mkdir -p build
+	install -m 0755 $(TARGET)/release/examples/send_events build/send_events.new && mv build/send_events.new build/send_events
+
 check: ## Look at the sources alone: format, clippy, the arrows between files, sleeps, README against code; 3 min cold
 	@tools/deps.sh build
 	$(CARGO) fmt --all --check
@@ -83,7 +89,7 @@ check: ## Look at the sources alone: format, clippy, the arrows between files, s
 	$(CARGO) clippy --locked --package sparkngin -- -D warnings
 	tools/check
 
-test: deps build issuer copier ## Test everything, with a real nginx, ZeroMQ and Kafka; 9 min once built. SEED=n repeats a run, T=files chooses, NGINX=1.28 another nginx
+test: deps build issuer copier client ## Test everything, with a real nginx, ZeroMQ and Kafka; 9 min once built. SEED=n repeats a run, T=files chooses, NGINX=1.28 another nginx
 	$(if $(NGINX),tools/with-nginx $(NGINX),tools/test) $(T)
 
 run: ## Collect events at 127.0.0.1:8080 and see them in Kafka: an embedded one, or KAFKA=host:port. PORT=n LIVE_PORT=n
