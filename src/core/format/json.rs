@@ -5,7 +5,39 @@
 
 use super::Chosen;
 use crate::escape;
-use crate::field::{DataKind, Name, Value};
+use crate::field::{DataKind, Field, Name, Value};
+
+/// `,"name":` of each field that every event may have, by its id.
+const KEYS: [Key; Field::ALL.len() + 1] = {
+    let mut keys = [Key { bytes: [0; 32], len: 0 }; Field::ALL.len() + 1];
+    let mut at = 0;
+    while at < Field::ALL.len() {
+        keys[Field::ALL[at].id() as usize] = Key::of(Field::ALL[at].name().as_bytes());
+        at += 1;
+    }
+    keys
+};
+
+/// A key in which nothing is to be escaped, with the comma before it.
+#[derive(Clone, Copy)]
+struct Key {
+    bytes: [u8; 32],
+    len: usize,
+}
+
+impl Key {
+    const fn of(name: &[u8]) -> Key {
+        let mut key = Key { bytes: [0; 32], len: name.len() + 4 };
+        (key.bytes[0], key.bytes[1]) = (b',', b'"');
+        let mut at = 0;
+        while at < name.len() {
+            key.bytes[2 + at] = name[at];
+            at += 1;
+        }
+        (key.bytes[2 + at], key.bytes[3 + at]) = (b'"', b':');
+        key
+    }
+}
 
 /// Appends the chosen fields.
 pub(super) fn write(chosen: &Chosen<'_, '_>, out: &mut Vec<u8>) {
@@ -17,7 +49,7 @@ pub(super) fn write(chosen: &Chosen<'_, '_>, out: &mut Vec<u8>) {
             base64(bytes, object.out);
         } else {
             match name {
-                Name::Known(field) => object.plain_key(field.name()),
+                Name::Known(field) => object.known_key(field),
                 Name::Named(name) => object.key(name),
             }
             self::value(value, object.out);
@@ -52,6 +84,14 @@ impl<'o> Object<'o> {
         self.out.extend_from_slice(b"\":");
     }
 
+    /// A known field's.
+    #[inline]
+    fn known_key(&mut self, field: Field) {
+        let key = &KEYS[usize::from(field.id())];
+        let from = usize::from(std::mem::take(&mut self.empty));
+        self.out.extend_from_slice(&key.bytes[from..key.len]);
+    }
+
     fn comma(&mut self) {
         if !std::mem::take(&mut self.empty) {
             self.out.push(b',');
@@ -79,8 +119,12 @@ pub(super) fn value(value: Value<'_>, out: &mut Vec<u8>) {
 
 /// Appends a string.
 pub(super) fn string(bytes: &[u8], out: &mut Vec<u8>) {
+    out.reserve(bytes.len() + 2);
     out.push(b'"');
-    if std::str::from_utf8(bytes).is_ok() {
+    // Nearly all are, and that is known sooner.
+    if is_plain(bytes) {
+        out.extend_from_slice(bytes);
+    } else if std::str::from_utf8(bytes).is_ok() {
         escape(bytes, out);
     } else {
         for chunk in bytes.utf8_chunks() {
@@ -91,6 +135,31 @@ pub(super) fn string(bytes: &[u8], out: &mut Vec<u8>) {
         }
     }
     out.push(b'"');
+}
+
+/// Whether it is ASCII in which nothing is to be escaped, looked at eight bytes at a time.
+#[inline]
+fn is_plain(text: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // The highest bit of some byte is set if one is not plain. A borrow may set more, but only above one that is right.
+    let marks = |eight: &[u8; 8]| {
+        let word = u64::from_le_bytes(*eight);
+        let is = |byte: u8| {
+            let differs = word ^ (ONES * u64::from(byte));
+            differs.wrapping_sub(ONES) & !differs
+        };
+        word | word.wrapping_sub(ONES * 0x20) & !word | is(b'"') | is(b'\\')
+    };
+    let words = text.chunks_exact(8).filter_map(|eight| eight.first_chunk());
+    let marks = match text.last_chunk() {
+        Some(last) => words.fold(marks(last), |all, word| all | marks(word)),
+        None => {
+            let mut eight = [b' '; 8];
+            eight.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
+            marks(&eight)
+        }
+    };
+    marks & (ONES << 7) == 0
 }
 
 fn escape(text: &[u8], out: &mut Vec<u8>) {
@@ -126,4 +195,24 @@ pub(super) fn base64(bytes: &[u8], out: &mut Vec<u8>) {
         }
     }
     out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_plain_is_ascii_without_controls_quotes_and_backslashes() {
+        for byte in 0..=255_u8 {
+            let plain = matches!(byte, b' '..=0x7F) && byte != b'"' && byte != b'\\';
+            for (before, after) in (0..20).flat_map(|n| (0..20).map(move |m| (n, m))) {
+                for filler in [b' ', b'a', 0x7F, b'!', b'#', b'[', b']'] {
+                    let mut text = vec![filler; before + 1 + after];
+                    text[before] = byte;
+                    assert_eq!(is_plain(&text), plain, "{text:?}");
+                }
+            }
+        }
+        assert!(is_plain(b""));
+    }
 }
