@@ -83,6 +83,11 @@ impl Queue {
         self.next
     }
 
+    /// The number of the oldest event; of the next one, if there is none.
+    pub(crate) fn oldest(&self) -> u64 {
+        self.lines.front().map_or(self.next, |&(number, _)| number)
+    }
+
     /// How many of the events before this number have no fate yet.
     pub(crate) fn unsettled(&self, before: u64) -> usize {
         self.lines.partition_point(|(number, _)| *number < before)
@@ -183,7 +188,7 @@ mod tests {
         let refusals = queue.settle(&batch, vec![Fate::Stored, Fate::Again, refused, Fate::Again]);
         assert_eq!(refusals, [Refusal { event: "c".into(), status: 400, error: "no".into() }]);
         assert_eq!(body(&queue, 9, 1000), "b\nd\ne\n");
-        assert_eq!((queue.size(), queue.next()), ((3, 6), 5));
+        assert_eq!((queue.size(), queue.oldest(), queue.next()), ((3, 6), 1, 5));
         assert_eq!(
             (queue.unsettled(1), queue.unsettled(2), queue.unsettled(4), queue.unsettled(5)),
             (0, 1, 2, 3)
@@ -216,6 +221,6 @@ mod tests {
         assert_eq!(queue.abandon(), 2);
         queue.settle(&batch, vec![Fate::Stored, Fate::Stored]);
         assert_eq!(queue.counted(), Counts { dropped: 2, ..Counts::default() });
-        assert_eq!(queue.unsettled(queue.next()), 0);
+        assert_eq!((queue.oldest(), queue.unsettled(queue.next())), (2, 0));
     }
 }

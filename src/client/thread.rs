@@ -216,7 +216,7 @@ impl Sender {
         let refusals = state.queue.settle(&batch, fates);
         state.oldest = Instant::now();
         if again || too_much {
-            state.hurry = state.hurry.max(batch.first + 1); // what is sent again waits for no others
+            state.hurry = state.hurry.max(state.queue.oldest() + 1); // what is sent again waits for no others
         }
         state.trouble = trouble;
         drop(state);

@@ -172,6 +172,16 @@ fn of_a_207_each_index_has_its_own_fate() {
 }
 
 #[test]
+fn what_is_sent_again_waits_for_no_others() {
+    let (server, builder) =
+        builder(vec![say(207, r#"[{"index":1,"status":503,"error":"no room"}]"#)]);
+    let client = builder.batch_events(2).build().unwrap();
+    sent(&client, 2);
+    until("both are stored", || client.counts().stored == 2);
+    assert_eq!(requests(&server), ["e1 e2", "e2"]);
+}
+
+#[test]
 fn what_is_too_much_at_once_is_halved() {
     let (server, builder) = builder(vec![say(413, "<html>"), say(204, ""), say(413, "")]);
     let client = builder.batch_events(8).build().unwrap();
