@@ -65,7 +65,7 @@ halt();
 # --- Behind a load balancer ---
 
 machines('web1', 'web2', 'balancer');
-for my $name (qw(web1 web2)) { serve($name, $balanced)->ready }
+for my $name (qw(web1 web2)) { steady(serve($name, $balanced)->ready) }
 my $balancer = serve('balancer', $balanced)->ready('/sn/imok');
 my %reader = map { $_ => subscriber("at.$_", $_, $two) } qw(web1 web2);
 my (%status, $sent);
@@ -200,6 +200,13 @@ sub configure {
 }
 
 sub serve { return configure(@_)->start }
+
+# Waits until it says several times in a row, so by each of its workers, that it takes events: the balancer leaves a machine alone for a
+# while that refused one.
+sub steady {
+    my ($t) = @_;
+    poll(30, 'each worker takes events', sub { !grep { $t->get('/sn/imok')->{status} != 200 } 1 .. 12 });
+}
 
 # Runs a section's commands, each on its machine.
 sub commands {
