@@ -121,6 +121,7 @@ pub use cursor::{Cursor, Who};
 pub use drain::{Drain, NotDrained};
 pub use eye::Next;
 pub use file::{Found, Ring, Wanted};
+pub use filesystem::Ground;
 pub use folder::{LeftAlone, Origin, Replaced};
 pub use history::{Sample, TICK, TICKS};
 pub use hours::hour;

@@ -31,7 +31,7 @@ pub mod status;
 mod trial;
 mod verdict;
 mod watch;
-mod words;
+pub mod words;
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;

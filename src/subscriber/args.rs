@@ -1,6 +1,8 @@
 //! What can be typed. Only the shape is checked here; what it means, and whether it may be, is `config.rs`'s.
 
-// The path is for who reads this file from elsewhere.
+// The paths are for who reads this file from elsewhere.
+#[path = "args/doctor.rs"]
+pub mod doctor;
 #[path = "args/monitor.rs"]
 pub mod monitor;
 
@@ -8,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use doctor::Doctor;
 pub use monitor::{Check, Heartbeat, Status};
 
 /// Everything after the program's name.
@@ -55,6 +58,8 @@ pub enum Command {
     Status(Status),
     /// Send a marked event now and then and read it back from Kafka: red or green, from end to end
     Heartbeat(Box<Heartbeat>),
+    /// Look at the installed whole, and say what would bite later, each with its remedy
+    Doctor(Doctor),
     /// Make a pair of keys for CURVE
     Keygen(Keygen),
     /// Look into a ring directory, in use or left behind; reads only

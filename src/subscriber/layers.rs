@@ -148,6 +148,19 @@ impl Layers {
         text
     }
 
+    /// The properties that are secrets, and the file that each one stands in.
+    pub fn secrets(&self) -> Vec<(&str, &str)> {
+        let secrets =
+            self.of(PROPERTY).filter_map(|said| match (property(&said.text), &said.origin) {
+                ((name, Some(Value::File(path))), _) => Some((name, path)),
+                ((name, Some(Value::Text(_))), Origin::Line { file, .. }) if is_secret(name) => {
+                    Some((name, file.as_str()))
+                }
+                _ => None,
+            });
+        secrets.collect()
+    }
+
     fn flags(&self, line: &ArgMatches) -> Vec<Said> {
         let given = self.keys.iter().filter(|key| {
             line.value_source(&key.id).is_some_and(|source| source == ValueSource::CommandLine)

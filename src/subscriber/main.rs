@@ -13,6 +13,7 @@ mod cluster;
 mod config;
 mod cursor_topic;
 mod delivery;
+mod doctor;
 mod drain;
 mod fault;
 mod feed;
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
     let ended = match &cli.command {
         // These have exit codes of their own.
         Some(Command::Check(args)) => return ExitCode::from(check::run(args)),
+        Some(Command::Doctor(args)) => return ExitCode::from(doctor::run(args)),
         Some(Command::Heartbeat(args)) => match heartbeat::run(args) {
             Ok(code) => return ExitCode::from(code),
             Err(text) => Err(Failed::Wrong(text)),
@@ -124,7 +126,7 @@ fn run(cli: Cli, line: &ArgMatches) -> Result<(), Failed> {
             tail::run(&args, keys.first()).map_err(Failed::Other)
         }
         Some(Command::Publish(args)) => publish::run(&args),
-        Some(Command::Check(_) | Command::Heartbeat(_)) => Ok(()),
+        Some(Command::Check(_) | Command::Doctor(_) | Command::Heartbeat(_)) => Ok(()),
         Some(Command::Status(args)) => states::run(&args).map_err(|ended| match ended {
             states::Ended::Wrong(text) => Failed::Wrong(text),
             states::Ended::Ill(text) => Failed::Other(text),
@@ -195,6 +197,7 @@ fn not_parsed(error: &clap::Error) -> ExitCode {
                 std::env::args_os().nth(at).is_some_and(|word| word == wanted)
             };
             let plugin = typed(1, "check")
+                || typed(1, "doctor")
                 || typed(1, "heartbeat") && std::env::args_os().any(|word| word == "--check");
             ExitCode::from(if plugin { 3 } else { 2 })
         }

@@ -268,7 +268,8 @@ impl Topics {
 }
 
 impl Pattern {
-    fn has(&self, topic: &str) -> bool {
+    /// Whether it names this topic.
+    pub fn has(&self, topic: &str) -> bool {
         match self {
             Pattern::Name(name) => name == topic,
             Pattern::Matches(regex) => regex.is_match(topic),

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{IFlags, fstatfs, fstatvfs, ioctl_getflags};
 
+use super::disk::in_memory;
 use super::open_error::OpenError;
 
 const NETWORK: &str = "which is shared over a network, so neither locks nor a shared mapping hold";
@@ -35,6 +36,31 @@ const REFUSED: [(u64, &str, &str); 19] = [
     (0xCA45_1A4E, "bcachefs", COPIES),
     (BTRFS, "btrfs", COPIES),
 ];
+
+/// A directory that a ring may lie in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ground {
+    /// It is gone with the machine's power.
+    pub in_memory: bool,
+    /// Bytes that may still be written there.
+    pub room: u64,
+}
+
+impl Ground {
+    /// Looks at a directory, and changes nothing.
+    ///
+    /// # Errors
+    /// [`OpenError::FileSystem`] where no ring may lie, [`OpenError::Directory`] where nobody can look.
+    pub fn look(dir: &Path) -> Result<Ground, OpenError> {
+        check(dir)?;
+        let looked = File::open(dir).and_then(|file| {
+            let left = fstatvfs(&file)?;
+            let room = left.f_bavail.saturating_mul(left.f_frsize);
+            Ok(Ground { in_memory: in_memory(&file)?, room })
+        });
+        looked.map_err(|error| OpenError::Directory { dir: dir.to_owned(), error })
+    }
+}
 
 /// Refuses a directory on a file system that keeps no promise.
 pub(super) fn check(dir: &Path) -> Result<(), OpenError> {

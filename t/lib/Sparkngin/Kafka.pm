@@ -83,6 +83,43 @@ sub stop    { $_[0]{daemon}->stop('TERM', 30) }
 sub freeze  { $_[0]{daemon}->signal('STOP') }
 sub thaw    { $_[0]{daemon}->signal('CONT') }
 
+# Starts another broker of the same cluster, and waits until there are so many.
+sub joined {
+    my ($self, $node) = @_;
+    my $t = $self->{t};
+    my $dir = "$self->{dir}$node";
+    my ($port, $proxied) = map { $t->port("$_$node") } qw(kafka proxied);
+    my ($cluster) = $t->read_file('kafka/log/meta.properties') =~ /^cluster\.id=(\S+)/m or die "no cluster id\n";
+    (my $conf = $t->read_file($self->{conf})) =~ s/\Q$self->{dir}\E/$dir/g;
+    $conf =~ s/^process\.roles=.*/process.roles=broker/m;
+    $conf =~ s/^node\.id=.*/node.id=$node/m;
+    $conf =~ s/^listeners=.*/listeners=PLAINTEXT:\/\/127.0.0.1:$port/m;
+    $conf =~ s/^advertised\.listeners=.*\n//m;
+    my $file = $t->write_file("kafka$node/server.properties", $conf);
+    my $directory = encode_base64url(join '', chr int rand 128, map { chr int rand 256 } 1 .. 15);
+    $t->write_file("kafka$node/log/meta.properties", "version=1\nnode.id=$node\ncluster.id=$cluster\ndirectory.id=$directory\n");
+    $t->daemon(name => "kafka$node", foreign => 1, command => [ $self->java('kafka.Kafka', $file) ]);
+    poll(60, "$node brokers", sub {
+        my $all = eval { JSON::PP->new->decode($self->kcat('-L', '-J')) };
+        return $all && @{ $all->{brokers} } >= $node;
+    });
+}
+
+# Makes a topic of one partition (CreateTopics, version 1), and waits until all its copies are there: copies => n, and properties.
+sub create {
+    my ($self, $topic, %opt) = @_;
+    my $copies = delete $opt{copies};
+    my $properties = pack('N', scalar keys %opt) . join '', map { pack 'n/a* n/a*', $_, $opt{$_} } sort keys %opt;
+    my $answer = $self->ask(19, 2, pack('N n/a* N n N', 1, $topic, 1, $copies, 0) . $properties . pack 'N c', 10_000, 0);
+    my (undef, undef, undef, $error) = unpack 'N N n/a* n', $answer;
+    die "CreateTopics: error $error\n" if $error;
+    poll(30, "$topic has its copies", sub {
+        my $all = JSON::PP->new->decode($self->kcat('-L', '-J', '-t', $topic));
+        my ($it) = grep { $_->{topic} eq $topic } @{ $all->{topics} };
+        return $it && @{ $it->{partitions} } && @{ $it->{partitions}[0]{isrs} } == $copies;
+    });
+}
+
 # Its version, as its own log says it.
 sub version {
     my ($self) = @_;
