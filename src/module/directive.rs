@@ -12,8 +12,9 @@ use ngx::ffi::{
 };
 
 use crate::args::{Args, ConfError};
-use crate::conf::{LocationConf, MainConf};
+use crate::conf::MainConf;
 use crate::guard::guard;
+use crate::location::LocationConf;
 use crate::set;
 
 /// A directive: where it may stand, how many words follow it, and what it sets.

@@ -16,8 +16,9 @@ use sparkngin_core::ring::Replaced;
 
 use crate::args::{Place, Prefix, full_name};
 use crate::bytes::kept;
-use crate::conf::{Directory, LocationConf, MainConf, location_of, main_of};
+use crate::conf::{Directory, MainConf, main_of};
 use crate::guard::guard;
+use crate::location::{LocationConf, location_of};
 use crate::log::{self, Level};
 use crate::set::NOT_ALONE;
 use crate::{handler, traffic, variables, worker};

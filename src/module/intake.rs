@@ -13,9 +13,10 @@ use sparkngin_core::ring::{Refusals, Refused, Why};
 
 use crate::answer::Answer;
 use crate::body::{self, Missing};
-use crate::conf::{LocationConf, MainConf};
+use crate::conf::MainConf;
 use crate::kept::{Faults, Kept};
 use crate::level::Level;
+use crate::location::LocationConf;
 use crate::log::{self, Throttle, now};
 use crate::refusal::Refusal;
 use crate::request::{Incoming, Method, NoMemory};

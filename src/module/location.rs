@@ -1,15 +1,126 @@
-//! What the directives of a location mean together: who may send what there, and what is stored of it.
+//! The settings of a location: how they are merged, and what they mean together: who may send what there, and what is
+//! stored of it.
 
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use ngx::ffi::{ngx_conf_t, ngx_http_complex_value_t, ngx_http_conf_ctx_t};
 use sparkngin_core::event::{Addresses, EVERYTHING, Privacy};
 
 use crate::args::{Place, constant};
-use crate::conf::{Given, LocationConf};
+use crate::bytes::kept;
+use crate::conf::{Given, MainConf};
 use crate::cors::Cors;
-use crate::fields::Variable;
+use crate::fields::{Variable, Variables};
+use crate::level::{Ack, Level};
+use crate::limits::Limits;
 use crate::privacy::Policy;
+use crate::topics::Topics;
 use crate::traffic::Traffic;
 
+const DEFAULT_EVENT: usize = 32 << 10;
+
+/// What a location is chosen by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// The beginning of a path: its operator did not choose who may see which of the paths below.
+    #[default]
+    Prefix,
+    /// One path.
+    Exact,
+    /// A regular expression, or its name.
+    Other,
+}
+
+/// What the directives of a location say, with those around it; None is the default.
+#[derive(Default)]
+pub struct LocationConf {
+    /// sparkngin_root_loc: what kind of location it stands in. nginx keeps it for the location alone, not for `if` and
+    /// `limit_except` in it.
+    pub root: Option<Kind>,
+    /// Where that was said.
+    pub root_place: Place,
+    /// sparkngin_topic
+    pub topic: Option<Given<NonNull<ngx_http_complex_value_t>>>,
+    /// sparkngin_topics
+    pub topics: Option<Arc<Topics>>,
+    /// sparkngin_cors; Some(None) is `off`
+    pub cors: Option<Option<Arc<Cors>>>,
+    /// sparkngin_field
+    pub variables: Option<Arc<Variables>>,
+    /// Where the last of them stands.
+    pub variables_place: Place,
+    /// sparkngin_access
+    pub traffic: Option<Given<Traffic>>,
+    /// It stands in this very place: the way in of events does not take it from around.
+    pub traffic_said: bool,
+    /// sparkngin_privacy; Some(None) is `off`
+    pub policy: Option<Option<Arc<Policy>>>,
+    /// sparkngin_receipt
+    pub receipt: Option<bool>,
+    /// sparkngin_max_event
+    pub max_event: Option<usize>,
+    /// sparkngin_ack
+    pub ack: Option<Given<Ack>>,
+    /// sparkngin_limits
+    pub limits: Option<Limits>,
+}
+
 impl LocationConf {
+    /// Takes from the place around it what was not said here.
+    pub fn merge(&mut self, outer: &LocationConf) {
+        self.topic = self.topic.take().or_else(|| outer.topic.clone());
+        self.topics = self.topics.take().or_else(|| outer.topics.clone());
+        self.cors = self.cors.take().or_else(|| outer.cors.clone());
+        if self.variables.is_none() {
+            self.variables = outer.variables.clone();
+            self.variables_place = outer.variables_place.clone();
+        }
+        self.traffic = self.traffic.take().or_else(|| outer.traffic.clone());
+        self.policy = self.policy.take().or_else(|| outer.policy.clone());
+        self.receipt = self.receipt.or(outer.receipt);
+        self.max_event = self.max_event.or(outer.max_event);
+        self.ack = self.ack.take().or_else(|| outer.ack.clone());
+        self.limits = Some(self.limits().or(outer.limits()));
+    }
+
+    /// How much a request may say.
+    pub fn limits(&self) -> Limits {
+        self.limits.unwrap_or_default()
+    }
+
+    /// The most bytes that an event may have as it lies in the ring.
+    pub fn max_event(&self) -> usize {
+        self.max_event.unwrap_or(DEFAULT_EVENT)
+    }
+
+    /// What a success means, and what a client may ask for.
+    pub fn ack(&self) -> Ack {
+        self.ack.as_ref().map_or_else(Ack::default, |given| given.value)
+    }
+
+    /// Checks that somebody can acknowledge what is to be acknowledged.
+    ///
+    /// # Errors
+    /// As [`MainConf::complete`].
+    pub fn fits(&self, main: &MainConf) -> Result<(), (String, Place)> {
+        match &self.ack {
+            Some(given) if given.value.level == Level::Kafka && main.guests.is_empty() => {
+                let text = format!(
+                    "\"{}\" needs a \"sparkngin_subscriber\": without one nobody ever acknowledges an event",
+                    given.text
+                );
+                Err((text, given.place.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a success carries the receipt.
+    pub fn receipt(&self) -> bool {
+        self.receipt.unwrap_or(false)
+    }
+
     /// Who may read the answers in a browser.
     pub fn cors(&self) -> Option<&Cors> {
         self.cors.as_ref()?.as_deref()
@@ -76,4 +187,17 @@ impl LocationConf {
             )),
         }
     }
+}
+
+/// The settings of a module for the location that nginx is reading or merging.
+///
+/// # Safety
+///
+/// `index` is that module's place among the http modules, and `T` what it keeps for a location; nobody else uses them
+/// while the result lives.
+pub unsafe fn location_of<'a, T>(cf: &ngx_conf_t, index: usize) -> Option<&'a mut T> {
+    // SAFETY: inside http, nginx's context is of this type.
+    let context = unsafe { cf.ctx.cast::<ngx_http_conf_ctx_t>().as_ref() }?;
+    // SAFETY: there is a pointer for each http module; the rest is as the caller says.
+    unsafe { kept(context.loc_conf, index) }
 }

@@ -15,7 +15,8 @@ use ngx::ffi::{
 use sparkngin_core::event::{MOST_HEADERS, cloud};
 
 use crate::bytes;
-use crate::conf::{Kind, LocationConf, MainConf};
+use crate::conf::MainConf;
+use crate::location::{Kind, LocationConf};
 
 /// What begins the name of a header that becomes one of Kafka's.
 const KAFKA: &[u8] = b"sparkngin-header-";

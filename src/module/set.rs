@@ -11,12 +11,13 @@ use sparkngin_core::ring::{Name, Overflow};
 use sparkngin_publisher::key::{PublicKey, SecretKey};
 
 use crate::args::{Args, ConfError};
-use crate::conf::{Directory, Given, Kind, LARGEST_EVENT, LocationConf, MainConf, location_of};
+use crate::conf::{Directory, Given, LARGEST_EVENT, MainConf};
 use crate::cors::Cors;
 use crate::fields;
 use crate::level::{Ack, LEVELS, Level};
 use crate::limits::Limits;
 use crate::listen::{Guest, Listen};
+use crate::location::{Kind, LocationConf, location_of};
 use crate::privacy::Policy;
 use crate::topics::Topics;
 use crate::traffic::Traffic;
