@@ -14,7 +14,7 @@ my $t = Sparkngin->new(program => 0);
 $t->conf(
     http => Sparkngin::Tap::conf() . ' sparkngin_topic t;',
     server => <<'CONF',
-        location /any/ { sparkngin_root_loc; sparkngin_cors *; }
+        location /any/ { sparkngin_root_loc; sparkngin_cors *; location /any/each/ { sparkngin_root_loc; sparkngin_cors * max_age=0; } }
         location /some/ { sparkngin_root_loc; sparkngin_cors https://www.example.org http://localhost:3000 "~https://[a-z]+\.example\.com" max_age=10m; }
         location /cred/ { sparkngin_root_loc; sparkngin_cors https://www.example.org credentials; sparkngin_receipt on; location /cred/off/ { sparkngin_root_loc; sparkngin_cors off; } }
 CONF
@@ -55,6 +55,7 @@ answers(asks('/some/log', $_), 403, 'vary: Origin', "not $_")
 like(asks('/some/log', $evil)->{body}, qr/^\{"error":"pages of this origin may not read what is answered here","field":null\}$/, '  and why');
 answers(asks('/sn/log', $www), 405, 'allow: GET, POST', 'where nobody spoke of it');
 answers(asks('/cred/off/log', $www), 405, 'allow: GET, POST', 'where it is off again');
+answers(asks('/any/each/log', $evil), 204, join(' | ', $methods, 'access-control-allow-origin: *', $exposed, 'access-control-max-age: 0'), 'asked each time');
 answers(asks('/some/log', undef), 405, 'allow: GET, POST | vary: Origin', 'no origin: no browser\'s question');
 answers($t->request('OPTIONS', '/some/log', headers => [Origin => $www]), 405, join(' | ', "access-control-allow-origin: $www", $exposed, 'allow: GET, POST', 'vary: Origin'), 'no method: neither');
 answers(asks('/some/status', $www), 405, 'allow: GET', 'the status is for no page');

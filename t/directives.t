@@ -65,7 +65,7 @@ my @rows = (
         'sparkngin_listen 7001 feed=unix:x;'],
     [http => 'sparkngin_listen 7001 feed=7002;', 'invalid value "7002" in "sparkngin_listen" directive, it must be "feed=address:port" or "feed=unix:path"',
         'sparkngin_listen 7001 feed=127.0.0.1:7002;'],
-    [http => 'sparkngin_listen 7001 feed=unix:x feed=unix:y;', 'invalid parameter "feed=unix:y" in "sparkngin_listen" directive, it must be "feed=", "readers=" or "insecure"',
+    [http => 'sparkngin_listen 7001 feed=unix:x feed=unix:y;', 'duplicate parameter "feed=" in "sparkngin_listen" directive',
         'sparkngin_listen 7001 feed=unix:y;'],
     [http => 'sparkngin_listen 7001 feed=127.0.0.1:7001;', 'the feed must be elsewhere than live in "sparkngin_listen 7001 feed=127.0.0.1:7001"', "$over_tcp;"],
     [http => 'sparkngin_listen off insecure;', 'invalid parameter "insecure" in "sparkngin_listen" directive, it must be nothing behind "off"', "sparkngin_listen off; $sub"],
@@ -191,17 +191,26 @@ my @rows = (
     [server => 'sparkngin_access;', sprintf($number, 'sparkngin_access'), 'sparkngin_access a;'],
     [server => 'sparkngin_access "a b";', 'invalid value "a b" in "sparkngin_access" directive, it must be 1 to 249 of a-z A-Z 0-9 . _ -, not "." or "..", and not start with "__"', 'sparkngin_access $host;'],
     [server => 'sparkngin_access a $host;', 'invalid parameter "$host" in "sparkngin_access" directive, it must be "if=" and a condition', 'sparkngin_access a if=$host;'],
-    [server => 'sparkngin_access off if=1;', undef, 'sparkngin_access off;'],
     [server => 'sparkngin_access a; sparkngin_access off;', sprintf($duplicate, 'sparkngin_access'), 'sparkngin_access off;'],
 
     [server => 'sparkngin_privacy all;', 'invalid parameter "all" in "sparkngin_privacy" directive, it must be "off", "dnt", "gpc", "ip=mask", "ip=none" or "cookies="', 'sparkngin_privacy dnt gpc ip=mask cookies=;'],
-    [server => 'sparkngin_privacy off dnt;', 'invalid parameter "off" in "sparkngin_privacy" directive, it must be "off", "dnt", "gpc", "ip=mask", "ip=none" or "cookies="', 'sparkngin_privacy off;'],
+    (map { [server => "sparkngin_$_;", qq("off" in "sparkngin_$_" must stand alone), 'sparkngin_' . (/^(\w+)/)[0] . ' off;'] }
+        'privacy off dnt', 'privacy dnt off', 'privacy off off', 'access off if=1', 'cors * off', 'topics a off', 'topics off a'),
+    (map { my ($words, $twice) = @$_; my ($name) = $words =~ /^(\w+)/; my $once = $words =~ s/ \S+$//r; [server => "sparkngin_$words;", qq(duplicate parameter "$twice" in "sparkngin_$name" directive), "sparkngin_$once;"] }
+        ['privacy dnt dnt', 'dnt'], ['privacy ip=mask ip=none', 'ip='], ['privacy gpc cookies=a cookies=a', 'cookies='], ['topics a ~b=.* a', 'a'], ['topics ~a=b ~a=c ~a=b', '~a=b'],
+        ['cors https://a https://a', 'https://a'], ['cors * *', '*'], ['cors https://a credentials credentials', 'credentials'], ['cors * max_age=1 max_age=2', 'max_age='],
+        ['ack ring timeout=1s timeout=2s', 'timeout='], ['ack ring max=disk max=disk', 'max='], ['limits fields=1 fields=2', 'fields=']),
+    [http => 'sparkngin_listen 7001 insecure insecure;', 'duplicate parameter "insecure" in "sparkngin_listen" directive', 'sparkngin_listen 7001 insecure;'],
+    [server => 'sparkngin_privacy cookies=a,b,a;', 'duplicate cookie "a" in "sparkngin_privacy cookies=a,b,a"', 'sparkngin_privacy cookies=a,b;'],
+    [server => 'sparkngin_privacy ip=mask; sparkngin_field a $binary_remote_addr;', '"sparkngin_field" with $binary_remote_addr would store an address that "ip=" in "sparkngin_privacy" cannot mask', 'sparkngin_privacy dnt; sparkngin_field a $binary_remote_addr;'],
     [server => 'sparkngin_privacy dnt; sparkngin_privacy gpc;', sprintf($duplicate, 'sparkngin_privacy'), 'sparkngin_privacy dnt gpc ip=none;'],
     [server => 'sparkngin_privacy cookies=a; sparkngin_field s $cookie_b;', '"sparkngin_field" with $cookie_b would store a cookie that "cookies=" in "sparkngin_privacy" does not list', 'sparkngin_privacy cookies=a,b; sparkngin_field s $cookie_b;'],
     [server => 'sparkngin_privacy cookies=Ab; sparkngin_field s $Cookie_B;', '"sparkngin_field" with $cookie_b would store a cookie that "cookies=" in "sparkngin_privacy" does not list', 'sparkngin_privacy cookies=Ab; sparkngin_field s $Cookie_aB;'],
     [server => 'sparkngin_privacy cookies=a; sparkngin_field s "x${http_cookie}";', '"sparkngin_field" with $http_cookie would store a cookie that "cookies=" in "sparkngin_privacy" does not list', 'sparkngin_privacy dnt; sparkngin_field s "x${http_cookie}";'],
 
     (map { [server => "sparkngin_cors $_;", qq(invalid value "$_" in "sparkngin_cors" directive, it must be "*", an origin like "https://www.example.org", or "~regex"), "sparkngin_cors https://$_;"] } 'example.org', 'null'),
+    (map { [server => "sparkngin_cors $_;", qq(invalid value "$_" in "sparkngin_cors" directive, it must be "*", an origin like "https://www.example.org", or "~regex"), 'sparkngin_cors http://a:65535 http://[::1]:1 http://[::1] max_age=0;'] }
+        'https://a:99999', 'https://a:0', 'https://a:', 'https://:80', 'https://a:b', 'https://a:1:2', 'https://[::g]', 'https://[::1', 'https://::1'),
     [server => 'sparkngin_cors https://a/;', 'invalid value "https://a/" in "sparkngin_cors" directive, it must be "*", an origin like "https://www.example.org", or "~regex"', 'sparkngin_cors https://a:8443 http://b;'],
     [server => 'sparkngin_cors * https://a;', '"*" in "sparkngin_cors * https://a" must be the only origin', 'sparkngin_cors *;'],
     [server => 'sparkngin_cors * credentials;', '"credentials" in "sparkngin_cors * credentials" needs a list of origins in place of "*"', 'sparkngin_cors https://a credentials;'],

@@ -18,6 +18,7 @@ $t->conf(
     server => <<'CONF',
         location /list/ { sparkngin_root_loc; sparkngin_topics clicks orders.eu ~web-[a-z]+; sparkngin_topic clicks; }
         location /list/all/ { sparkngin_root_loc; sparkngin_topics ~.*; }
+        location /list/off/ { sparkngin_root_loc; sparkngin_topics off; location /list/off/in/ { sparkngin_root_loc; } }
         location /chosen/ { sparkngin_root_loc; sparkngin_topics clicks; sparkngin_topic $arg_t; }
         location = /exact/log/one { sparkngin_root_loc; }
         location = /exact/log/status { sparkngin_root_loc; }
@@ -76,6 +77,8 @@ refused(403, $no->('other'), 'topic', $t->get('/chosen/log?t=other'), 'not liste
 is_status(204, $t->get('/chosen/log?t=clicks&id=l4'), '  and its twin');
 is_status(204, $t->get('/list/all/log?topic=other&id=l5'), 'a list of all inside it');
 is_status(204, $t->get('/sn/log?topic=other&id=l6'), 'and where there is none');
+is_status(204, $t->get('/list/off/log?topic=off&id=l7'), 'no list any more inside it');
+is_status(204, $t->get('/list/off/in/log/other?id=l8'), 'nor where that is inherited');
 
 # However many names clients invent, a worker keeps none of them.
 sub resident { return $t->read_file("/proc/$_[0]/status") =~ /^RssAnon:\s+(\d+) kB/m ? $1 : die 'no RssAnon' }

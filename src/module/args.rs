@@ -1,5 +1,6 @@
 //! The words of a directive, as values, and what is wrong with them, in nginx's wording.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::ffi::OsStringExt;
@@ -145,6 +146,39 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// Whether `off` is all that it says.
+    ///
+    /// # Errors
+    /// When `off` stands among other words: they contradict it.
+    pub fn off(&self) -> Result<bool, ConfError> {
+        match self.words().any(|word| word == b"off") {
+            true if self.words().count() > 1 => {
+                Err(ConfError::Told(format!("\"off\" in \"{}\" must stand alone", self.text())))
+            }
+            off => Ok(off),
+        }
+    }
+
+    /// Checks that no word, or parameter `name=`, stands there twice.
+    ///
+    /// # Errors
+    /// The first that does.
+    pub fn distinct(&self) -> Result<(), ConfError> {
+        let name = |word: &'_ [u8]| {
+            let at = word.iter().position(|byte| *byte == b'=').filter(|_| word[0] != b'~');
+            at.map_or(word.len(), |at| at + 1)
+        };
+        let mut seen = HashSet::new();
+        match self.words().map(|word| &word[..name(word)]).find(|name| !seen.insert(*name)) {
+            None => Ok(()),
+            Some(name) => Err(ConfError::Told(format!(
+                "duplicate parameter \"{}\" in \"{}\" directive",
+                Shown(name),
+                self.name()
+            ))),
+        }
+    }
+
     /// A size as nginx has them, `512`, `32k` or `4m`; not 0.
     pub fn size(&self) -> Result<u64, ConfError> {
         self.size_in(self.first())
@@ -163,11 +197,16 @@ impl<'a> Args<'a> {
 
     /// A time as nginx has them, in ms; not 0.
     pub fn time(&self, word: &[u8]) -> Result<u64, ConfError> {
+        self.time_from(word, 1)
+    }
+
+    /// The same, of so many ms at least.
+    pub fn time_from(&self, word: &[u8], least: u64) -> Result<u64, ConfError> {
         let must = "a time like \"100ms\" or \"5s\"";
         let mut text = borrowed(word);
         // SAFETY: nginx reads the string only.
         match unsafe { ngx_parse_time(&raw mut text, 0) } {
-            time if time > 0 => Ok(time as u64),
+            time if time >= 0 && time as u64 >= least => Ok(time as u64),
             _ => Err(self.invalid(word, must)),
         }
     }

@@ -1,6 +1,8 @@
 //! `sparkngin_cors`: from which pages scripts may send events and read the answer. An event from elsewhere is not
 //! refused for that: a browser sends it anyway and keeps the answer for itself, so nothing would be kept out.
 
+use std::net::Ipv6Addr;
+
 use regex::bytes::Regex;
 
 use crate::answer::Answer;
@@ -32,9 +34,10 @@ impl Cors {
     /// # Errors
     /// The word that is wrong.
     pub fn read(args: &Args<'_>) -> Result<Option<Cors>, ConfError> {
-        if args.words().eq([b"off"]) {
+        if args.off()? {
             return Ok(None);
         }
+        args.distinct()?;
         let (any, origins, patterns) = (false, Vec::new(), Vec::new());
         let mut cors = Cors { any, origins, patterns, credentials: false, max_age: MAX_AGE };
         for word in args.words() {
@@ -43,7 +46,8 @@ impl Cors {
                 b"credentials" => cors.credentials = true,
                 [b'~', pattern @ ..] => cors.patterns.push(regex(args, word, pattern)?),
                 _ => match word.strip_prefix(b"max_age=") {
-                    Some(time) => cors.max_age = args.time(time)?.div_ceil(1000),
+                    // 0: a browser asks each time.
+                    Some(time) => cors.max_age = args.time_from(time, 0)?.div_ceil(1000),
                     None if is_origin(word) => cors.origins.push(word.into()),
                     None => return Err(args.invalid(word, ORIGIN)),
                 },
@@ -94,11 +98,25 @@ impl Cors {
 fn is_origin(word: &[u8]) -> bool {
     let Some(at) = word.windows(3).position(|three| three == b"://") else { return false };
     let (scheme, host) = (&word[..at], &word[at + 3..]);
-    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b".-:[]_".contains(byte);
     !scheme.is_empty()
         && scheme.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte))
-        && !host.is_empty()
-        && host.iter().all(legal)
+        && std::str::from_utf8(host).is_ok_and(is_host)
+}
+
+/// A name or an address, IPv6 in brackets, and perhaps a port from 1 to 65535.
+fn is_host(text: &str) -> bool {
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+        _ => (text, None),
+    };
+    let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let good = |port: &str| digits(port) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    let named = match name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(v6) => v6.parse::<Ipv6Addr>().is_ok(),
+        None => !name.is_empty() && name.bytes().all(legal),
+    };
+    named && port.is_none_or(good)
 }
 
 /// An origin that may stand in an answer.

@@ -33,6 +33,7 @@ impl Limits {
     /// # Errors
     /// The word that is wrong.
     pub fn read(args: &Args<'_>) -> Result<Limits, ConfError> {
+        args.distinct()?;
         let mut limits = Limits::default();
         for word in args.words() {
             let at = word.iter().position(|byte| *byte == b'=').map_or(word.len(), |at| at + 1);
@@ -48,13 +49,7 @@ impl Limits {
                 b"depth=" => (&mut limits.depth, small(MOST_DEPTH as u64)?),
                 _ => return Err(args.parameter(word, WORDS)),
             };
-            if place.replace(usize::try_from(value).unwrap_or(usize::MAX)).is_some() {
-                let name = String::from_utf8_lossy(name);
-                return Err(ConfError::Told(format!(
-                    "duplicate parameter \"{name}\" in \"{}\" directive",
-                    args.name()
-                )));
-            }
+            *place = Some(usize::try_from(value).unwrap_or(usize::MAX));
         }
         Ok(limits)
     }

@@ -73,12 +73,13 @@ impl Listen {
             let (text, place) = (args.text(), args.place());
             return Ok(Listen { off: true, text, place, ..Listen::default() });
         }
+        args.distinct()?;
         let mut feed = None;
         let (mut readers, mut insecure) = (None, false);
         for word in parameters {
-            if let (Some(address), None) = (word.strip_prefix(b"feed="), &feed) {
+            if let Some(address) = word.strip_prefix(b"feed=") {
                 feed = Some(feed_at(args, address)?);
-            } else if let (Some(path), None) = (word.strip_prefix(b"readers="), &readers) {
+            } else if let Some(path) = word.strip_prefix(b"readers=") {
                 readers = Some(args.key(path, PublicKey::read_all)?);
             } else if word == b"insecure" {
                 insecure = true;

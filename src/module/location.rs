@@ -42,8 +42,8 @@ pub struct LocationConf {
     pub root_place: Place,
     /// sparkngin_topic
     pub topic: Option<Given<NonNull<ngx_http_complex_value_t>>>,
-    /// sparkngin_topics
-    pub topics: Option<Arc<Topics>>,
+    /// sparkngin_topics; Some(None) is `off`
+    pub topics: Option<Option<Arc<Topics>>>,
     /// sparkngin_cors; Some(None) is `off`
     pub cors: Option<Option<Arc<Cors>>>,
     /// sparkngin_field
@@ -138,7 +138,8 @@ impl LocationConf {
 
     /// Whether an event may be for this topic.
     pub fn takes(&self, topic: &[u8]) -> bool {
-        self.topics.as_ref().is_none_or(|topics| topics.has(topic))
+        let topics = self.topics.as_ref().and_then(Option::as_deref);
+        topics.is_none_or(|topics| topics.has(topic))
     }
 
     /// Whether what happens here is stored.

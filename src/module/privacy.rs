@@ -1,5 +1,6 @@
 //! `sparkngin_privacy`: what is not stored of clients, and of whom nothing is.
 
+use sparkngin_core::escape::Shown;
 use sparkngin_core::event::{Addresses, Privacy};
 
 use crate::args::{Args, ConfError};
@@ -22,9 +23,10 @@ impl Policy {
     /// # Errors
     /// The word that is wrong.
     pub fn read(args: &Args<'_>) -> Result<Option<Policy>, ConfError> {
-        if args.words().eq([b"off"]) {
+        if args.off()? {
             return Ok(None);
         }
+        args.distinct()?;
         let mut policy = Policy::default();
         for word in args.words() {
             match word {
@@ -33,10 +35,7 @@ impl Policy {
                 b"ip=mask" => policy.stored.addresses = Addresses::Masked,
                 b"ip=none" => policy.stored.addresses = Addresses::None,
                 _ => match word.strip_prefix(b"cookies=") {
-                    Some(keys) => {
-                        let keys = keys.split(|byte| *byte == b',').filter(|key| !key.is_empty());
-                        policy.stored.cookies = Some(keys.map(Box::from).collect());
-                    }
+                    Some(keys) => policy.stored.cookies = Some(listed(args, keys)?),
                     None => return Err(args.parameter(word, WORDS)),
                 },
             }
@@ -53,4 +52,17 @@ impl Policy {
             () => None,
         }
     }
+}
+
+/// The keys of `cookies=`; none is a list, too.
+fn listed(args: &Args<'_>, keys: &[u8]) -> Result<Vec<Box<[u8]>>, ConfError> {
+    let mut list: Vec<Box<[u8]>> = Vec::new();
+    for key in keys.split(|byte| *byte == b',').filter(|key| !key.is_empty()) {
+        if list.iter().any(|other| **other == *key) {
+            let text = format!("duplicate cookie \"{}\" in \"{}\"", Shown(key), args.text());
+            return Err(ConfError::Told(text));
+        }
+        list.push(key.into());
+    }
+    Ok(list)
 }

@@ -100,14 +100,14 @@ pub fn subscriber(conf: &mut MainConf, args: &mut Args<'_>) -> Done {
 pub fn ack(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
     let word = args.first();
     let level = Level::of(word).ok_or_else(|| args.invalid(word, among(Level::Ring, "")))?;
+    args.distinct()?;
     let (mut timeout, mut max) = (None, None);
     for word in args.words().skip(1) {
         if let Some(time) = word.strip_prefix(b"timeout=") {
-            single(args, &mut timeout, args.time(time)?, "timeout=")?;
+            timeout = Some(args.time(time)?);
         } else if let Some(most) = word.strip_prefix(b"max=") {
             let given = Level::of(most).filter(|most| *most >= level);
-            let strongest = given.ok_or_else(|| args.invalid(most, among(level, "max=")))?;
-            single(args, &mut max, strongest, "max=")?;
+            max = Some(given.ok_or_else(|| args.invalid(most, among(level, "max=")))?);
         } else {
             return Err(args.parameter(word, "\"timeout=\" or \"max=\""));
         }
@@ -126,17 +126,6 @@ fn among(least: Level, before: &str) -> String {
         Some((last, [])) => last.clone(),
         Some((last, others)) => format!("{} or {last}", others.join(", ")),
         None => String::new(),
-    }
-}
-
-/// A parameter that stands there once.
-fn single<T>(args: &Args<'_>, place: &mut Option<T>, value: T, name: &str) -> Done {
-    match place.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(ConfError::Told(format!(
-            "duplicate parameter \"{name}\" in \"{}\" directive",
-            args.name()
-        ))),
     }
 }
 
@@ -223,7 +212,7 @@ pub fn topic(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
 }
 
 pub fn topics(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
-    once(&mut conf.topics, Arc::new(Topics::read(args)?))
+    once(&mut conf.topics, Topics::read(args)?.map(Arc::new))
 }
 
 pub fn cors(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {

@@ -15,11 +15,15 @@ pub struct Topics {
 }
 
 impl Topics {
-    /// Reads the words of the directive.
+    /// Reads the words of the directive; None for `off`: there is no list, all topics are taken.
     ///
     /// # Errors
-    /// The first word that is neither the name of a topic nor `~` and a regex.
-    pub fn read(args: &Args<'_>) -> Result<Topics, ConfError> {
+    /// The first word that is neither the name of a topic nor `~` and a regex, or stands there twice.
+    pub fn read(args: &Args<'_>) -> Result<Option<Topics>, ConfError> {
+        if args.off()? {
+            return Ok(None);
+        }
+        args.distinct()?;
         let mut topics = Topics::default();
         for word in args.words() {
             match word.strip_prefix(b"~") {
@@ -28,7 +32,7 @@ impl Topics {
                 None => return Err(args.invalid(word, "the name of a topic or \"~regex\"")),
             }
         }
-        Ok(topics)
+        Ok(Some(topics))
     }
 
     /// Whether it has this topic.

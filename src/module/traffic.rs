@@ -70,10 +70,10 @@ impl Traffic {
     /// # Errors
     /// The word that is wrong.
     pub fn read(args: &mut Args<'_>) -> Result<Traffic, ConfError> {
-        let condition = args.words().nth(1).map(<[u8]>::to_vec);
-        if condition.is_none() && args.first() == b"off" {
+        if args.off()? {
             return Ok(Traffic::Off);
         }
+        let condition = args.words().nth(1).map(<[u8]>::to_vec);
         let topic = args.topic()?;
         let condition = match condition {
             None => None,
