@@ -55,6 +55,7 @@ answers(asks('/some/log', $_), 403, 'vary: Origin', "not $_")
 like(asks('/some/log', $evil)->{body}, qr/^\{"error":"pages of this origin may not read what is answered here","field":null\}$/, '  and why');
 answers(asks('/sn/log', $www), 405, 'allow: GET, POST', 'where nobody spoke of it');
 answers(asks('/cred/off/log', $www), 405, 'allow: GET, POST', 'where it is off again');
+answers(asks('/any/log.gif', $evil), 204, join(' | ', 'access-control-allow-methods: GET', 'access-control-allow-origin: *', $exposed, 'access-control-max-age: 3600'), 'the pixel is for GET alone');
 answers(asks('/any/each/log', $evil), 204, join(' | ', $methods, 'access-control-allow-origin: *', $exposed, 'access-control-max-age: 0'), 'asked each time');
 answers(asks('/some/log', undef), 405, 'allow: GET, POST | vary: Origin', 'no origin: no browser\'s question');
 answers($t->request('OPTIONS', '/some/log', headers => [Origin => $www]), 405, join(' | ', "access-control-allow-origin: $www", $exposed, 'allow: GET, POST', 'vary: Origin'), 'no method: neither');

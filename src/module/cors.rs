@@ -152,8 +152,9 @@ pub fn preflight(incoming: Incoming<'_>) -> Answer {
     let Some(cors) = cors else {
         return Answer::error(403, "pages of this origin may not read what is answered here", None);
     };
+    let pixel = incoming.path().name == b"log.gif";
     let mut headers = vec![
-        ("Access-Control-Allow-Methods", "GET, POST".to_owned()),
+        ("Access-Control-Allow-Methods", if pixel { "GET" } else { "GET, POST" }.to_owned()),
         ("Access-Control-Max-Age", cors.max_age.to_string()),
     ];
     let wanted = incoming.named(b"access-control-request-headers").unwrap_or_default();
