@@ -74,7 +74,7 @@ for my $coding (@coding) {
     refuses("$name, and garbage", '/sn/log', 400, qr/^the body is not whole \w+ data: /, $pack->($text) . 'garbage', 'Content-Encoding' => $name);
     refuses("$name, and it is none", '/sn/log', 400, qr/^the body is not whole \w+ data: /, $text, 'Content-Encoding' => $name);
     my $bomb = $pack->("\0" x 30_000_000);
-    my $answer = refuses("$name, a bomb", '/sn/log', 413, qr/once it is inflated, it must have \d+ at most$/, $bomb, 'Content-Encoding' => uc $name);
+    my $answer = refuses("$name, a bomb", '/sn/log', 413, qr/once it is inflated, it must have (?:\d+ at most|at most \d+ times as many as came, or 65536)$/, $bomb, 'Content-Encoding' => uc $name);
 }
 takes('JSON', { a => [1] }, gzip('{"a":[1]}'), 'Content-Type' => 'application/json; charset=utf-8', 'Content-Encoding' => 'gzip');
 takes('two members', 'one, two', gzip('one, ') . gzip('two'), 'Content-Encoding' => 'gzip');
@@ -101,7 +101,7 @@ my $lines = join "\n", map '"' . s/["\\]/x/gr . '"', @random;
 is($t->post('/little/log', gzip(substr $lines, 0, 203 * 300 - 1), headers => ['Content-Type' => 'application/x-ndjson', 'Content-Encoding' => 'gzip'])->{status}, 204, '300 events of 61 KB');
 refuses('of 81 KB', '/little/log', 413, qr/^the body has more than 71680 bytes once it is inflated/, gzip($lines), 'Content-Type' => 'application/x-ndjson', 'Content-Encoding' => 'gzip');
 my $blank = '[1' . ' ' x 69_000 . ']';
-refuses('69 KB of 100 bytes, with a ratio of 10', '/little/log', 413, qr/^the body has more than 65536 bytes once it is inflated/, gzip($blank), 'Content-Type' => 'application/json', 'Content-Encoding' => 'gzip');
+refuses('69 KB of 100 bytes, with a ratio of 10', '/little/log', 413, qr/^the body of \d+ bytes has more than 65536 once it is inflated, it must have at most 10 times as many as came, or 65536$/, gzip($blank), 'Content-Type' => 'application/json', 'Content-Encoding' => 'gzip');
 
 # As real senders do: chunked and compressed, by HTTP/1.1.
 my $batch = join '', map "{\"n\":$_}\n", 1 .. 500;

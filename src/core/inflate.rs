@@ -2,13 +2,16 @@
 
 use std::io::{self, Read};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use flate2::{Decompress, FlushDecompress, Status};
 use zstd_safe::zstd_sys::ZSTD_ErrorCode;
 use zstd_safe::{DCtx, find_frame_compressed_size, get_error_name};
 
 /// Whatever was sent, this much may come of it.
-const ALWAYS: usize = 64 << 10;
+pub const ALWAYS: usize = 64 << 10;
+
+/// Members of gzip in a row: each costs some microseconds, and may be of 20 bytes.
+const MOST_MEMBERS: usize = 1000;
 
 /// How bytes are compressed, as `Content-Encoding` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,10 +110,33 @@ fn is_zlib(bytes: &[u8]) -> bool {
 
 fn members(bytes: &[u8], cap: usize, out: &mut Vec<u8>) -> Result<(), NotInflated> {
     out.clear();
-    let limit = (cap as u64).saturating_add(1);
-    let bad = |error: io::Error| NotInflated::Bad(error.to_string());
-    MultiGzDecoder::new(bytes).take(limit).read_to_end(out).map_err(bad)?;
-    if out.len() > cap { Err(NotInflated::TooLarge { cap }) } else { Ok(()) }
+    let bad = |error: io::Error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => NotInflated::Bad("it is cut off".to_owned()),
+        _ => NotInflated::Bad(error.to_string()),
+    };
+    let mut rest = bytes;
+    for _ in 0..MOST_MEMBERS {
+        let room = (cap as u64).saturating_add(1) - out.len() as u64;
+        let mut member = GzDecoder::new(rest).take(room);
+        member.read_to_end(out).map_err(bad)?;
+        if out.len() > cap {
+            return Err(NotInflated::TooLarge { cap });
+        }
+        rest = member.into_inner().into_inner();
+        match rest {
+            [] => return Ok(()),
+            [0x1F, 0x8B, ..] => {}
+            more => return Err(behind(more.len())),
+        }
+    }
+    Err(NotInflated::Bad(format!("it has more than {MOST_MEMBERS} members")))
+}
+
+fn behind(bytes: usize) -> NotInflated {
+    NotInflated::Bad(match bytes {
+        1 => "1 byte follows its end".to_owned(),
+        bytes => format!("{bytes} bytes follow its end"),
+    })
 }
 
 /// One stream of deflate, with the head and the checksum of zlib or bare. (flate2's readers take one that is cut off for
@@ -125,14 +151,13 @@ fn stream(zlib: bool, bytes: &[u8], cap: usize, out: &mut Vec<u8>) -> Result<(),
         }
         let rest = bytes.get(inflater.total_in() as usize..).unwrap_or_default();
         let status = inflater.decompress_vec(rest, out, FlushDecompress::None);
-        let status = status.map_err(|error| NotInflated::Bad(error.to_string()))?;
+        let damaged = |_| NotInflated::Bad("it is damaged, or needs a dictionary".to_owned());
+        let status = status.map_err(damaged)?;
         let rest = bytes.len().saturating_sub(inflater.total_in() as usize);
         match status {
             _ if out.len() > cap => return Err(NotInflated::TooLarge { cap }),
             Status::StreamEnd if rest == 0 => return Ok(()),
-            Status::StreamEnd => {
-                return Err(NotInflated::Bad(format!("{rest} bytes follow its end")));
-            }
+            Status::StreamEnd => return Err(behind(rest)),
             _ if rest == 0 && out.len() < out.capacity() => {
                 return Err(NotInflated::Bad("it is cut off".to_owned()));
             }
@@ -146,7 +171,7 @@ fn frames(bytes: &[u8], cap: usize, out: &mut Vec<u8>) -> Result<(), NotInflated
     let no_memory = || NotInflated::Bad("there is no memory".to_owned());
     out.clear();
     if !only_frames(bytes) {
-        return Err(NotInflated::Bad("it is no row of whole frames".to_owned()));
+        return Err(NotInflated::Bad("it is cut off, or more than frames".to_owned()));
     }
     out.try_reserve_exact(cap).map_err(|_| no_memory())?;
     out.resize(cap, 0);
@@ -276,6 +301,11 @@ mod tests {
                 let more = [&whole[..], garbage].concat();
                 let error = inflated(coding, &more, 1000).unwrap_err();
                 assert!(matches!(error, NotInflated::Bad(_)), "{coding:?} {garbage:?}: {error}");
+                if coding == Coding::Gzip {
+                    let (n, s) = (garbage.len(), if garbage.len() == 1 { "" } else { "s" });
+                    let verb = if n == 1 { "follows" } else { "follow" };
+                    assert_eq!(error.to_string(), format!("{n} byte{s} {verb} its end"));
+                }
             }
         }
         for (coding, pack) in [ALL[0], ALL[1], ALL[3]] {
@@ -293,6 +323,14 @@ mod tests {
             assert_eq!(inflated(coding, &two, 8).unwrap(), b"one, two");
             assert!(matches!(inflated(coding, &two, 7), Err(NotInflated::TooLarge { .. })));
         }
+    }
+
+    #[test]
+    fn a_body_is_not_a_thousand_times_begun_again() {
+        let text = gzip(b"x").repeat(MOST_MEMBERS);
+        assert_eq!(inflated(Coding::Gzip, &text, 2000).unwrap().len(), MOST_MEMBERS);
+        let error = inflated(Coding::Gzip, &[text, gzip(b"")].concat(), 2000).unwrap_err();
+        assert_eq!(error.to_string(), "it has more than 1000 members");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Why nothing of a request is stored: what the client gets, and what error.log says.
 
 use sparkngin_core::event::Invalid;
-use sparkngin_core::inflate::CODINGS;
+use sparkngin_core::inflate::{ALWAYS, CODINGS};
 use sparkngin_core::ring::{Refusals, Refused, Why};
 
 use crate::answer::Answer;
@@ -53,7 +53,7 @@ impl Refusal {
     pub fn outcome(&self) -> Outcome {
         match self {
             Refusal::Invalid(invalid) if invalid.status() == 413 => Outcome::Large,
-            Refusal::Packed(Packed::TooLarge(_)) => Outcome::Large,
+            Refusal::Packed(Packed::TooLarge(_) | Packed::Steep { .. }) => Outcome::Large,
             Refusal::Invalid(_) | Refusal::Packed(_) => Outcome::Invalid,
             Refusal::None(faults) if faults.status() == 413 => Outcome::Large,
             Refusal::None(_) => Outcome::Invalid,
@@ -149,6 +149,12 @@ impl Refusal {
             Refusal::Packed(Packed::TooLarge(cap)) => {
                 format!(
                     "the body has more than {cap} bytes once it is inflated, it must have {cap} at most"
+                )
+            }
+            Refusal::Packed(Packed::Steep { cap, bytes, ratio }) => {
+                format!(
+                    "the body of {bytes} bytes has more than {cap} once it is inflated, it must have at most {ratio} times as \
+                     many as came, or {ALWAYS}"
                 )
             }
             Refusal::Long(bytes, limit) => {

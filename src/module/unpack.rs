@@ -20,6 +20,15 @@ pub enum Packed {
     Bad(Coding, String),
     /// It holds more than this.
     TooLarge(usize),
+    /// It holds more than this, which is what so many bytes may become by `ratio=`.
+    Steep {
+        /// What it may hold.
+        cap: usize,
+        /// So many came ...
+        bytes: usize,
+        /// ... and may become as many times that; a little always.
+        ratio: usize,
+    },
 }
 
 /// How a body is compressed. Without the header gzip is known by its first bytes, where the type is one whose content
@@ -57,6 +66,9 @@ pub fn unpack<'a>(
     let cap = inflate::cap(body.len(), limit, ratio);
     match inflate::inflate(coding, body, cap, out) {
         Ok(()) => Ok(out),
+        Err(NotInflated::TooLarge { cap }) if cap < limit => {
+            Err(Packed::Steep { cap, bytes: body.len(), ratio })
+        }
         Err(NotInflated::TooLarge { cap }) => Err(Packed::TooLarge(cap)),
         Err(NotInflated::Bad(why)) => Err(Packed::Bad(coding, why)),
     }
