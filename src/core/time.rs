@@ -1,11 +1,12 @@
 //! Instants: what a client's clock says, read from text; what ours says, as a number or as RFC 3339.
 //!
-//! A submitted timestamp is a whole number, whose magnitude says its unit, or RFC 3339:
+//! A submitted timestamp is a decimal number, whose magnitude says its unit, or RFC 3339:
 //!
 //! ```text
 //!   0 .. 10^11 - 1         seconds        until the year 5138
 //!   10^11 .. 10^14 - 1     milliseconds   from March 1973 to the year 5138
 //!   10^14 .. 10^17 - 1     microseconds   the same years; what is below a millisecond is cut off
+//!   1393671600.25          a fraction of either; what is below a millisecond is cut off
 //!   2014-03-01T12:00:00.5+01:00           from 1970 to 9999; `T` or a space, `Z` or an offset, any fraction
 //! ```
 
@@ -52,12 +53,12 @@ impl Millis {
         if text.is_empty() || text.len() > 40 {
             return Err(NotATime);
         }
-        if !text.iter().all(u8::is_ascii_digit) {
-            return rfc3339(text).ok_or(NotATime);
-        }
-        let number = number(text).ok_or(NotATime)?;
+        let whole = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (whole, rest) = text.split_at(whole);
+        let Some((milli, [])) = fraction(rest) else { return rfc3339(text).ok_or(NotATime) };
+        let number = number(whole).filter(|_| !whole.is_empty()).ok_or(NotATime)?;
         match number {
-            0..100_000_000_000 => Ok(Millis(number * 1000)),
+            0..100_000_000_000 => Ok(Millis(number * 1000 + milli)),
             100_000_000_000..100_000_000_000_000 => Ok(Millis(number)),
             100_000_000_000_000..100_000_000_000_000_000 => Ok(Millis(number / 1000)),
             _ => Err(NotATime),
@@ -210,6 +211,13 @@ mod tests {
             ("100000000000000", 100_000_000_000),
             ("1393671600500999", 1_393_671_600_500),
             ("99999999999999999", 99_999_999_999_999),
+            // As a language's clock has it that counts seconds in floating point.
+            ("1393671600.5", 1_393_671_600_500),
+            ("1393671600.0", 1_393_671_600_000),
+            ("1393671600.2509999", 1_393_671_600_250),
+            ("0.001", 1),
+            ("1393671600500.75", 1_393_671_600_500),
+            ("1393671600500999.9", 1_393_671_600_500),
         ] {
             assert_eq!(Millis::parse(sent.as_bytes()), Ok(Millis(millis)), "{sent}");
         }
@@ -239,8 +247,14 @@ mod tests {
             "",
             "-1",
             "+1",
-            "1.5",
+            "1.",
+            ".5",
+            "1.5.5",
+            "1.5s",
+            "-1.5",
+            "1393671600,5",
             "1e9",
+            "1.5e9",
             " 1",
             "1 ",
             "0x10",

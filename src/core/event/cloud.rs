@@ -140,7 +140,7 @@ fn attribute<'a>(
     let mut field = None;
     match name {
         b"specversion" if bytes != b"1.0" => return Err(is(name, "be \"1.0\"")),
-        b"time" if bytes.iter().all(u8::is_ascii_digit) || Millis::parse(bytes).is_err() => {
+        b"time" if !bytes.contains(&b':') || Millis::parse(bytes).is_err() => {
             return Err(is(name, "be RFC 3339, from 1970 to 9999"));
         }
         b"time" => field = Some(Field::Submitted).filter(|_| event.submitted.is_none()),

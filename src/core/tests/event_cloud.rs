@@ -132,6 +132,7 @@ fn what_is_wrong_in_a_header_is_told_by_its_name() {
         (b"id", b"2"),
         (b"time", b"yesterday"),
         (b"time", b"1393671600"),
+        (b"time", b"1393671600.5"),
     ] {
         let cloud = [good, &[(name, value)]].concat();
         let invalid = Event::read(&Request { cloud: &cloud, ..get(b"") }, &place()).unwrap_err();

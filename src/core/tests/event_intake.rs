@@ -53,7 +53,7 @@ fn each_bad_query_is_refused_and_its_twin_is_not() {
         ("topic=a%2Db", "topic=a%2fb", "topic"),
         (&*format!("topic={longest}"), &*format!("topic={longer}"), "topic"),
         ("stimestamp=134545634345", "stimestamp=1345456343450000000", "stimestamp"),
-        ("stimestamp=1", "stimestamp=1.5", "stimestamp"),
+        ("stimestamp=1.5", "stimestamp=1.5e9", "stimestamp"),
         ("timestamp=0", "timestamp=-1", "timestamp"),
         ("timestamp=7", "timestamp=", "timestamp"),
         ("timestamp=7&timestamp=x", "timestamp=x&timestamp=7", "timestamp"),
@@ -354,7 +354,7 @@ fn the_known_keys_of_a_json_object_are_fields_and_the_payload_stays_whole() {
         (r#"{"topic":"a"}"#, r#"{"topic":"a b"}"#, "topic"),
         (r#"{"topic":{}}"#, r#"{"topic":""}"#, "topic"),
         (r#"{"ip":"::1"}"#, r#"{"ip":"here"}"#, "ip"),
-        (r#"{"timestamp":"2014-03-01T11:00:00Z"}"#, r#"{"timestamp":1.5}"#, "timestamp"),
+        (r#"{"timestamp":"2014-03-01T11:00:00Z"}"#, r#"{"timestamp":1.5e9}"#, "timestamp"),
         (r#"[{"timestamp":"x"}]"#, r#"{"timestamp":"x"}"#, "timestamp"),
     ] {
         assert!(read(&json("", good.as_bytes())).is_ok(), "{good}");
