@@ -108,7 +108,7 @@ impl FieldList {
         if list.is_empty() { Err(BadField::Empty) } else { Ok(FieldList(list)) }
     }
 
-    /// `%version% %ip% %time_stamp% %level% %topic% %user-agent% %referrer% %cookie%`: what live renders by default.
+    /// `%version% %ip% %time_stamp% %level% %topic% %user-agent% %referrer% %cookie% %data%`: what live renders by default.
     pub fn default_live() -> FieldList {
         let fields = [
             Field::Version,
@@ -119,6 +119,7 @@ impl FieldList {
             Field::UserAgent,
             Field::Referrer,
             Field::Cookie,
+            Field::Data,
         ];
         FieldList(fields.into_iter().map(FieldName::Known).collect())
     }

@@ -332,6 +332,7 @@ fn a_list_of_fields_is_refused_by_the_word_that_is_wrong() {
     }
     assert!(FieldList::parse([""; 0]).unwrap_err().to_string().contains("must"));
     assert!(FieldList::default_live().header_fields().user_agent);
+    assert!(FieldList::default_live().contains(Field::Data), "who looks on sees what came");
     assert_eq!(Field::ALL.map(|f| Field::of_id(f.id())), Field::ALL.map(Some));
     assert_eq!(Field::ALL.map(|f| Field::of_parameter(f.name().as_bytes())), Field::ALL.map(Some));
 }
