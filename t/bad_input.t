@@ -237,10 +237,19 @@ SKIP: {
     my $says = qr/sparkngin: live cannot listen on tcp:\/\/127\.0\.0\.1:\d+: the address is in use; trying again/;
     $t->logged($says);
     is(scalar(() = $t->error_log =~ /$says/g), 1, 'which is told, once');
+    my $health = sub { $t->get('/sn/imok') };
+    my $deaf = qr/^not live: the address in "sparkngin_listen" cannot be listened at for \d+ s, error\.log says why$/m;
+    Sparkngin::poll(20, '/imok says it', sub { $health->()->{body} =~ $deaf });
+    is($health->()->{status}, 200, 'and stays well: an event sent now is taken');
+    my $seen = $t->status;
+    like($seen->{live}{deaf_ms}, qr/^\d+$/, '/status says it, too');
+    like($seen->{wrong}[0], qr/^Nobody can read live: its address cannot be listened at for .+, error\.log says why\.$/, 'and what is wrong');
     close $taken;
     unlink $t->path('tap.out');
     my ($event) = Sparkngin::Tap->new($t)->events(1);
     is($event->{id}, 'early', 'and delivered when it is free');
+    Sparkngin::poll(20, '/imok says nothing of it any more', sub { $health->()->{body} !~ /live/ });
+    is($t->status->{live}{deaf_ms}, undef, 'nor does /status');
     $t->stop;
 }
 

@@ -23,10 +23,19 @@ pub fn imok(worker: &mut Worker) -> Answer {
         return Answer::text(503, "there is no ring\n".into());
     };
     let mut text = String::from("imok\n");
-    let away = away(ring);
+    let (now, state) = (now(), ring.state());
+    let published = is_published(Lease::is_held(ring.dir()).unwrap_or(false), &state, now);
+    let away = away(published, &state);
     // Writing to a String does not fail.
     if !away.is_empty() {
         let _ = writeln!(text, "away: {}", away.join(", "));
+    }
+    if let Some(since) = state.live_deaf.filter(|_| published) {
+        let ago = now.saturating_sub(since) / 1_000_000_000;
+        let _ = writeln!(
+            text,
+            "not live: the address in \"sparkngin_listen\" cannot be listened at for {ago} s, error.log says why"
+        );
     }
     if ring.refused() {
         let failed = ring.failed_before();
@@ -77,10 +86,9 @@ fn others(worker: &Worker) -> Found {
 }
 
 /// The publisher, and subscribers by name, that are not there.
-fn away(ring: &Ring) -> Vec<String> {
-    let (now, state) = (now(), ring.state());
+fn away(published: bool, state: &PublisherState) -> Vec<String> {
     let mut away = Vec::new();
-    if !is_published(Lease::is_held(ring.dir()).unwrap_or(false), &state, now) {
+    if !published {
         away.push("publisher".into());
     }
     for subscriber in state.subscribers.iter().filter(|subscriber| subscriber.connected.is_none()) {

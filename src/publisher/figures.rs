@@ -108,6 +108,12 @@ impl<'a> Figures<'a> {
         Some((f64::from(ledger.blocks.free) / blocks * 1e9) as u64)
     }
 
+    /// For how long who publishes cannot listen at the live port, ns; nothing while it does, or nobody publishes.
+    pub fn deaf(&self) -> Option<u64> {
+        let known = self.known.as_ref().filter(|_| self.is_published())?;
+        known.state.live_deaf.and_then(|since| self.ago(since))
+    }
+
     /// Whether somebody publishes, and looks.
     pub fn is_published(&self) -> bool {
         let looks = |known: &Known| is_published(known.present, &known.state, self.now);

@@ -37,6 +37,8 @@ const PACE: Duration = Duration::from_millis(5);
 const BIND: (Duration, Duration) = (Duration::from_millis(10), TICK);
 /// How long "at first" is.
 const BIND_SOON: Duration = Duration::from_secs(5);
+/// What cannot listen for so long is told of.
+const DEAF: Duration = Duration::from_secs(1);
 
 /// Runs until it is asked to stop or outbid. `unwanted` says that the host has no use for the ring but to drain it.
 ///
@@ -175,7 +177,8 @@ impl Publisher {
             source.reader.free(&source.scan);
         }
         let now = Now { instant: now, clock: clock() };
-        self.watch.note(&mut self.sources, &self.feed.it, &self.live.it, now, lines);
+        let port = (&self.live.it, self.live.deaf(now));
+        self.watch.note(&mut self.sources, &self.feed.it, port, now, lines);
         Given { bytes: feed.bytes + live.bytes, more: feed.more || live.more }
     }
 
@@ -288,6 +291,14 @@ impl<T> Listening<T> {
         let said = Throttle::new(Duration::from_secs(60));
         let (endpoint, again) = (endpoint.to_owned(), Some(now));
         Listening { it, monitor, what, endpoint, again, place: None, since: now, said }
+    }
+
+    /// Since when it cannot listen, ns since 1970. A moment is nothing to speak of: over a reload the publisher before
+    /// gives the address up.
+    fn deaf(&self, now: Now) -> Option<u64> {
+        let since = now.instant.saturating_duration_since(self.since);
+        let deaf = self.again.is_some() && since >= DEAF;
+        deaf.then(|| now.clock.saturating_sub(since.as_nanos() as u64))
     }
 
     fn bind(&mut self, socket: impl Fn(&T) -> &Socket, now: Instant, lines: &Lines) {

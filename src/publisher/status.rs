@@ -29,7 +29,7 @@ pub fn json(figures: &Figures<'_>) -> String {
     // While there is none to write to, the newest of those that are drained knows who publishes.
     if let Some(known) = &figures.known {
         object["publisher"] = publisher(figures, known);
-        object["live"] = live(&known.ledger);
+        object["live"] = live(figures, &known.ledger);
         object["access"] = json!({ "lost": known.ledger.traffic_lost });
         object["refused"] = refused(known.ledger.refusals);
     }
@@ -154,15 +154,16 @@ fn recent(figures: &Figures<'_>) -> Value {
     })
 }
 
-fn live(ledger: &Ledger) -> Value {
+fn live(figures: &Figures<'_>, ledger: &Ledger) -> Value {
     let Books { committed, delivered, in_ring, lost, uncertain, .. } = ledger.live;
     json!({
         "committed": committed,
         "passed": delivered,
         "in_ring": in_ring,
-        "lost": lost,
+        "overwritten": lost,
         "uncertain": uncertain,
         "dropped": ledger.live_dropped,
+        "deaf_ms": ms(figures.deaf()),
     })
 }
 

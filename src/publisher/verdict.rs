@@ -35,6 +35,13 @@ pub fn verdict(figures: &Figures<'_>) -> (Grade, Vec<String>) {
     if figures.known.is_some() && !figures.is_published() {
         wrong.push((Grade::Ill, "Nobody publishes: error.log says why.".to_owned()));
     }
+    if let Some(ns) = figures.deaf() {
+        let text = format!(
+            "Nobody can read live: its address cannot be listened at for {}, error.log says why.",
+            duration(ns)
+        );
+        wrong.push((Grade::Ill, text));
+    }
     wrong.extend(
         figures
             .subscribers()

@@ -72,20 +72,22 @@ impl Watch {
         }
     }
 
-    /// Writes it all down, once a look.
+    /// Writes it all down, once a look. Beside live: since when it cannot listen, ns since 1970.
     pub fn note(
         &mut self,
         sources: &mut [Source],
         feed: &Feed,
-        live: &Live,
+        live: (&Live, Option<u64>),
         now: Now,
         lines: &Lines,
     ) {
+        let (live, deaf) = live;
         self.presence(sources, feed, now);
         self.fullness(sources, feed, now, lines);
         for source in sources {
             source.reader.note_turn(now.clock);
             source.reader.note_live_dropped(live.dropped());
+            source.reader.note_live_deaf(deaf);
         }
     }
 

@@ -10,7 +10,7 @@ use super::cursor::{self, Cursor, Who};
 use super::eye::{Eye, Next};
 use super::file::Ring;
 use super::hand::Hand;
-use super::layout::{LAST_TURN, LIVE_DROPPED, NAMES, SLEEPING, presence, progress};
+use super::layout::{LAST_TURN, LIVE_DEAF, LIVE_DROPPED, NAMES, SLEEPING, presence, progress};
 use super::lease::Lease;
 use super::ledger::Ledger;
 use super::lock::{Hold, try_lock, unlock};
@@ -237,6 +237,11 @@ impl<M: Memory> Reader<M> {
     /// Notes how many live messages were dropped at full pipes, since the ring was made.
     pub fn note_live_dropped(&mut self, dropped: u64) {
         self.ring.view().store(LIVE_DROPPED, dropped);
+    }
+
+    /// Notes since when the live port cannot be listened at, in ns since 1970; None while it is.
+    pub fn note_live_deaf(&mut self, since: Option<u64>) {
+        self.ring.view().store(LIVE_DEAF, since.unwrap_or(0));
     }
 }
 

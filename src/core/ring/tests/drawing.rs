@@ -73,6 +73,7 @@ fn the_drawing_of_the_layout_has_the_places_of_the_code() {
         (LAST_TURN, "last turn"),
         (LIVE_DROPPED, "live dropped"),
         (LAST_SYNC, "last good sync"),
+        (LIVE_DEAF, "live cannot listen since"),
         (SYNCING, "syncing"),
         (HOLDER, "holder configured at"),
     ] {
