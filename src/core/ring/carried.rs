@@ -9,6 +9,7 @@ use super::cursor::{read_twice, store_twice};
 use super::layout::{CARRIED_BOOKS, CARRIED_WORDS, NAMES, carried};
 use super::ledger::{Books, Ledger};
 use super::memory::Memory;
+use super::refusals::Refusals;
 use super::view::View;
 
 /// What was carried so far. In each of the books all is past: nothing of it is in a ring any more.
@@ -18,6 +19,8 @@ pub struct Carried {
     pub number: u64,
     /// Events of the site's own traffic that were not stored.
     pub traffic_lost: u64,
+    /// Events that were not stored, by reason.
+    pub refusals: Refusals,
     /// The readers of live, all together.
     pub live: Books,
     /// The subscribers, by place.
@@ -31,6 +34,7 @@ impl Carried {
         Carried {
             number: words[0],
             traffic_lost: words[1],
+            refusals: Refusals::of_words(std::array::from_fn(|why| words[2 + why])),
             live: books(0),
             named: std::array::from_fn(|place| books(place + 1)),
         }
@@ -40,6 +44,7 @@ impl Carried {
     fn store<M: Memory>(&self, view: &View<M>) {
         let mut words = [0; CARRIED_WORDS];
         words[..2].copy_from_slice(&[self.number, self.traffic_lost]);
+        words[2..8].copy_from_slice(&self.refusals.words());
         for (index, books) in [&self.live].into_iter().chain(&self.named).enumerate() {
             words[8 + CARRIED_BOOKS * index..][..CARRIED_BOOKS].copy_from_slice(&pack(books));
         }
@@ -52,6 +57,7 @@ impl Carried {
         let mut carried = Carried::read(view);
         carried.number = number;
         carried.traffic_lost = carried.traffic_lost.saturating_add(gone.traffic_lost);
+        carried.refusals = carried.refusals.and(gone.refusals);
         carried.live = carried.live.and(past(gone.live));
         for (books, held) in carried.named.iter_mut().zip(Written::read(view).places) {
             let same = gone

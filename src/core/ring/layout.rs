@@ -28,7 +28,8 @@
 //!                         2 reject)    1 configured at    2 names in force, a bit for each place
 //!                         8 + 8 x place: name, 64 bytes, filled up with NUL
 //!   carried, bytes        0 selector    1024, 2048 the two copies, each in words: 0 number of the file that came last
-//!                         1 traffic lost    8 + 8 x n: 0 live, 1 to 4 named by place, in words:
+//!                         1 traffic lost    2 to 7 refused, by reason
+//!                         8 + 8 x n: 0 live, 1 to 4 named by place, in words:
 //!                         0 delivered    1 lost    2 dead    3 uncertain    4 open-ended (0 or 1)    5 to 7 zero
 //!   slot, bytes           0 last      8 block claimed last (a hint)    16 hour floor    128 synced    136 waiting
 //!                         144 urgent    152 beginning
@@ -158,9 +159,9 @@ pub const BEGINNINGS: At = SYNCS.plus(1);
 pub const FAILED: At = control(14);
 /// 1 while no sync is tried, since the disk refused one of something else.
 pub const REFUSES: At = FAILED.plus(1);
-
 /// Since when nobody can connect to the live port, for its address cannot be bound, ns since 1970; 0 while it listens.
 pub const LIVE_DEAF: At = control(15);
+
 const fn control(line: usize) -> At {
     At(CONTROL + line * LINE)
 }

@@ -158,10 +158,12 @@ impl Ledger {
         }
     }
 
-    /// The same with what was carried in its numbers: of live, of the traffic, and of each subscriber.
+    /// The same with what was carried in its numbers: of live, of the traffic, of what was refused, and of
+    /// each subscriber.
     pub fn with_carried(mut self) -> Ledger {
         let carried = std::mem::take(&mut self.carried);
         self.traffic_lost = self.traffic_lost.saturating_add(carried.traffic_lost);
+        self.refusals = self.refusals.and(carried.refusals);
         self.live = self.live.and(carried.live);
         for held in &mut self.subscribers {
             held.books = held.books.and(carried.named[held.place]);

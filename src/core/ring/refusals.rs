@@ -51,6 +51,16 @@ impl Why {
 pub struct Refusals([u64; Why::ALL.len()]);
 
 impl Refusals {
+    /// From words in the order of [`Why::ALL`].
+    pub(super) fn of_words(words: [u64; Why::ALL.len()]) -> Refusals {
+        Refusals(words)
+    }
+
+    /// The words.
+    pub(super) fn words(self) -> [u64; Why::ALL.len()] {
+        self.0
+    }
+
     /// Counts some.
     pub fn add(&mut self, why: Why, count: u64) {
         let place = &mut self.0[why as usize];
@@ -95,6 +105,6 @@ impl<M: Memory> View<M> {
 
     /// How many were not stored since the file was made.
     pub fn refusals(&self) -> Refusals {
-        Refusals(Why::ALL.map(|why| self.load(REFUSED.plus(why as usize))))
+        Refusals::of_words(Why::ALL.map(|why| self.load(REFUSED.plus(why as usize))))
     }
 }

@@ -28,6 +28,14 @@ fn books(reader: &Reader, name: &str) -> (u64, u64, u64, u64) {
     (delivered, lost, dead, in_ring)
 }
 
+/// So many events that found no room, and that were denied.
+fn refusals(full: u64, denied: u64) -> Refusals {
+    let mut refusals = Refusals::default();
+    refusals.add(Why::Full, full);
+    refusals.add(Why::Denied, denied);
+    refusals
+}
+
 #[test]
 fn a_file_that_is_removed_leaves_its_books_to_the_one_that_takes_events() {
     let dir = Dir::new("carried");
@@ -35,8 +43,11 @@ fn a_file_that_is_removed_leaves_its_books_to_the_one_that_takes_events() {
     let mut first = drained(&dir, &lease, 8, &["kafka", "other"], 10);
     let mut second = drained(&dir, &lease, 16, &["other", "kafka"], 5);
     assert_eq!(books(&second, "kafka"), (3, 1, 1, 0));
+    first.ring().view().add_refusals(&refusals(5, 2));
+    second.ring().view().add_refusals(&refusals(1, 0));
     assert!(first.remove_if_drained(false, Some(&mut second)).unwrap());
     assert_eq!(second.ring().carried_last(), 1);
+    assert_eq!(Ledger::read(second.ring()).refusals, refusals(1, 0), "its own");
     assert_eq!(books(&second, "kafka"), (11, 2, 2, 0), "by name, not by place");
     let own = Ledger::read(second.ring());
     assert_eq!(own.subscribers[0].books.delivered, 3, "its own are its own still");
@@ -44,6 +55,7 @@ fn a_file_that_is_removed_leaves_its_books_to_the_one_that_takes_events() {
     let mut third = drained(&dir, &lease, 8, &["kafka"], 2);
     assert!(second.remove_if_drained(false, Some(&mut third)).unwrap());
     assert_eq!(books(&third, "kafka"), (11, 3, 3, 0), "what it carried is carried on");
+    assert_eq!(Ledger::read(third.ring()).with_carried().refusals, refusals(6, 2));
     assert_eq!(third.ring().carried_last(), 2);
 }
 
