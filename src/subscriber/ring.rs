@@ -267,6 +267,10 @@ fn line(id: EventId, record: &Record<'_>, raw: bool, out: &mut impl Write) -> io
                 fields: Fields::All,
             };
             rendering.render(&event, id, &mut text);
+            // A payload that is JSON stands there as it came: line breaks in it are between tokens, and a line is one line.
+            text.iter_mut()
+                .filter(|byte| matches!(byte, b'\n' | b'\r'))
+                .for_each(|byte| *byte = b' ');
             line.event = serde_json::from_slice(&text).ok();
         }
         Err(malformed) => {
@@ -276,4 +280,30 @@ fn line(id: EventId, record: &Record<'_>, raw: bool, out: &mut impl Write) -> io
     }
     serde_json::to_writer(&mut *out, &line)?;
     out.write_all(b"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sparkngin_core::event::{Event, Intake, Request};
+    use sparkngin_core::field::HeaderFields;
+    use sparkngin_core::id::Region;
+
+    #[test]
+    fn a_payload_of_several_lines_is_dumped_in_one() {
+        let body = b"{\r\n  \"a\": \"b\\nc\"\n}\n";
+        let (query, body) = (b"topic=t", Some(&body[..]));
+        let request = Request { query, body, peer: b"127.0.0.1", ..Request::default() };
+        let keep = HeaderFields::default();
+        let intake = Intake { keep: &keep, max_event: 1000, ..Intake::default() };
+        let (mut stored, mut out) = (Vec::new(), Vec::new());
+        binary::encode(&Event::read(&request, &intake).unwrap(), &mut stored);
+        let id = EventId { region: Region(1), stream: Stream(0), seq: Seq(1) };
+        let record = Record { seq: Seq(1), received: 0, bytes: &stored };
+        line(id, &record, false, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read["event"]["data"]["a"], "b\nc");
+    }
 }
