@@ -5,7 +5,6 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use IO::Socket::INET;
 use Sparkngin::Spine;
 use Test::More;
 
@@ -13,9 +12,7 @@ my ($nagios) = grep { -x } '/usr/sbin/nagios4';
 die "no nagios4: run `make deps` first\n" if !$nagios;
 
 my $t = Sparkngin::Spine->new(kafka => 0, start => 0, buf_size => '1m');
-my $mock = $t->daemon(name => 'mock', command => [$Sparkngin::PROGRAM, 'mock-kafka', '--port', $t->port('mock'), '--topic', 'a', '--topic', 'sparkngin.dead']);
-$t->{kafka_address} = '127.0.0.1:' . $t->port('mock');
-poll(20, 'the mock answers', sub { IO::Socket::INET->new(PeerAddr => $t->{kafka_address}) });
+$t->mock('a');
 $t->start->ready;
 $t->subscribe('--dead-letter', 'topic:sparkngin.dead');
 $t->attached;

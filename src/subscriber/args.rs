@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use doctor::Doctor;
-pub use monitor::{Check, Heartbeat, Status};
+pub use monitor::{Check, Ganglia, Heartbeat, Status, Top};
 
 /// Everything after the program's name.
 #[derive(Debug, Parser)]
@@ -56,6 +56,10 @@ pub enum Command {
     Check(Check),
     /// Ask one nginx or many how they are: a line each
     Status(Status),
+    /// See how nginx and subscribers are, in a terminal, again and again
+    Top(Top),
+    /// Send the figures of nginx and its subscriber to Ganglia's gmond
+    Ganglia(Ganglia),
     /// Send a marked event now and then and read it back from Kafka: red or green, from end to end
     Heartbeat(Box<Heartbeat>),
     /// Look at the installed whole, and say what would bite later, each with its remedy

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::args::Check;
 use crate::args::monitor::What;
 use crate::ask::{Answer, Url};
+use crate::figures::share_of_last_minute;
 use crate::plugin::{Found, State, Thresholds, number};
 
 impl What {
@@ -97,10 +98,7 @@ fn kafka(ready: &Answer, metrics: &Answer, limits: &Thresholds) -> Result<Found,
         503 => return Ok(Found::new(State::Critical, format!("events do not get through: {why}"))),
         _ => return Err(Found::unknown("what answers is not a subscriber of Sparkngin")),
     }
-    let line = metrics.body.lines().find(|line| {
-        line.starts_with("sparkngin_delivery_recent_seconds{") && line.contains("quantile=\"0.99\"")
-    });
-    let late = line.and_then(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+    let late = share_of_last_minute(&metrics.body, "0.99");
     let Some(late) = late else { return Err(Found::unknown("the subscriber shows no latency")) };
     if !late.is_finite() {
         return Ok(Found::new(State::Ok, "ready; no event in the last minute"));

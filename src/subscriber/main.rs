@@ -17,7 +17,9 @@ mod doctor;
 mod drain;
 mod fault;
 mod feed;
+mod figures;
 mod flight;
+mod ganglia;
 mod heartbeat;
 mod http;
 mod kafka;
@@ -51,6 +53,7 @@ mod socket;
 mod states;
 mod subscribe;
 mod tail;
+mod top;
 mod topics;
 mod transaction;
 mod view;
@@ -130,6 +133,14 @@ fn run(cli: Cli, line: &ArgMatches) -> Result<(), Failed> {
         Some(Command::Status(args)) => states::run(&args).map_err(|ended| match ended {
             states::Ended::Wrong(text) => Failed::Wrong(text),
             states::Ended::Ill(text) => Failed::Other(text),
+        }),
+        Some(Command::Top(args)) => top::run(&args).map_err(|ended| match ended {
+            top::Ended::Wrong(text) => Failed::Wrong(text),
+            top::Ended::Failed(text) => Failed::Other(text),
+        }),
+        Some(Command::Ganglia(args)) => ganglia::run(&args).map_err(|ended| match ended {
+            ganglia::Ended::Wrong(text) => Failed::Wrong(text),
+            ganglia::Ended::Failed(text) => Failed::Other(text),
         }),
         Some(Command::Keygen(args)) => keygen::run(&args).map_err(Failed::Other),
         Some(Command::Ring(args::Ring::Drain(args))) => drain::run(&args).map_err(|e| match e {

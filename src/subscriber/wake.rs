@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Wakes the loop.
 #[derive(Clone, Debug)]
@@ -48,6 +49,29 @@ impl Wakes {
         self.0.set_nonblocking(false)?;
         match self.0.read(&mut [0]) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until something wakes it, or for this moment; what woke it is forgotten.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn wait_until(&mut self, until: Instant) -> io::Result<()> {
+        let left = until.saturating_duration_since(Instant::now());
+        self.0.set_nonblocking(false)?;
+        self.0.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+        match self.0.read(&mut [0; 256]) {
+            Err(error)
+                if !matches!(
+                    error.kind(),
+                    io::ErrorKind::Interrupted
+                        | io::ErrorKind::WouldBlock
+                        | io::ErrorKind::TimedOut
+                ) =>
+            {
+                Err(error)
+            }
             _ => Ok(()),
         }
     }

@@ -133,3 +133,66 @@ pub struct Heartbeat {
     #[command(flatten)]
     pub log: Log,
 }
+
+/// `sparkngin ganglia`.
+#[derive(Debug, Args)]
+#[command(after_help = "How it behaves:\n  \
+    It sends what `sparkngin status` shows, under names that begin with sparkngin_: what a metric is, and its value,\n  \
+    at each turn, so gmond may be started anew. Where nginx does not answer, sparkngin_up is 0 and the others\n  \
+    are forgotten by gmond after twenty turns. gmond takes them for this machine's, or, with --spoof, for another one's.\n\n\
+    Exit codes: 0 asked to end, or sent, 1 with --once it could not be sent, 2 wrong configuration.\n\n\
+    Examples:\n  \
+    sparkngin ganglia --gmond 127.0.0.1:8649 --subscriber http://127.0.0.1:7010/\n  \
+    sparkngin ganglia --gmond 239.2.11.71:8649 --url http://web1/sn/ --spoof 192.0.2.1:web1")]
+pub struct Ganglia {
+    /// Where gmond takes packets (its udp_recv_channel)
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8649")]
+    pub gmond: String,
+    /// The location with sparkngin_root_loc
+    #[arg(long, short = 'u', value_name = "URL", default_value = "http://127.0.0.1/sn/")]
+    pub url: String,
+    /// A subscriber's --http, for its figures too [default: none]
+    #[arg(long, value_name = "URL")]
+    pub subscriber: Option<String>,
+    /// The host whose figures these are, when it is not this one
+    #[arg(long, value_name = "ADDRESS:NAME")]
+    pub spoof: Option<String>,
+    /// From one turn to the next: 1s to 1h [default: 30s]
+    #[arg(long, value_name = "TIME")]
+    pub interval: Option<String>,
+    /// Send once
+    #[arg(long)]
+    pub once: bool,
+    /// Seconds that each may take to answer
+    #[arg(long, short = 't', value_name = "SECONDS", default_value_t = 10)]
+    pub timeout: u64,
+    #[command(flatten)]
+    pub log: Log,
+}
+
+/// `sparkngin top`.
+#[derive(Debug, Args)]
+#[command(after_help = "How it behaves:\n  \
+    On a terminal it shows a frame that comes anew, until `q`; elsewhere it prints one frame behind the other.\n  \
+    What is wrong stands first, and red unless NO_COLOR is set. Events a second are those since the look before.\n\n\
+    Examples:\n  \
+    sparkngin top\n  \
+    sparkngin top http://web1/sn/ http://web2/sn/ --subscriber http://kafka1:7010/\n  \
+    sparkngin top --once")]
+pub struct Top {
+    /// Locations with sparkngin_root_loc
+    #[arg(value_name = "URL", default_value = "http://127.0.0.1/sn/")]
+    pub url: Vec<String>,
+    /// A subscriber's --http (repeat it)
+    #[arg(long, short = 's', value_name = "URL")]
+    pub subscriber: Vec<String>,
+    /// Seconds from one look to the next
+    #[arg(long, short = 'n', value_name = "SECONDS", default_value_t = 2)]
+    pub interval: u64,
+    /// Print one frame
+    #[arg(long)]
+    pub once: bool,
+    /// Seconds that each may take to answer
+    #[arg(long, short = 't', value_name = "SECONDS", default_value_t = 5)]
+    pub timeout: u64,
+}

@@ -12,6 +12,7 @@ package Sparkngin::Spine;
 use strict;
 use warnings;
 use parent -norequire, 'Sparkngin';
+use IO::Socket::INET;
 use Sparkngin;
 use Sparkngin::Books;
 use Sparkngin::Kafka;
@@ -107,6 +108,16 @@ sub subscribe {
             $Sparkngin::PROGRAM, 'subscribe', '--feed', $self->feed, '--kafka', $self->{kafka_address} // $self->{kafka}->address,
             '--name', $self->{name}, '--http', "127.0.0.1:$self->{metrics}", '--log', 'text', @args,
         ]);
+}
+
+# librdkafka's mock cluster in place of Kafka, with these topics and that of the dead letters.
+sub mock {
+    my ($self, @topics) = @_;
+    my $port = $self->port('mock');
+    $self->daemon(name => 'mock', command => [$Sparkngin::PROGRAM, 'mock-kafka', '--port', $port, map { ('--topic', $_) } @topics, 'sparkngin.dead']);
+    $self->{kafka_address} = "127.0.0.1:$port";
+    poll(20, 'the mock answers', sub { IO::Socket::INET->new(PeerAddr => $self->{kafka_address}) });
+    return $self;
 }
 
 # Waits until the subscriber says that it is ready: it has the feed and Kafka.
