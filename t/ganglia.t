@@ -110,7 +110,7 @@ poll(60, 'the subscriber is away', sub { (seen()->{web1}{sparkngin_kafka_up}{VAL
 pass('a host by another name is told of as it changes');
 $t->stop;
 poll(60, 'nginx is away', sub { (seen()->{web1}{sparkngin_up}{VAL} // '') eq '0' });
-like($agent->log_text, qr/does not answer: /, 'and so is nginx, which is said in the log, too');
+ok($agent->says(qr/does not answer: /), 'and so is nginx, which is said in the log, too');
 is($agent->stop, 0, 'asked to end, it ends with 0');
 my ($code, $text) = $t->run($Sparkngin::PROGRAM, 'ganglia', '--once', '--gmond', 'here');
 like("$code $text", qr/^2 sparkngin: --gmond "here": it must be host:port\n\z/, 'a word that cannot be');

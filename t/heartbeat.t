@@ -62,11 +62,13 @@ my $heart = $t->daemon(
         '--http', "127.0.0.1:$metrics", '--webhook', 'http://127.0.0.1:' . $t->port('hook') . '/hook?a=b',
     ]);
 
+sub heard { return map { eval { decode_json($_) } // () } split /\n/, $t->read_file('heard') }
+
 # Waits until the webhook was told this colour last, and for a reason like this.
 sub told {
     my ($colour, $reason) = @_;
     my $last = poll(90, "the webhook is told $colour", sub {
-        my @told = map { eval { decode_json($_) } // () } split /\n/, $t->read_file('heard');
+        my @told = heard();
         return @told && $told[-1]{colour} eq $colour && ($told[-1]{reason} // '') =~ $reason && $told[-1];
     });
     pass("the webhook was told $colour");
@@ -76,7 +78,7 @@ sub told {
 sub number { return $t->get('/metrics', port => $metrics)->{body} =~ /^sparkngin_heartbeat_$_[0](?:\{|,)[^ ]* (\S+)$/m && $1 }
 
 my $first = told('green', qr/^\z/);
-is($first->{before}, undef, '  as its first colour');
+is((heard())[0]{before}, undef, '  and knew no colour at first');
 ok($first->{latency_seconds} > 0 && $first->{topic} eq 'sparkngin.heartbeat' && $first->{url} eq $sn, '  with what it is about');
 poll(60, '/readyz is green', sub { $t->get('/readyz', port => $metrics)->{status} == 200 });
 my $body = $t->get('/metrics', port => $metrics)->{body};
@@ -93,7 +95,8 @@ $kafka->thaw;
 is(told('green', qr/^\z/)->{before}, 'red', '  since it goes on');
 
 $t->stop;
-told('red', qr/^nginx does not answer: /);
+told('red', qr/^nginx /);
+poll(60, '/readyz says that nginx is away', sub { $t->get('/readyz', port => $metrics)->{body} =~ /^red: nginx does not answer: / });
 $t->start->ready;
 told('green', qr/^\z/);
 

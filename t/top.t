@@ -27,9 +27,9 @@ $t->drained;
 my $once = poll(60, 'the event is seen in a frame', sub {
     my ($code, $text) = $t->run($Sparkngin::PROGRAM, 'top', '--once', $sn, '--subscriber', $own);
     die "$code: $text" if $code;
-    return $text =~ / in Kafka 1\n.* delivered 1 /s && $text;
+    return $text =~ $whole && $text;
 });
-like($once, $whole, 'one frame, plain');
+pass('one frame, plain');
 unlike($once, qr/\e/, '  without escapes');
 my ($code, $text) = $t->run($Sparkngin::PROGRAM, 'top', '--once', 'https://a/');
 like("$code $text", qr{^2 sparkngin: https://a/: it must be http://}, 'a URL that is none');
@@ -76,6 +76,13 @@ sub shows {
     return pass("the terminal shows $pattern");
 }
 
+# Its exit code, when it ends: what it writes is read meanwhile, for a full terminal would hold it.
+sub left {
+    my ($self) = @_;
+    poll(30, 'top ends', sub { said($self); !$self->{top}->running });
+    return $self->{top}->ended;
+}
+
 my $top = top(100, 30);
 shows($top, qr/^sparkngin top  all is well\n\Q$sn\E  well\n/);
 like(said($top), qr/\e\[\?1049h.*\e\[32mall is well\e\[0m/s, '  on a screen of its own, in colours');
@@ -87,7 +94,7 @@ shows($top, qr/^  kafka away  behind 0 events/m);
 shows($top, qr/^\Q$own\E  does not answer: /m);
 like(said($top), qr/\e\[1;31mkafka away\e\[0m/, '  in red');
 syswrite $top->{master}, 'xyq';
-is($top->{top}->ended(30), 0, 'q ends it');
+is(left($top), 0, 'q ends it');
 like(said($top), qr/\e\[\?25h\e\[\?1049l\z/, '  and gives the screen back');
 like(`stty -F $top->{path} -a`, qr/(?<!-)\bicanon\b.*(?<!-)\becho\b/s, '  and the keys');
 
@@ -98,6 +105,6 @@ is(scalar @lines, 12, 'a small terminal has as many lines as it can');
 is_deeply([grep { length > 24 } @lines], [], '  none of them too long');
 unlike(said($top), qr/\e\[[\d;]*m/, '  and NO_COLOR no colours');
 $top->{top}->signal('TERM');
-is($top->{top}->ended(30), 0, 'TERM ends it');
+is(left($top), 0, 'TERM ends it');
 like(said($top), qr/\e\[\?1049l\z/, '  and it gives the screen back, too');
 $t->finish;
