@@ -22,6 +22,7 @@ mod read;
 mod sent;
 
 use std::fmt;
+use std::num::NonZeroUsize;
 
 pub use crate::field::HeaderFields;
 use crate::field::{DataKind, Field, FieldName, Name, Value};
@@ -115,6 +116,8 @@ pub struct Event<'a> {
     others: Vec<(u8, &'a [u8])>,
     /// What was decoded.
     text: Vec<u8>,
+    /// The bytes of its binary form, once they were counted.
+    counted: Option<NonZeroUsize>,
 }
 
 /// A single cookie's or a custom field, or a Kafka header.
@@ -129,6 +132,11 @@ struct Named<'a> {
 impl<'a> Named<'a> {
     fn text(name: Span<'a>, value: Span<'a>) -> Named<'a> {
         Named { name, value, json: false }
+    }
+
+    /// The bytes of a Kafka header, or of a custom field that holds JSON, in the binary format, without id and length.
+    fn joined_len(&self) -> usize {
+        joined(self.name.len(), self.value.len())
     }
 
     #[inline]
@@ -169,7 +177,9 @@ impl<'a> Event<'a> {
         request: &Request<'a>,
         intake: &Intake<'a>,
     ) -> Result<Event<'a>, Invalid> {
-        read::event(spare, request, intake)
+        let mut event = Event::new(spare, Millis::of_nanos(request.received));
+        read::event(&mut event, request, intake)?;
+        Ok(event)
     }
 
     /// Gives its memory to the next event.
@@ -188,6 +198,7 @@ impl<'a> Event<'a> {
             headers: emptied(spare.headers),
             others: Vec::new(),
             text: spare.text,
+            counted: None,
         }
     }
 
@@ -247,11 +258,19 @@ impl<'a> Event<'a> {
     /// Shows each of its fields, in their order: what [`Event::fields`] yields, faster.
     #[inline]
     pub fn each(&self, mut see: impl FnMut(Name<'_>, Value<'_>)) {
-        for field in &Field::ALL[..Field::Data.id() as usize - 1] {
-            if let Some(value) = self.known(*field) {
-                see(Name::Known(*field), value);
-            }
+        const TIMES: usize = Field::TimeStamp.id() as usize;
+        let known = |from: usize, to: usize| {
+            let texts = Field::ALL[from - 1..to - 1].iter().zip(&self.texts[from..to]);
+            texts.filter_map(|(field, span)| {
+                Some((Name::Known(*field), Value::Text(span.as_ref()?.of(&self.text))))
+            })
+        };
+        known(1, TIMES).for_each(|(name, value)| see(name, value));
+        see(Name::Known(Field::TimeStamp), Value::Time(self.time_stamp));
+        if let Some(time) = self.submitted {
+            see(Name::Known(Field::Submitted), Value::Time(time));
         }
+        known(TIMES + 2, TEXTS - 1).for_each(|(name, value)| see(name, value));
         for field in &self.named {
             see(Name::Named(field.name.of(&self.text)), field.value(&self.text));
         }
@@ -282,23 +301,38 @@ impl<'a> Event<'a> {
 
     /// The bytes of its binary form.
     pub fn encoded_len(&self) -> usize {
-        let texts = self.texts.iter().flatten().map(|span| framed(span.of(&self.text).len()));
-        let named = self.named.iter().map(|field| {
-            let (name, value) = (field.name.of(&self.text), field.value.of(&self.text));
-            match field.json {
-                true => framed(header_len(name, value)),
-                false => framed(name.len()) + framed(value.len()) - 1,
-            }
-        });
-        let headers = self.headers().map(|(name, value)| framed(header_len(name, value)));
-        let others = self.others.iter().map(|(_, bytes)| framed(bytes.len()));
-        let submitted = if self.submitted.is_some() { framed(8) } else { 0 };
-        // The payload's kind is one byte more, and may be what takes its length over a boundary.
-        let kind = self.data().map_or(0, |(_, data)| framed(data.len() + 1) - framed(data.len()));
-        1 + framed(8)
-            + submitted
-            + kind
-            + texts.chain(named).chain(headers).chain(others).sum::<usize>()
+        if let Some(counted) = self.counted {
+            return counted.get();
+        }
+        let mut bytes = 1 + framed(8);
+        if self.submitted.is_some() {
+            bytes += framed(8);
+        }
+        for span in self.texts[..TEXTS - 1].iter().flatten() {
+            bytes += framed(span.len());
+        }
+        // The payload's kind is one byte more.
+        bytes += self.texts[TEXTS - 1].map_or(0, |data| framed(data.len() + 1));
+        for field in &self.named {
+            bytes += match field.json {
+                true => framed(field.joined_len()),
+                false => framed(field.name.len()) + framed(field.value.len()) - 1,
+            };
+        }
+        for header in &self.headers {
+            bytes += framed(header.joined_len());
+        }
+        for (_, other) in &self.others {
+            bytes += framed(other.len());
+        }
+        bytes
+    }
+
+    /// Counts the bytes of its binary form, for when they are asked for next. Nothing is changed any more after this.
+    fn count(&mut self) -> usize {
+        let bytes = self.encoded_len();
+        self.counted = NonZeroUsize::new(bytes);
+        bytes
     }
 
     #[inline]
@@ -364,9 +398,12 @@ impl<'a> Event<'a> {
 }
 
 /// The bytes of a field in the binary format: id, length (seven bits a byte), and the value's own.
+#[inline]
 fn framed(len: usize) -> usize {
+    if len < 0x80 {
+        return 2 + len;
+    }
     let length = match len {
-        0..0x80 => 1,
         0x80..0x4000 => 2,
         0x4000..0x20_0000 => 3,
         0x20_0000..0x1000_0000 => 4,
@@ -375,9 +412,9 @@ fn framed(len: usize) -> usize {
     1 + length + len
 }
 
-/// The bytes of a Kafka header, or of a custom field that holds JSON, in the binary format, without id and length.
-pub(crate) fn header_len(name: &[u8], value: &[u8]) -> usize {
-    framed(name.len()) - 1 + value.len()
+/// The bytes of a name with its length, and of a value without, in the binary format.
+pub(crate) fn joined(name: usize, value: usize) -> usize {
+    framed(name) - 1 + value
 }
 
 /// The memory of an empty list, which can hold what lives shorter or longer.

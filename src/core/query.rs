@@ -137,6 +137,16 @@ pub fn digit(hex: u8) -> Option<u8> {
 }
 
 impl<'a> Span<'a> {
+    /// How many bytes there are.
+    #[inline]
+    #[allow(clippy::len_without_is_empty)] // Nobody asks.
+    pub fn len(&self) -> usize {
+        match *self {
+            Span::Sent(bytes) => bytes.len(),
+            Span::Decoded { len, .. } => len as usize,
+        }
+    }
+
     /// The bytes, given the text that they were decoded to.
     #[inline]
     pub fn of<'e>(&self, text: &'e [u8]) -> &'e [u8]

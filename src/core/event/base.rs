@@ -32,7 +32,8 @@ impl<'a> Base<'a> {
         request: &Request<'a>,
         intake: &Intake<'a>,
     ) -> Result<Base<'a>, Invalid> {
-        let (mut event, _) = query(spare, request, intake)?;
+        let mut event = Event::new(spare, Millis::of_nanos(request.received));
+        query(&mut event, request, intake)?;
         if event.text_of(Field::Data).is_some() {
             return Err(Invalid::TwoPayloads);
         }
@@ -57,7 +58,7 @@ impl<'a> Base<'a> {
         each: &mut impl FnMut(usize, Result<&Event<'a>, Invalid>) -> Result<(), Invalid>,
     ) -> Result<(), Invalid> {
         let event = &mut self.event;
-        (event.texts, event.submitted) = (self.texts, self.submitted);
+        (event.texts, event.submitted, event.counted) = (self.texts, self.submitted, None);
         event.named.truncate(self.named);
         event.headers.truncate(self.headers);
         event.text.truncate(self.text);

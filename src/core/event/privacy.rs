@@ -76,12 +76,17 @@ pub fn tells_address(name: &[u8]) -> bool {
 pub fn known(event: &mut Event<'_>, privacy: &Privacy) {
     let Event { texts, text, .. } = event;
     let place = &mut texts[usize::from(Field::Ip.id())];
-    *place = place.and_then(|ip| match (privacy.addresses, parsed(ip.of(text))) {
-        (Addresses::None, _) => None,
-        (Addresses::Masked, Some(address)) => Some(added(&mask(address).to_string(), text)),
-        // The peer of a unix socket has none.
-        (Addresses::Masked, None) | (Addresses::Whole, _) => Some(ip),
-    });
+    match privacy.addresses {
+        Addresses::Whole => {}
+        Addresses::None => *place = None,
+        Addresses::Masked => {
+            *place = place.map(|ip| match parsed(ip.of(text)) {
+                Some(address) => added(&mask(address).to_string(), text),
+                // The peer of a unix socket has none.
+                None => ip,
+            });
+        }
+    }
     if privacy.cookies.is_some() {
         let place = &mut texts[usize::from(Field::Cookie.id())];
         *place = place.and_then(|cookie| crumbs(cookie, text, privacy));

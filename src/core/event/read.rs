@@ -7,43 +7,41 @@ use super::found::Found;
 use super::multipart::{Part, Parts, is_multipart};
 use super::names::Names;
 use super::{
-    Event, Form, Intake, Invalid, Named, Request, Spare, Tells, cloud, head, is_topic, json,
-    multipart, privacy, tells_address,
+    Event, Form, Intake, Invalid, Named, Request, Tells, cloud, head, is_topic, json, multipart,
+    privacy, tells_address,
 };
 use crate::escape::Shown;
 use crate::field::{DataKind, Field, FieldName, is_name};
 use crate::query::{self, BadPercent, Pair, Raw, Span};
 use crate::time::Millis;
 
-/// Reads a request.
+/// Reads a request into an event that has no field yet.
 pub fn event<'a>(
-    spare: Spare,
+    event: &mut Event<'a>,
     request: &Request<'a>,
     intake: &Intake<'a>,
-) -> Result<Event<'a>, Invalid> {
-    let (mut event, mut names) = query(spare, request, intake)?;
-    body(&mut event, &mut names, request, intake)?;
-    complete(&mut event, request, request.body.unwrap_or_default(), intake)?;
-    Ok(event)
+) -> Result<(), Invalid> {
+    let mut names = query(event, request, intake)?;
+    body(event, &mut names, request, intake)?;
+    complete(event, request, request.body.unwrap_or_default(), intake)
 }
 
 /// What the query says.
 pub fn query<'a>(
-    spare: Spare,
+    event: &mut Event<'a>,
     request: &Request<'a>,
     intake: &Intake<'a>,
-) -> Result<(Event<'a>, Names), Invalid> {
+) -> Result<Names, Invalid> {
     if u32::try_from(request.query.len()).is_err() {
         return Err(Invalid::TooLarge { bytes: request.query.len(), limit: intake.max_event });
     }
-    let mut event = Event::new(spare, Millis::of_nanos(request.received));
     // What its path says no parameter changes.
     event.texts[usize::from(Field::Topic.id())] = request.topic.map(Span::Sent);
-    given(&mut event, intake);
+    given(event, intake);
     let mut names = Names::beside(event.named.len());
-    parameters(&mut event, &mut names, request.query, "query", intake)?;
-    head::kafka_headers(&mut event, request, intake)?;
-    Ok((event, names))
+    parameters(event, &mut names, request.query, "query", intake)?;
+    head::kafka_headers(event, request, intake)?;
+    Ok(names)
 }
 
 /// Checks what parameters and `said`, the event's body, have said, and adds what the request's head and the place say.
@@ -57,7 +55,7 @@ pub fn complete<'a>(
     head::fields(event, request, intake);
     topic(event, intake)?;
     privacy::known(event, intake.privacy);
-    let bytes = event.encoded_len();
+    let bytes = event.count();
     if bytes > intake.max_event {
         return Err(Invalid::TooLarge { bytes, limit: intake.max_event });
     }
@@ -220,8 +218,10 @@ fn custom<'a>(
 /// Looks at those parameters that not every value suits.
 pub fn check_parameters(event: &mut Event<'_>, intake: &Intake<'_>) -> Result<(), Invalid> {
     let limit = intake.limits.value;
-    for field in &Field::ALL[..usize::from(Field::Data.id()) - 1] {
-        if let Some(bytes) = event.text_of(*field).map(<[u8]>::len).filter(|len| *len > limit) {
+    // The payload has a limit of its own.
+    let texts = event.texts[..usize::from(Field::Data.id())].iter().enumerate();
+    for (id, bytes) in texts.filter_map(|(id, span)| Some((id, span.as_ref()?.len()))) {
+        if let (true, Some(field)) = (bytes > limit, Field::of_id(id as u8)) {
             return Err(Invalid::TooLong { field: field.name().into(), bytes, limit });
         }
     }

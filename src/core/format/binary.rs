@@ -15,7 +15,7 @@
 //! Kafka headers, as they came, and then what is of a newer version, as it found it.
 
 use super::Chosen;
-use crate::event::{Event, header_len, is_topic};
+use crate::event::{Event, is_topic, joined};
 use crate::field::{DataKind, Field, Name, Value, is_name};
 use crate::time::Millis;
 
@@ -78,8 +78,7 @@ pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
         pair(HEADER, name, value, out);
     }
     for (id, bytes) in event.others() {
-        out.push(*id);
-        framed(bytes, out);
+        framed(*id, bytes, out);
     }
 }
 
@@ -237,38 +236,46 @@ pub(super) fn write(chosen: &Chosen<'_, '_>, out: &mut Vec<u8>) {
 
 #[inline]
 fn field(name: Name<'_>, value: Value<'_>, out: &mut Vec<u8>) {
-    if let (Name::Named(name), Value::Data(_, json)) = (name, value) {
-        return pair(JSON, name, json, out);
-    }
-    match name {
-        Name::Known(known) => out.push(known.id()),
-        Name::Named(name) => {
-            out.push(NAMED);
-            framed(name, out);
+    match (name, value) {
+        (Name::Known(field), Value::Text(bytes)) => framed(field.id(), bytes, out),
+        (Name::Known(field), Value::Time(millis)) => {
+            framed(field.id(), &millis.0.to_le_bytes(), out);
         }
-    }
-    match value {
-        Value::Text(bytes) => framed(bytes, out),
-        Value::Time(millis) => framed(&millis.0.to_le_bytes(), out),
-        Value::Data(kind, bytes) => {
+        (Name::Known(field), Value::Data(kind, bytes)) => {
+            out.push(field.id());
             length(1 + bytes.len(), out);
             out.push(kind as u8);
             out.extend_from_slice(bytes);
         }
+        (Name::Named(name), Value::Data(_, json)) => pair(JSON, name, json, out),
+        (Name::Named(name), Value::Text(bytes)) => {
+            framed(NAMED, name, out);
+            length(bytes.len(), out);
+            out.extend_from_slice(bytes);
+        }
+        // Only known fields hold a time.
+        (Name::Named(_), Value::Time(_)) => {}
     }
 }
 
 /// A header, or a custom field that holds JSON.
 fn pair(id: u8, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.push(id);
-    length(header_len(name, value), out);
-    framed(name, out);
+    length(joined(name.len(), value.len()), out);
+    length(name.len(), out);
+    out.extend_from_slice(name);
     out.extend_from_slice(value);
 }
 
 #[inline]
-fn framed(bytes: &[u8], out: &mut Vec<u8>) {
-    length(bytes.len(), out);
+fn framed(id: u8, bytes: &[u8], out: &mut Vec<u8>) {
+    // Nearly every length is below 128.
+    if bytes.len() < 0x80 {
+        out.extend_from_slice(&[id, bytes.len() as u8]);
+    } else {
+        out.push(id);
+        length(bytes.len(), out);
+    }
     out.extend_from_slice(bytes);
 }
 
