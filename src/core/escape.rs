@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use crate::digits::HEX;
+use crate::lanes;
 
 /// The most client bytes that a message shows.
 pub const SHOWN: usize = 64;
@@ -30,28 +31,19 @@ pub fn hex(byte: u8) -> [u8; 4] {
     [b'\\', b'x', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]
 }
 
-/// The place of the first control character (below 20 hex) or byte of `these`, found eight bytes at a time.
+/// The place of the first control character (below 20 hex) or byte of `these`, found sixteen bytes at a time.
 #[inline]
 pub(crate) fn find<const N: usize>(text: &[u8], these: [u8; N]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let is = |byte: u8| byte < 0x20 || these.contains(&byte);
-    let words = text.chunks_exact(8);
-    let rest = words.remainder();
-    for (at, eight) in words.enumerate() {
-        let word = u64::from_le_bytes(eight.try_into().unwrap_or_default());
-        // The highest bit of each byte that is below 0x20, or equal, is set. A borrow may set more bits, but only above
-        // one that is right: the lowest is.
-        let mut found = word.wrapping_sub(ONES * 0x20) & !word;
-        for byte in these {
-            let differs = word ^ (ONES * u64::from(byte));
-            found |= differs.wrapping_sub(ONES) & !differs;
+    let mut at = 0;
+    while let Some(sixteen) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        let marks = lanes::among_or_control(sixteen, these);
+        if marks != 0 {
+            return Some(at + marks.trailing_zeros() as usize);
         }
-        if found & HIGH != 0 {
-            return Some(8 * at + ((found & HIGH).trailing_zeros() / 8) as usize);
-        }
+        at += lanes::LANES;
     }
-    rest.iter().position(|b| is(*b)).map(|at| text.len() - rest.len() + at)
+    let is = |byte: &u8| *byte < 0x20 || these.contains(byte);
+    text[at..].iter().position(is).map(|rest| at + rest)
 }
 
 #[cfg(test)]
@@ -72,7 +64,7 @@ mod tests {
     fn the_first_of_what_is_sought_is_found() {
         let all: Vec<u8> = (0..=255).collect();
         for byte in &all {
-            for before in 0..20 {
+            for before in 0..40 {
                 for (filler, after) in [(b'a', 0), (0x80, 9), (b'!', 3), (0xFF, 20), (b' ', 8)] {
                     let mut text = vec![filler; before + 1 + after];
                     text[before] = *byte;

@@ -12,6 +12,7 @@ pub mod format;
 pub mod gzip;
 pub mod id;
 pub mod inflate;
+mod lanes;
 pub mod query;
 pub mod record;
 pub mod ring;

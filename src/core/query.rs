@@ -3,6 +3,8 @@
 //! `name=value` joined by `&`. A piece without `=` is a name with an empty value; an empty piece is none. `+` is a space,
 //! `%HH` a byte; both in names too.
 
+use crate::lanes::{self, LANES, Marks};
+
 /// One parameter as it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair<'a> {
@@ -47,44 +49,77 @@ pub struct BadPercent {
 #[derive(Clone, Debug)]
 pub struct Pairs<'a> {
     query: &'a [u8],
+    /// Where the next parameter begins.
     at: usize,
+    /// Marks before this place are taken, or among `marks`.
+    seen: usize,
+    /// Marks in the bytes before `seen` that are not taken yet.
+    marks: Marks,
 }
 
 /// The parameters of a query, in order.
 pub fn pairs(query: &[u8]) -> Pairs<'_> {
-    Pairs { query, at: 0 }
+    Pairs { query, at: 0, seen: 0, marks: 0 }
+}
+
+impl Pairs<'_> {
+    /// The place of the next byte that means something; behind the last one, the end.
+    #[inline]
+    fn mark(&mut self) -> usize {
+        while self.marks == 0 {
+            let Some(rest) = self.query.get(self.seen..).filter(|rest| !rest.is_empty()) else {
+                return self.query.len();
+            };
+            const SOUGHT: [u8; 4] = [b'&', b'=', b'%', b'+'];
+            self.marks = match rest.first_chunk() {
+                Some(sixteen) => lanes::among(sixteen, SOUGHT),
+                None => {
+                    let mut last = [0; LANES];
+                    last[..rest.len()].copy_from_slice(rest);
+                    lanes::among(&last, SOUGHT)
+                }
+            };
+            self.seen += LANES;
+        }
+        let at = self.seen - LANES + self.marks.trailing_zeros() as usize;
+        self.marks &= self.marks - 1;
+        at
+    }
 }
 
 impl<'a> Iterator for Pairs<'a> {
     type Item = Pair<'a>;
 
     fn next(&mut self) -> Option<Pair<'a>> {
-        while self.query.get(self.at) == Some(&b'&') {
-            self.at += 1;
-        }
-        let start = self.at;
-        let rest = self.query.get(start..).filter(|rest| !rest.is_empty())?;
-        let (mut equals, mut name_escaped, mut value_escaped, mut end) =
-            (None, false, false, rest.len());
-        for (at, byte) in rest.iter().enumerate() {
-            match byte {
-                b'&' => {
-                    end = at;
-                    break;
-                }
-                b'=' if equals.is_none() => equals = Some(at),
-                b'%' | b'+' if equals.is_none() => name_escaped = true,
-                b'%' | b'+' => value_escaped = true,
-                _ => {}
+        loop {
+            let start = self.at;
+            if start >= self.query.len() {
+                return None;
             }
+            let (mut equals, mut name_escaped, mut value_escaped) = (None, false, false);
+            let end = loop {
+                let at = self.mark();
+                match self.query.get(at) {
+                    Some(b'&') | None => break at,
+                    Some(b'=') if equals.is_none() => equals = Some(at),
+                    Some(b'=') => {}
+                    _ if equals.is_none() => name_escaped = true,
+                    _ => value_escaped = true,
+                }
+            };
+            self.at = end + 1;
+            if end == start {
+                continue;
+            }
+            let name = equals.unwrap_or(end);
+            let value = equals.map_or(end, |at| at + 1);
+            let raw =
+                |from: usize, to, escaped| Raw { bytes: &self.query[from..to], at: from, escaped };
+            return Some(Pair {
+                name: raw(start, name, name_escaped),
+                value: raw(value, end, value_escaped),
+            });
         }
-        self.at = start + end;
-        let name = equals.unwrap_or(end);
-        let value = equals.map_or(end, |at| at + 1);
-        Some(Pair {
-            name: Raw { bytes: &rest[..name], at: start, escaped: name_escaped },
-            value: Raw { bytes: &rest[value..end], at: start + value, escaped: value_escaped },
-        })
     }
 }
 
@@ -103,10 +138,12 @@ impl<'a> Raw<'a> {
     ///
     /// # Errors
     /// [`BadPercent`] for the first `%` that two hex digits do not follow.
+    #[inline]
     pub fn decode(&self, text: &mut Vec<u8>) -> Result<Span<'a>, BadPercent> {
-        if !self.escaped {
-            return Ok(Span::Sent(self.bytes));
-        }
+        if self.escaped { self.unescape(text) } else { Ok(Span::Sent(self.bytes)) }
+    }
+
+    fn unescape(&self, text: &mut Vec<u8>) -> Result<Span<'a>, BadPercent> {
         let start = text.len();
         let mut rest = self.bytes;
         while let Some(next) = rest.iter().position(|b| matches!(b, b'%' | b'+')) {
@@ -156,6 +193,35 @@ impl<'a> Span<'a> {
         match *self {
             Span::Sent(bytes) => bytes,
             Span::Decoded { start, len } => &text[start as usize..][..len as usize],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn parameters_are_what_a_split_at_each_separator_finds(query in "[a&=%+\u{e9}]{0,12}|[a-h&=%+\u{e9}]{0,90}") {
+            let pieces = query.split('&').filter(|piece| !piece.is_empty()).map(|piece| {
+                let at = piece.as_ptr() as usize - query.as_ptr() as usize;
+                let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
+                let value_at = if piece.contains('=') { at + name.len() + 1 } else { at + name.len() };
+                let raw = |text: &'_ str, at| (text.to_owned(), at, text.contains(['%', '+']));
+                (raw(name, at), raw(value, value_at))
+            });
+            let found = pairs(query.as_bytes()).map(|Pair { name, value }| {
+                let raw = |raw: Raw<'_>| {
+                    (String::from_utf8(raw.bytes.to_vec()).unwrap(), raw.at, raw.escaped)
+                };
+                (raw(name), raw(value))
+            });
+            prop_assert_eq!(found.collect::<Vec<_>>(), pieces.collect::<Vec<_>>());
         }
     }
 }
