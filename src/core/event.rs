@@ -399,7 +399,7 @@ impl<'a> Event<'a> {
 
 /// The bytes of a field in the binary format: id, length (seven bits a byte), and the value's own.
 #[inline]
-fn framed(len: usize) -> usize {
+pub(crate) fn framed(len: usize) -> usize {
     if len < 0x80 {
         return 2 + len;
     }

@@ -5,14 +5,16 @@ use crate::field::Field;
 
 /// The known keys of an object of JSON, the first of each, as they were sent; of a CloudEvent all.
 pub struct Found<'a> {
-    known: [Option<&'a [u8]>; TEXTS],
+    known: [&'a [u8]; TEXTS],
+    /// Which of them are there: a bit each.
+    there: u16,
     members: Option<Vec<(&'a [u8], &'a [u8])>>,
 }
 
 impl<'a> Found<'a> {
     /// None yet, of a CloudEvent or not.
     pub fn new(cloud: bool) -> Found<'a> {
-        Found { known: [None; TEXTS], members: cloud.then(Vec::new) }
+        Found { known: [&[]; TEXTS], there: 0, members: cloud.then(Vec::new) }
     }
 
     /// A member of the object.
@@ -27,10 +29,11 @@ impl<'a> Found<'a> {
         if let Some(b'[' | b'{' | b'n') = value.first() {
             return;
         }
-        let field = Field::of_parameter(name);
-        let place = field.and_then(|field| self.known.get_mut(usize::from(field.id())));
-        if let Some(place @ None) = place {
-            *place = Some(value);
+        let Some(field) = Field::of_parameter(name).map(Field::id) else { return };
+        if let (Some(place), 0) = (self.known.get_mut(usize::from(field)), self.there >> field & 1)
+        {
+            *place = value;
+            self.there |= 1 << field;
         }
     }
 
@@ -42,15 +45,15 @@ impl<'a> Found<'a> {
         if let Some(members) = &self.members {
             return cloud::structured(event, members);
         }
-        let own = [Field::Data, Field::TimeStamp].map(|field| usize::from(field.id()));
-        for (at, value) in self.known.iter().enumerate() {
-            let (Some(value), None, false) = (value, event.texts[at], own.contains(&at)) else {
-                continue;
-            };
-            if at == usize::from(Field::Submitted.id()) && event.submitted.is_some() {
-                continue;
+        let own = 1 << Field::Data.id() | 1 << Field::TimeStamp.id();
+        let mut left = self.there & !own;
+        while left != 0 {
+            let at = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let said = at == usize::from(Field::Submitted.id()) && event.submitted.is_some();
+            if event.texts[at].is_none() && !said {
+                event.texts[at] = json::text(self.known[at], &mut event.text);
             }
-            event.texts[at] = json::text(value, &mut event.text);
         }
         Ok(())
     }

@@ -227,8 +227,10 @@ pub fn check_parameters(event: &mut Event<'_>, intake: &Intake<'_>) -> Result<()
     }
     if let Some(sent) = event.texts[usize::from(Field::Submitted.id())].take() {
         let text = sent.of(&event.text);
-        let field = Field::Submitted.name().into();
-        let bad = |_| Invalid::Timestamp { field, value: Shown(text).to_string() };
+        let bad = |_| Invalid::Timestamp {
+            field: Field::Submitted.name().into(),
+            value: Shown(text).to_string(),
+        };
         event.submitted = Some(Millis::parse(text).map_err(bad)?);
     }
     if let Some(ip) = event.text_of(Field::Ip) {

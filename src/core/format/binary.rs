@@ -14,8 +14,10 @@
 //! reader passes over an id that it does not know by its length. `encode` writes the fields in their order, each once, then the
 //! Kafka headers, as they came, and then what is of a newer version, as it found it.
 
+use std::mem::take;
+
 use super::Chosen;
-use crate::event::{Event, is_topic, joined};
+use crate::event::{Event, framed, is_topic, joined};
 use crate::field::{DataKind, Field, Name, Value, is_name};
 use crate::time::Millis;
 
@@ -71,15 +73,16 @@ pub enum Malformed {
 
 /// Appends the whole event, as it lies in the ring.
 pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
-    out.reserve(event.encoded_len());
-    out.push(VERSION);
-    event.each(|name, value| field(name, value, out));
+    let mut place = Place::behind(out, event.encoded_len());
+    place.put(&[VERSION]);
+    event.each(|name, value| place.field(name, value));
     for (name, value) in event.headers() {
-        pair(HEADER, name, value, out);
+        place.pair(HEADER, name, value);
     }
     for (id, bytes) in event.others() {
-        framed(*id, bytes, out);
+        place.framed(*id, bytes);
     }
+    debug_assert!(place.rest.is_empty(), "bytes that were counted and are not there");
 }
 
 /// Reads one event, borrowed from where it lies.
@@ -177,19 +180,19 @@ impl<'a> Iterator for Parts<'a> {
 
 #[inline]
 fn part(id: u8, after: &[u8], at: usize) -> Result<(Part<'_>, &[u8]), Malformed> {
-    let (first, rest) = take(after).ok_or(Malformed::Cut { at })?;
+    let (first, rest) = cut(after).ok_or(Malformed::Cut { at })?;
     if id == NAMED {
-        let (value, rest) = take(rest).ok_or(Malformed::Cut { at })?;
+        let (value, rest) = cut(rest).ok_or(Malformed::Cut { at })?;
         return Ok((Part::Field(Name::Named(first), Value::Text(value)), rest));
     }
     if id == HEADER {
         // Whoever hands it to Kafka needs a text without a zero.
         let (name, value) =
-            take(first).filter(|(name, _)| is_name(name)).ok_or(Malformed::Header { at })?;
+            cut(first).filter(|(name, _)| is_name(name)).ok_or(Malformed::Header { at })?;
         return Ok((Part::Header(name, value), rest));
     }
     if id == JSON {
-        let (name, json) = take(first).ok_or(Malformed::Cut { at })?;
+        let (name, json) = cut(first).ok_or(Malformed::Cut { at })?;
         return Ok((Part::Field(Name::Named(name), Value::Data(DataKind::Json, json)), rest));
     }
     let Some(field) = Field::of_id(id) else { return Ok((Part::Other(first), rest)) };
@@ -209,7 +212,7 @@ fn part(id: u8, after: &[u8], at: usize) -> Result<(Part<'_>, &[u8]), Malformed>
 
 /// A length and so many bytes; and the rest.
 #[inline]
-fn take(from: &[u8]) -> Option<(&[u8], &[u8])> {
+fn cut(from: &[u8]) -> Option<(&[u8], &[u8])> {
     // Nearly every length is below 128.
     if let [length @ 0..0x80, rest @ ..] = from {
         return rest.split_at_checked(usize::from(*length));
@@ -226,64 +229,96 @@ fn take(from: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Appends the chosen fields that the event has.
 pub(super) fn write(chosen: &Chosen<'_, '_>, out: &mut Vec<u8>) {
-    out.push(VERSION);
+    let mut bytes = 1;
+    chosen.each(|name, value| bytes += value.map_or(0, |value| encoded_len(name, value)));
+    let mut place = Place::behind(out, bytes);
+    place.put(&[VERSION]);
     chosen.each(|name, value| {
         if let Some(value) = value {
-            field(name, value, out);
+            place.field(name, value);
         }
     });
 }
 
-#[inline]
-fn field(name: Name<'_>, value: Value<'_>, out: &mut Vec<u8>) {
+/// The bytes that a field takes.
+fn encoded_len(name: Name<'_>, value: Value<'_>) -> usize {
     match (name, value) {
-        (Name::Known(field), Value::Text(bytes)) => framed(field.id(), bytes, out),
-        (Name::Known(field), Value::Time(millis)) => {
-            framed(field.id(), &millis.0.to_le_bytes(), out);
-        }
-        (Name::Known(field), Value::Data(kind, bytes)) => {
-            out.push(field.id());
-            length(1 + bytes.len(), out);
-            out.push(kind as u8);
-            out.extend_from_slice(bytes);
-        }
-        (Name::Named(name), Value::Data(_, json)) => pair(JSON, name, json, out),
-        (Name::Named(name), Value::Text(bytes)) => {
-            framed(NAMED, name, out);
-            length(bytes.len(), out);
-            out.extend_from_slice(bytes);
-        }
+        (Name::Known(_), Value::Text(bytes)) => framed(bytes.len()),
+        (Name::Known(_), Value::Time(_)) => framed(8),
         // Only known fields hold a time.
-        (Name::Named(_), Value::Time(_)) => {}
+        (Name::Named(_), Value::Time(_)) => 0,
+        (Name::Known(_), Value::Data(_, bytes)) => framed(1 + bytes.len()),
+        (Name::Named(name), Value::Text(bytes)) => framed(name.len()) + framed(bytes.len()) - 1,
+        (Name::Named(name), Value::Data(_, json)) => framed(joined(name.len(), json.len())),
     }
 }
 
-/// A header, or a custom field that holds JSON.
-fn pair(id: u8, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
-    out.push(id);
-    length(joined(name.len(), value.len()), out);
-    length(name.len(), out);
-    out.extend_from_slice(name);
-    out.extend_from_slice(value);
+/// Where the next bytes go.
+struct Place<'o> {
+    rest: &'o mut [u8],
 }
 
-#[inline]
-fn framed(id: u8, bytes: &[u8], out: &mut Vec<u8>) {
-    // Nearly every length is below 128.
-    if bytes.len() < 0x80 {
-        out.extend_from_slice(&[id, bytes.len() as u8]);
-    } else {
-        out.push(id);
-        length(bytes.len(), out);
+impl<'o> Place<'o> {
+    /// So many bytes behind what there is: all that will be put there.
+    fn behind(out: &'o mut Vec<u8>, bytes: usize) -> Place<'o> {
+        let start = out.len();
+        out.resize(start + bytes, 0);
+        Place { rest: &mut out[start..] }
     }
-    out.extend_from_slice(bytes);
-}
 
-#[inline]
-fn length(mut value: usize, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        let (here, rest) = take(&mut self.rest).split_at_mut(bytes.len());
+        here.copy_from_slice(bytes);
+        self.rest = rest;
     }
-    out.push(value as u8);
+
+    #[inline]
+    fn field(&mut self, name: Name<'_>, value: Value<'_>) {
+        match (name, value) {
+            (Name::Known(field), Value::Text(bytes)) => self.framed(field.id(), bytes),
+            (Name::Known(field), Value::Time(millis)) => {
+                self.framed(field.id(), &millis.0.to_le_bytes());
+            }
+            (Name::Known(field), Value::Data(kind, bytes)) => {
+                self.put(&[field.id()]);
+                self.length(1 + bytes.len());
+                self.put(&[kind as u8]);
+                self.put(bytes);
+            }
+            (Name::Named(name), Value::Text(bytes)) => {
+                self.framed(NAMED, name);
+                self.length(bytes.len());
+                self.put(bytes);
+            }
+            (Name::Named(name), Value::Data(_, json)) => self.pair(JSON, name, json),
+            // Only known fields hold a time.
+            (Name::Named(_), Value::Time(_)) => {}
+        }
+    }
+
+    /// A header, or a custom field that holds JSON.
+    fn pair(&mut self, id: u8, name: &[u8], value: &[u8]) {
+        self.put(&[id]);
+        self.length(joined(name.len(), value.len()));
+        self.length(name.len());
+        self.put(name);
+        self.put(value);
+    }
+
+    #[inline]
+    fn framed(&mut self, id: u8, bytes: &[u8]) {
+        self.put(&[id]);
+        self.length(bytes.len());
+        self.put(bytes);
+    }
+
+    #[inline]
+    fn length(&mut self, mut value: usize) {
+        while value >= 0x80 {
+            self.put(&[value as u8 | 0x80]);
+            value >>= 7;
+        }
+        self.put(&[value as u8]);
+    }
 }
