@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use crate::digits::HEX;
-use crate::lanes;
+use crate::lanes::{self, LANES};
 
 /// The most client bytes that a message shows.
 pub const SHOWN: usize = 64;
@@ -34,16 +34,17 @@ pub fn hex(byte: u8) -> [u8; 4] {
 /// The place of the first control character (below 20 hex) or byte of `these`, found sixteen bytes at a time.
 #[inline]
 pub(crate) fn find<const N: usize>(text: &[u8], these: [u8; N]) -> Option<usize> {
-    let mut at = 0;
-    while let Some(sixteen) = text.get(at..).and_then(<[u8]>::first_chunk) {
+    let sixteens = text.chunks_exact(LANES);
+    let rest = sixteens.remainder();
+    for (at, sixteen) in sixteens.enumerate() {
+        let Ok(sixteen) = sixteen.try_into() else { break };
         let marks = lanes::among_or_control(sixteen, these);
         if marks != 0 {
-            return Some(at + marks.trailing_zeros() as usize);
+            return Some(at * LANES + marks.trailing_zeros() as usize);
         }
-        at += lanes::LANES;
     }
     let is = |byte: &u8| *byte < 0x20 || these.contains(byte);
-    text[at..].iter().position(is).map(|rest| at + rest)
+    rest.iter().position(is).map(|at| text.len() - rest.len() + at)
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod sent;
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 
 pub use crate::field::HeaderFields;
 use crate::field::{DataKind, Field, FieldName, Name, Value};
@@ -39,6 +40,10 @@ pub const MOST_HEADERS: usize = 64;
 
 /// Fields with an id that hold text: an index is the id.
 const TEXTS: usize = Field::Sg.id() as usize;
+
+/// The ids of those before and behind the times, which stand between them.
+pub(crate) const TEXTS_BEFORE_TIMES: Range<u8> = 1..Field::TimeStamp.id();
+pub(crate) const TEXTS_BEHIND_TIMES: Range<u8> = Field::Submitted.id() + 1..Field::Data.id();
 
 /// What a request says, borrowed from the server that received it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -258,21 +263,19 @@ impl<'a> Event<'a> {
     /// Shows each of its fields, in their order: what [`Event::fields`] yields, faster.
     #[inline]
     pub fn each(&self, mut see: impl FnMut(Name<'_>, Value<'_>)) {
-        const TIMES: usize = Field::TimeStamp.id() as usize;
-        let known = |from: usize, to: usize| {
-            let texts = Field::ALL[from - 1..to - 1].iter().zip(&self.texts[from..to]);
-            texts.filter_map(|(field, span)| {
-                Some((Name::Known(*field), Value::Text(span.as_ref()?.of(&self.text))))
-            })
-        };
-        known(1, TIMES).for_each(|(name, value)| see(name, value));
+        let known = |id| Name::Known(Field::ALL[usize::from(id) - 1]);
+        for (id, text) in self.texts(TEXTS_BEFORE_TIMES) {
+            see(known(id), Value::Text(text));
+        }
         see(Name::Known(Field::TimeStamp), Value::Time(self.time_stamp));
         if let Some(time) = self.submitted {
             see(Name::Known(Field::Submitted), Value::Time(time));
         }
-        known(TIMES + 2, TEXTS - 1).for_each(|(name, value)| see(name, value));
-        for field in &self.named {
-            see(Name::Named(field.name.of(&self.text)), field.value(&self.text));
+        for (id, text) in self.texts(TEXTS_BEHIND_TIMES) {
+            see(known(id), Value::Text(text));
+        }
+        for (name, value) in self.named_values() {
+            see(Name::Named(name), value);
         }
         if let Some((kind, bytes)) = self.data() {
             see(Name::Known(Field::Data), Value::Data(kind, bytes));
@@ -282,6 +285,11 @@ impl<'a> Event<'a> {
     /// Single cookies and custom fields, as they came.
     pub fn named(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.named.iter().map(|field| (field.name.of(&self.text), field.value.of(&self.text)))
+    }
+
+    /// The same, with what they are.
+    pub(crate) fn named_values(&self) -> impl Iterator<Item = (&[u8], Value<'_>)> {
+        self.named.iter().map(|field| (field.name.of(&self.text), field.value(&self.text)))
     }
 
     /// Its Kafka headers, as they came: a name may stand there more than once.
@@ -333,6 +341,14 @@ impl<'a> Event<'a> {
         let bytes = self.encoded_len();
         self.counted = NonZeroUsize::new(bytes);
         bytes
+    }
+
+    /// The known fields that hold text, by their ids.
+    #[inline]
+    pub(crate) fn texts(&self, ids: Range<u8>) -> impl Iterator<Item = (u8, &[u8])> {
+        let spans = &self.texts[usize::from(ids.start)..usize::from(ids.end)];
+        let spans = ids.zip(spans);
+        spans.filter_map(|(id, span)| Some((id, span.as_ref()?.of(&self.text))))
     }
 
     #[inline]

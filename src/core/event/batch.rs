@@ -51,10 +51,11 @@ impl Framing {
     /// one event's.
     pub fn of(content_type: Option<&[u8]>, body: &[u8], depth: usize) -> Option<Framing> {
         let opens = body.trim_ascii_start().first() == Some(&b'[');
-        let says = content_type.is_some_and(json::says_json);
+        if content_type.is_some_and(json::says_json) {
+            return opens.then_some(Framing::Array);
+        }
         match Framing::told(content_type) {
             None if !opens => None,
-            None if says => Some(Framing::Array),
             // What is only called a text has to be an array to be taken for one.
             None => (read::may_be_json(content_type) && json::is_array(body, depth))
                 .then_some(Framing::Array),

@@ -31,11 +31,12 @@ pub fn is_binary<'a>(mut names: impl Iterator<Item = &'a [u8]>) -> bool {
 
 /// Whether a type says that the body is one in structured mode, or several.
 pub fn is_structured(content_type: Option<&[u8]>) -> bool {
-    content_type.is_some_and(|kind| {
+    const NAMES: [&[u8]; 2] =
+        [b"application/cloudevents+json", b"application/cloudevents-batch+json"];
+    // Most types are too short.
+    content_type.filter(|kind| kind.len() >= NAMES[0].len()).is_some_and(|kind| {
         let kind = json::media_type(kind);
-        [&b"application/cloudevents+json"[..], b"application/cloudevents-batch+json"]
-            .iter()
-            .any(|name| kind.eq_ignore_ascii_case(name))
+        NAMES.iter().any(|name| kind.eq_ignore_ascii_case(name))
     })
 }
 

@@ -2,13 +2,21 @@
 
 use super::{Invalid, MOST_DEPTH};
 use crate::escape::find;
+use crate::lanes::among_or_control;
 use crate::query::Span;
+
+/// What ends a run of a string's characters, as a control character does.
+const ENDS: [u8; 2] = [b'"', b'\\'];
 
 // One bit of a u128 for each that is open.
 const _: () = assert!(MOST_DEPTH <= 128);
 
 /// Whether a content type says JSON: `application/json` or `anything/anything+json`, with parameters or without.
 pub fn says_json(content_type: &[u8]) -> bool {
+    // Nearly always.
+    if content_type == b"application/json" {
+        return true;
+    }
     let kind = media_type(content_type);
     let ends = |with: &[u8]| {
         kind.len().checked_sub(with.len()).is_some_and(|at| kind[at..].eq_ignore_ascii_case(with))
@@ -208,20 +216,48 @@ impl<'t> Text<'t> {
         if self.after_spaces().is_none() { Ok(()) } else { Err(self.must(Must::End)) }
     }
 
-    /// One value, up to its last byte.
-    fn value(&mut self, mut see: impl FnMut(&'t [u8], &'t [u8])) -> Result<(), Wrong> {
+    /// One value, up to its last byte. Of an object the members are shown.
+    fn value(&mut self, see: impl FnMut(&'t [u8], &'t [u8])) -> Result<(), Wrong> {
+        match self.after_spaces() {
+            Some(b'{') if self.deepest > 0 => self.object(see),
+            _ => self.nested(0),
+        }
+    }
+
+    /// The outermost object, from its bracket.
+    fn object(&mut self, mut see: impl FnMut(&'t [u8], &'t [u8])) -> Result<(), Wrong> {
+        self.at += 1;
+        if self.after_spaces() == Some(b'}') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            let name = self.name()?;
+            let first = self.after_spaces();
+            let began = self.at;
+            match first {
+                Some(b'"') => self.string()?,
+                _ => self.nested(1)?,
+            }
+            see(name, &self.body[began..self.at]);
+            match self.after_spaces() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return Err(self.must(Must::InObject)),
+            }
+        }
+    }
+
+    /// One value, which lies in so many others.
+    fn nested(&mut self, outer: usize) -> Result<(), Wrong> {
         // For each open array or object, the innermost at the lowest bit: whether it is an object.
-        let (mut objects, mut depth) = (0_u128, 0);
-        let mut name: &[u8] = &[];
-        // Of the outermost object: the member that is open, and where its value begins.
-        let (mut member, mut began) = (name, 0);
+        let (mut objects, mut depth) = (0_u128, outer);
         loop {
             // Here a value begins; in an object, behind its name.
-            let first = self.after_spaces();
-            if depth == 1 {
-                (member, began) = (name, self.at);
-            }
-            match first {
+            match self.after_spaces() {
                 Some(open @ (b'[' | b'{')) => {
                     if depth == self.deepest {
                         return Err(self.must(Must::Rise));
@@ -235,7 +271,7 @@ impl<'t> Text<'t> {
                         depth += 1;
                         objects = objects << 1 | u128::from(object);
                         if object {
-                            name = self.name()?;
+                            self.name()?;
                         }
                         continue;
                     }
@@ -249,11 +285,8 @@ impl<'t> Text<'t> {
             }
             // Here one has ended; with it perhaps those around it.
             loop {
-                if depth == 0 {
+                if depth == outer {
                     return Ok(());
-                }
-                if depth == 1 && objects & 1 == 1 {
-                    see(member, &self.body[began..self.at]);
                 }
                 let next = self.after_spaces();
                 let object = objects & 1 == 1;
@@ -261,7 +294,7 @@ impl<'t> Text<'t> {
                     (Some(b','), _) => {
                         self.at += 1;
                         if object {
-                            name = self.name()?;
+                            self.name()?;
                         }
                         break;
                     }
@@ -333,9 +366,21 @@ impl<'t> Text<'t> {
     #[inline]
     fn string(&mut self) -> Result<(), Wrong> {
         self.at += 1;
+        // Most end within the next sixteen bytes.
+        if let Some(sixteen) = self.body.get(self.at..).and_then(<[u8]>::first_chunk) {
+            let place = among_or_control(sixteen, ENDS).trailing_zeros() as usize;
+            if sixteen.get(place) == Some(&b'"') {
+                self.at += place + 1;
+                return Ok(());
+            }
+        }
+        self.rest_of_string()
+    }
+
+    fn rest_of_string(&mut self) -> Result<(), Wrong> {
         loop {
             let rest = self.body.get(self.at..).unwrap_or_default();
-            self.at += find(rest, [b'"', b'\\']).unwrap_or(rest.len());
+            self.at += find(rest, ENDS).unwrap_or(rest.len());
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;

@@ -273,7 +273,6 @@ fn body<'a>(
         return Err(Invalid::TooLarge { bytes: body.len(), limit: intake.max_event });
     }
     let depth = intake.limits.depth;
-    let form = is_form(request.content_type);
     let json = if request.content_type.is_some_and(json::says_json) {
         keys(event, request, body, depth)?;
         true
@@ -283,10 +282,12 @@ fn body<'a>(
             && opens(body)
             && keys(event, request, body, depth).is_ok()
     };
-    if let (true, Some(kind)) = (is_multipart(request.content_type), request.content_type) {
+    if let (false, Some(kind)) = (json, request.content_type)
+        && is_multipart(request.content_type)
+    {
         parts(event, names, kind, body, intake)?;
         event.kind = DataKind::of(event.text_of(Field::Data).unwrap_or_default());
-    } else if form && !json && body.contains(&b'=') {
+    } else if !json && is_form(request.content_type) && body.contains(&b'=') {
         parameters(event, names, body, "body", intake)?;
         event.kind = DataKind::of(event.text_of(Field::Data).unwrap_or_default());
     } else if event.text_of(Field::Data).is_some() {

@@ -17,7 +17,7 @@
 use std::mem::take;
 
 use super::Chosen;
-use crate::event::{Event, framed, is_topic, joined};
+use crate::event::{Event, TEXTS_BEFORE_TIMES, TEXTS_BEHIND_TIMES, framed, is_topic, joined};
 use crate::field::{DataKind, Field, Name, Value, is_name};
 use crate::time::Millis;
 
@@ -75,7 +75,22 @@ pub enum Malformed {
 pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
     let mut place = Place::behind(out, event.encoded_len());
     place.put(&[VERSION]);
-    event.each(|name, value| place.field(name, value));
+    for (id, text) in event.texts(TEXTS_BEFORE_TIMES) {
+        place.framed(id, text);
+    }
+    place.time(Field::TimeStamp, event.time_stamp());
+    if let Some(time) = event.submitted() {
+        place.time(Field::Submitted, time);
+    }
+    for (id, text) in event.texts(TEXTS_BEHIND_TIMES) {
+        place.framed(id, text);
+    }
+    for (name, value) in event.named_values() {
+        place.field(Name::Named(name), value);
+    }
+    if let Some((kind, bytes)) = event.data() {
+        place.data(kind, bytes);
+    }
     for (name, value) in event.headers() {
         place.pair(HEADER, name, value);
     }
@@ -277,15 +292,8 @@ impl<'o> Place<'o> {
     fn field(&mut self, name: Name<'_>, value: Value<'_>) {
         match (name, value) {
             (Name::Known(field), Value::Text(bytes)) => self.framed(field.id(), bytes),
-            (Name::Known(field), Value::Time(millis)) => {
-                self.framed(field.id(), &millis.0.to_le_bytes());
-            }
-            (Name::Known(field), Value::Data(kind, bytes)) => {
-                self.put(&[field.id()]);
-                self.length(1 + bytes.len());
-                self.put(&[kind as u8]);
-                self.put(bytes);
-            }
+            (Name::Known(field), Value::Time(time)) => self.time(field, time),
+            (Name::Known(_), Value::Data(kind, bytes)) => self.data(kind, bytes),
             (Name::Named(name), Value::Text(bytes)) => {
                 self.framed(NAMED, name);
                 self.length(bytes.len());
@@ -295,6 +303,19 @@ impl<'o> Place<'o> {
             // Only known fields hold a time.
             (Name::Named(_), Value::Time(_)) => {}
         }
+    }
+
+    #[inline]
+    fn time(&mut self, field: Field, time: Millis) {
+        self.framed(field.id(), &time.0.to_le_bytes());
+    }
+
+    #[inline]
+    fn data(&mut self, kind: DataKind, bytes: &[u8]) {
+        self.put(&[Field::Data.id()]);
+        self.length(1 + bytes.len());
+        self.put(&[kind as u8]);
+        self.put(bytes);
     }
 
     /// A header, or a custom field that holds JSON.
@@ -308,9 +329,17 @@ impl<'o> Place<'o> {
 
     #[inline]
     fn framed(&mut self, id: u8, bytes: &[u8]) {
-        self.put(&[id]);
-        self.length(bytes.len());
-        self.put(bytes);
+        let head = 2 + bytes.len();
+        // Nearly every length is below 128.
+        if bytes.len() >= 0x80 {
+            self.put(&[id]);
+            self.length(bytes.len());
+            return self.put(bytes);
+        }
+        let (here, rest) = take(&mut self.rest).split_at_mut(head);
+        (here[0], here[1]) = (id, bytes.len() as u8);
+        here[2..].copy_from_slice(bytes);
+        self.rest = rest;
     }
 
     #[inline]
