@@ -20,7 +20,8 @@ if [ "$what" = all ]; then
     need python3 "Python 3" "by the examples and the tests"
     # Chromium is 80 MB to fetch, and fills 560 MB with what it needs. Nagios wants something that sends mail; msmtp is
     # the smallest.
-    packages+=(python3 python3-pip python3-zmq wrk nghttp2-client perl openssl chromium zstd valgrind prometheus nagios4-core msmtp-mta ganglia-monitor)
+    packages+=(python3 python3-pip python3-zmq wrk nghttp2-client perl openssl chromium zstd valgrind prometheus nagios4-core rsyslog msmtp-mta
+        ganglia-monitor)
     # Debian's nodejs comes without it, others with it.
     command -v npm >/dev/null || packages+=(npm)
     # What reads the pages, the completions and the unit.

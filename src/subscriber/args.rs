@@ -214,8 +214,9 @@ pub struct Rendering {
 /// How it is told what goes on.
 #[derive(Debug, Default, Args)]
 pub struct Log {
-    /// What is written to stderr: auto (a progress line on a terminal, else text), text or json
-    /// [default: auto]
+    /// Where log lines go. To stderr: auto (a progress line on a terminal, journald where systemd
+    /// reads it, else text), text, json, or journald (with priorities). To a server, by RFC 5424:
+    /// syslog (/dev/log), syslog:unix:PATH, syslog:udp:HOST:PORT, syslog:tcp:HOST:PORT [default: auto]
     #[arg(long = "log", value_name = "FORM")]
     pub form: Option<String>,
 }

@@ -17,7 +17,7 @@ use crate::args;
 use crate::cursor_topic::Owner;
 use crate::keys::{self, Keys};
 use crate::letter::Letters;
-use crate::report::Form;
+use crate::log::Form;
 use crate::route::{Route, Stamp};
 use crate::said::{Value, property};
 use crate::topics::{Allowed, Pattern};
@@ -74,7 +74,7 @@ pub struct Settings {
     pub target: Target,
     /// Where the machine's questions are answered.
     pub http: Option<Given<SocketAddr>>,
-    /// How stderr is written.
+    /// Where the log goes, and how it is written.
     pub form: Form,
 }
 
@@ -160,13 +160,12 @@ pub fn rendering(args: &args::Rendering, default: (&str, Fields)) -> Result<Rend
     Ok(Rendering { format, delimiter, fields })
 }
 
-/// How stderr is written: the word of --log.
+/// Where the log goes, and how it is written: the word of --log.
 ///
 /// # Errors
 /// [`Wrong`]
 pub fn form(log: &args::Log) -> Result<Form, Wrong> {
-    word(&log.form, "--log", "auto")
-        .read(|text| Form::read(text).ok_or("it must be auto, text or json"))
+    word(&log.form, "--log", "auto").read(Form::read)
 }
 
 fn route(args: &args::Delivery) -> Result<Route, Wrong> {

@@ -16,7 +16,8 @@ use crate::args;
 use crate::config::{self, Settings};
 use crate::flight::{Fate, FeedNo, Flight, Hole};
 use crate::letter::Told;
-use crate::report::{self, Seldom};
+use crate::log;
+use crate::report::Seldom;
 use crate::sink::{Batch, End, Report, Sink};
 use crate::socket::poll_fd;
 use crate::subscribe::{sink, stop_on_signals};
@@ -80,7 +81,7 @@ struct Drainer<'a> {
 /// [`Ended`], a sentence for stderr.
 pub fn run(args: &args::Drain) -> Result<(), Ended> {
     let settings = settings(args)?;
-    report::begin(settings.form);
+    let _log = log::begin(&settings.form).map_err(|error| Ended::Failed(error.to_string()))?;
     let failed = |error: io::Error| Ended::Failed(error.to_string());
     let rings = Ring::open_all(&args.dir).map_err(|error| Ended::Failed(error.to_string()))?;
     if rings.is_empty() {

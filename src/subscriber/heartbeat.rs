@@ -20,8 +20,9 @@ use crate::ask::{Answer, Url};
 use crate::config;
 use crate::cursor_topic::Owner;
 use crate::http;
+use crate::log::{self, Form};
 use crate::plugin::{Found, State, Thresholds, number};
-use crate::report::{self, Form, Seldom};
+use crate::report::Seldom;
 use crate::subscribe::stop_on_signals;
 use crate::view::Board;
 use crate::wake;
@@ -173,7 +174,7 @@ fn once(beat: Result<Duration, Red>) -> u8 {
 
 /// Beats until TERM.
 fn on_and_on(mut settings: Settings, mut heart: Heart) -> Result<(), String> {
-    report::begin(settings.form);
+    let _log = log::begin(&settings.form).map_err(|error| error.to_string())?;
     let (waker, _wakes) = wake::pair().map_err(|error| error.to_string())?;
     let stop = stop_on_signals(&waker).map_err(|error| format!("signals: {error}"))?;
     let patience = settings.interval + settings.timeout;

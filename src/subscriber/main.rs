@@ -29,6 +29,7 @@ mod latency;
 mod layers;
 mod letter;
 mod librdkafka;
+mod log;
 mod mapping;
 mod metrics;
 mod mock_kafka;
@@ -67,6 +68,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use crate::args::{Cli, Command};
 use crate::layers::Layers;
+use crate::log::Form;
 use crate::mapping::Mapping;
 use crate::sink::End;
 
@@ -165,7 +167,8 @@ fn subscribe(source: &args::Source, line: &ArgMatches) -> Result<(), Failed> {
         println!("{}: the settings are good", layers.file.as_deref().unwrap_or("command line"));
         return Ok(());
     }
-    report::begin(settings.form);
+    let form = settings.form.clone();
+    let _log = log::begin(&form).map_err(|error| Failed::Other(format!("no log: {error}")))?;
     for name in &layers.ignored {
         tracing::warn!("{name} in the environment is no setting, it is ignored");
     }
@@ -178,12 +181,21 @@ fn subscribe(source: &args::Source, line: &ArgMatches) -> Result<(), Failed> {
         }
         Ok(mapping)
     };
-    match subscribe::run(settings, &again).map_err(Failed::Wrong)? {
-        End::Asked => Ok(()),
-        End::Wrong(text) => Err(Failed::Wrong(text)),
-        End::Failed(text) => Err(Failed::Other(text)),
-        End::Fenced(text) => Err(Failed::Fenced(text)),
+    let ended = match subscribe::run(settings, &again) {
+        Ok(End::Asked) => Ok(()),
+        Err(text) | Ok(End::Wrong(text)) => Err(Failed::Wrong(text)),
+        Ok(End::Failed(text)) => Err(Failed::Other(text)),
+        Ok(End::Fenced(text)) => Err(Failed::Fenced(text)),
+    };
+    // On stderr it is said in any case, by `main`.
+    if let (
+        Err(Failed::Wrong(text) | Failed::Other(text) | Failed::Fenced(text)),
+        Form::Syslog(_),
+    ) = (&ended, &form)
+    {
+        tracing::error!("ended: {text}");
     }
+    ended
 }
 
 /// Help is printed as it is; of what is wrong only the first sentence, which names the word.

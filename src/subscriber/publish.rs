@@ -19,8 +19,8 @@ use sparkngin_publisher::{Handle, Level, Settings, start, start_draining};
 
 use crate::Failed;
 use crate::args::Publish;
+use crate::log;
 use crate::publish_settings;
-use crate::report;
 use crate::socket::poll_fd;
 use crate::subscribe::{flag_on, stop_on_signals};
 use crate::wake::{self, Wakes};
@@ -52,8 +52,8 @@ struct Host {
 pub fn run(args: &Publish) -> Result<(), Failed> {
     let wrong = |error: crate::word::Wrong| Failed::Wrong(error.to_string());
     let settings = publish_settings::read(args).map_err(wrong)?;
-    report::begin(crate::config::form(&args.log).map_err(wrong)?);
     let system = |error: io::Error| Failed::Other(error.to_string());
+    let _log = log::begin(&crate::config::form(&args.log).map_err(wrong)?).map_err(system)?;
     let (waker, mut wakes) = wake::pair().map_err(system)?;
     let stop: Arc<AtomicBool> = stop_on_signals(&waker).map_err(system)?;
     let again = flag_on(&[SIGHUP], &waker).map_err(system)?;

@@ -1,9 +1,10 @@
 //! What a person sees: a progress line on a terminal, log lines otherwise; each kind of trouble at most once a second.
 
 use std::collections::HashMap;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::log::Form;
 use crate::view::View;
 
 /// Lines of one kind, at most one in this time.
@@ -51,75 +52,21 @@ pub fn clock() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
 }
 
-/// How stderr is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// A progress line and short text.
-    Terminal,
-    /// A line of text for each event.
-    Text,
-    /// A JSON object for each event.
-    Json,
-}
-
-impl Form {
-    /// `auto`, `text` or `json`.
-    pub fn read(word: &str) -> Option<Form> {
-        match word {
-            "auto" if io::stderr().is_terminal() => Some(Form::Terminal),
-            "auto" | "text" => Some(Form::Text),
-            "json" => Some(Form::Json),
-            _ => None,
-        }
-    }
-}
-
-/// Begins to log. `RUST_LOG` chooses what, as usual.
-pub fn begin(form: Form) {
-    use tracing_subscriber::{EnvFilter, fmt};
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = fmt().with_env_filter(filter).with_target(false);
-    // A second start within one process, as in tests, keeps the first log.
-    let _ = match form {
-        Form::Terminal => log.with_writer(Cleared::new).without_time().try_init(),
-        Form::Text => log.with_writer(io::stderr).with_ansi(false).try_init(),
-        Form::Json => log.with_writer(io::stderr).json().flatten_event(true).try_init(),
-    };
-}
-
-/// Stderr, where a log line first clears the progress line.
-struct Cleared;
-
-impl Cleared {
-    fn new() -> Cleared {
-        let _ = io::stderr().write_all(b"\r\x1b[K");
-        Cleared
-    }
-}
-
-impl Write for Cleared {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        io::stderr().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
-    }
-}
-
 /// Shows how it goes.
 #[derive(Debug)]
 pub struct Progress {
-    form: Form,
+    /// A line is written anew on a terminal; else the books are logged.
+    terminal: bool,
     next: Instant,
     last: (Instant, u64),
 }
 
 impl Progress {
     /// Nothing was shown yet.
-    pub fn new(form: Form, now: Instant) -> Progress {
-        let wait = if form == Form::Terminal { PROGRESS } else { BOOKS };
-        Progress { form, next: now + wait, last: (now, 0) }
+    pub fn new(form: &Form, now: Instant) -> Progress {
+        let terminal = *form == Form::Terminal;
+        let wait = if terminal { PROGRESS } else { BOOKS };
+        Progress { terminal, next: now + wait, last: (now, 0) }
     }
 
     /// When there is something to show again.
@@ -136,7 +83,7 @@ impl Progress {
         let (since, before) = std::mem::replace(&mut self.last, (now, totals.delivered));
         let rate = (totals.delivered - before) as f64 / now.duration_since(since).as_secs_f64();
         let open = view.feeds.iter().filter(|feed| feed.in_session).count();
-        if self.form == Form::Terminal {
+        if self.terminal {
             self.next = now + PROGRESS;
             let state =
                 view.unready().map_or_else(|| "ready".to_owned(), |why| format!("waiting: {why}"));
@@ -170,7 +117,7 @@ impl Progress {
 
     /// Leaves the terminal's line as it is and begins a new one.
     pub fn end(&self) {
-        if self.form == Form::Terminal {
+        if self.terminal {
             let _ = io::stderr().write_all(b"\n");
         }
     }

@@ -61,7 +61,6 @@ pub type Again<'a> = &'a dyn Fn() -> Result<Mapping, String>;
 /// # Errors
 /// A sentence for stderr: what cannot be from the start.
 pub fn run(settings: Settings, again: Again<'_>) -> Result<End, String> {
-    report::begin(settings.form);
     let now = Instant::now();
     let (waker, wakes) = wake::pair().map_err(|error| error.to_string())?;
     let stop = stop_on_signals(&waker).map_err(|error| format!("signals: {error}"))?;
@@ -80,7 +79,7 @@ pub fn run(settings: Settings, again: Again<'_>) -> Result<End, String> {
         feeds,
         flight: Flight::default(),
         window: settings.window,
-        progress: Progress::new(settings.form, now),
+        progress: Progress::new(&settings.form, now),
         latency: Latency::new(now),
         wakes,
         stop,
