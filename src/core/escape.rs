@@ -31,20 +31,30 @@ pub fn hex(byte: u8) -> [u8; 4] {
     [b'\\', b'x', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]
 }
 
-/// The place of the first control character (below 20 hex) or byte of `these`, found sixteen bytes at a time.
+/// The place of the first control character (below 20 hex) or byte of `these`, found thirty-two bytes at a time.
 #[inline]
 pub(crate) fn find<const N: usize>(text: &[u8], these: [u8; N]) -> Option<usize> {
-    let sixteens = text.chunks_exact(LANES);
-    let rest = sixteens.remainder();
-    for (at, sixteen) in sixteens.enumerate() {
-        let Ok(sixteen) = sixteen.try_into() else { break };
-        let marks = lanes::among_or_control(sixteen, these);
+    let twice = text.chunks_exact(2 * LANES);
+    let rest = twice.remainder();
+    for (at, both) in twice.enumerate() {
+        let (Some(first), Some(last)) = (both.first_chunk(), both.last_chunk()) else { break };
+        let marks =
+            lanes::among_or_control(first, these) | lanes::among_or_control(last, these) << LANES;
         if marks != 0 {
-            return Some(at * LANES + marks.trailing_zeros() as usize);
+            return Some(2 * LANES * at + marks.trailing_zeros() as usize);
         }
     }
+    let before = text.len() - rest.len();
+    let mut last = rest;
+    if let Some((sixteen, after)) = rest.split_first_chunk() {
+        let marks = lanes::among_or_control(sixteen, these);
+        if marks != 0 {
+            return Some(before + marks.trailing_zeros() as usize);
+        }
+        last = after;
+    }
     let is = |byte: &u8| *byte < 0x20 || these.contains(byte);
-    rest.iter().position(is).map(|at| text.len() - rest.len() + at)
+    last.iter().position(is).map(|at| text.len() - last.len() + at)
 }
 
 #[cfg(test)]

@@ -177,6 +177,7 @@ impl<'a> Event<'a> {
     ///
     /// # Errors
     /// As [`Event::read`].
+    #[inline]
     pub fn read_with(
         spare: Spare,
         request: &Request<'a>,

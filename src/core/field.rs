@@ -166,7 +166,11 @@ pub enum DataKind {
 impl DataKind {
     /// Text when the bytes are UTF-8.
     pub fn of(bytes: &[u8]) -> DataKind {
-        if std::str::from_utf8(bytes).is_ok() { DataKind::Text } else { DataKind::Bytes }
+        if bytes.is_ascii() || std::str::from_utf8(bytes).is_ok() {
+            DataKind::Text
+        } else {
+            DataKind::Bytes
+        }
     }
 
     /// The kind of a number.

@@ -348,6 +348,7 @@ impl<'t> Text<'t> {
     }
 
     /// A member's name, which is the value, and the colon.
+    #[inline]
     fn name(&mut self) -> Result<&'t [u8], Wrong> {
         if self.after_spaces() != Some(b'"') {
             return Err(self.must(Must::Name));
