@@ -12,7 +12,8 @@ use crate::args;
 use crate::ask::Url;
 use crate::config;
 use crate::figures::{Nginx, Subscriber};
-use crate::report::{self, Seldom};
+use crate::log;
+use crate::report::Seldom;
 use crate::subscribe::stop_on_signals;
 use crate::wake;
 use crate::word::{Wrong, time, word};
@@ -51,7 +52,7 @@ pub fn run(args: &args::Ganglia) -> Result<(), Ended> {
         troubles.iter().for_each(|text| eprintln!("sparkngin: {text}"));
         return sent.map_err(Ended::Failed);
     }
-    report::begin(form);
+    let _log = log::begin(&form).map_err(|error| Ended::Failed(error.to_string()))?;
     let failed = |error: io::Error| Ended::Failed(error.to_string());
     let (waker, mut wakes) = wake::pair().map_err(failed)?;
     let stop = stop_on_signals(&waker).map_err(failed)?;
