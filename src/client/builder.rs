@@ -87,7 +87,7 @@ impl Builder {
     /// For how long the first event of a batch may wait for others that go with it: 50 ms unless said.
     #[must_use]
     pub fn linger(mut self, linger: Duration) -> Self {
-        self.linger = linger;
+        self.linger = linger.min(crate::client::YEAR);
         self
     }
 

@@ -32,10 +32,18 @@ struct Handle {
     at_drop: Duration,
 }
 
+/// Stands for every wait that is longer: the clock ends somewhere.
+pub(crate) const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The time after so long.
+pub(crate) fn after(wait: Duration) -> Instant {
+    Instant::now() + wait.min(YEAR)
+}
+
 impl Drop for Handle {
     fn drop(&mut self) {
         // What is left is counted, and there is nobody to tell.
-        let _ = self.shared.close(Instant::now() + self.at_drop);
+        let _ = self.shared.close(after(self.at_drop));
     }
 }
 
@@ -61,7 +69,7 @@ impl Client {
     /// Takes an event and waits for room in the queue as long as this; then it is dropped, counted and told.
     pub fn send_within(&self, event: &impl Serialize, within: Duration) -> Result<(), Unsent> {
         let line = self.line(event)?;
-        self.handle.shared.push(line, Some(Instant::now() + within))
+        self.handle.shared.push(line, Some(after(within)))
     }
 
     fn line(&self, event: &impl Serialize) -> Result<String, Unsent> {
@@ -75,12 +83,12 @@ impl Client {
         if in_thread() {
             return Ok(());
         }
-        self.handle.shared.flush(Instant::now() + within)
+        self.handle.shared.flush(after(within))
     }
 
     /// Takes no more events, sends what is queued, and waits for that as long as this. What is left is dropped.
     pub fn close(&self, within: Duration) -> Result<(), Unsettled> {
-        self.handle.shared.close(Instant::now() + within)
+        self.handle.shared.close(after(within))
     }
 
     /// What became of events until now.

@@ -33,6 +33,7 @@ struct State {
     oldest: Instant, // when the queue's front became it, or was pushed
     hurry: u64,      // events before this number are not to wait for others
     closed: bool,    // takes no more
+    telling: bool,   // refusals of what is settled are being told
     trouble: Option<String>,
 }
 
@@ -48,7 +49,8 @@ pub(crate) struct Shared {
 impl Shared {
     /// With an empty queue; `batch` are events and bytes of a request.
     pub(crate) fn new(queue: Queue, batch: (usize, usize), linger: Duration) -> Arc<Self> {
-        let state = State { queue, oldest: Instant::now(), hurry: 0, closed: false, trouble: None };
+        let (oldest, trouble) = (Instant::now(), None);
+        let state = State { queue, oldest, hurry: 0, closed: false, telling: false, trouble };
         Arc::new(Self {
             state: Mutex::new(state),
             work: Condvar::new(),
@@ -95,7 +97,7 @@ impl Shared {
         events >= self.batch.0 || bytes >= self.batch.1
     }
 
-    /// Waits until what is there now has a fate.
+    /// Waits until what is there now has a fate, and who asked for refusals was told of them.
     pub(crate) fn flush(&self, until: Instant) -> Result<(), Unsettled> {
         let mut state = self.lock();
         let before = state.queue.next();
@@ -104,7 +106,7 @@ impl Shared {
         loop {
             let events = state.queue.unsettled(before);
             match (events, left(until)) {
-                (0, _) => return Ok(()),
+                (0, _) if !state.telling || in_thread() => return Ok(()),
                 (_, Some(left)) => state = wait(&self.settled, state, left),
                 (events, None) => return Err(Unsettled { events }),
             }
@@ -155,7 +157,7 @@ impl Shared {
 
     /// Waits before something is sent again, but not longer than there is something.
     fn pause(&self, pause: Duration) {
-        let until = Instant::now() + pause;
+        let until = crate::client::after(pause);
         let mut state = self.lock();
         while state.queue.size().0 > 0 {
             let Some(left) = left(until) else { return };
@@ -219,11 +221,16 @@ impl Sender {
             state.hurry = state.hurry.max(state.queue.oldest() + 1); // what is sent again waits for no others
         }
         state.trouble = trouble;
+        state.telling = !refusals.is_empty();
         drop(state);
         self.shared.settled.notify_all();
 
         for refusal in &refusals {
             (self.on_refused)(refusal);
+        }
+        if !refusals.is_empty() {
+            self.shared.lock().telling = false;
+            self.shared.settled.notify_all();
         }
         if again {
             self.shared.pause(self.backoff.next(retry_after, drawn()));

@@ -74,6 +74,34 @@ fn an_event_goes_alone_when_no_other_comes_in_time() {
 }
 
 #[test]
+fn who_closes_waits_until_all_refusals_are_told() {
+    let (_server, builder) = builder(vec![say(400, r#"{"error":"no"}"#)]);
+    let (entered, has_entered) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let client = builder.on_refused(move |_| {
+        entered.send(()).unwrap();
+        let _ = released.recv_timeout(LONG);
+    });
+    let client = client.build().unwrap();
+    sent(&client, 1);
+    let _ = client.flush(SHORT);
+    has_entered.recv_timeout(LONG).unwrap();
+    assert_eq!(client.flush(SHORT).unwrap_err().events, 0, "it is settled, and being told");
+    release.send(()).unwrap();
+    client.close(LONG).unwrap();
+}
+
+#[test]
+fn the_longest_of_all_waits_is_one_that_the_clock_can_hold() {
+    let (server, builder) = builder(vec![]);
+    let client = builder.linger(Duration::MAX).build().unwrap();
+    client.send_within(&json!({"id": "e1"}), Duration::MAX).unwrap();
+    client.flush(Duration::MAX).unwrap();
+    client.close(Duration::MAX).unwrap();
+    assert_eq!(requests(&server), ["e1"]);
+}
+
+#[test]
 fn events_have_ids_that_no_other_client_gives() {
     let (server, builder) = builder(vec![]);
     let one = builder.build().unwrap();
