@@ -26,7 +26,10 @@ fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
         .queue_events(1000)
         .batch_events(50)
         .on_refused(|refusal| {
-            eprintln!("refused: {} {}: {}", refusal.status, refusal.error, refusal.event)
+            // In one piece: the other output goes on meanwhile.
+            let line =
+                format!("refused: {} {}: {}\n", refusal.status, refusal.error, refusal.event);
+            eprint!("{line}");
         })
         .build()?;
     for n in first..first + count {
