@@ -30,12 +30,17 @@ pub struct Answer {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
-        write!(f, "http://{open}{}{close}:{}{}", self.host, self.port, self.path)
+        write!(f, "http://{}{}", self.authority(), self.path)
     }
 }
 
 impl Url {
+    /// Host and port, as the header `Host` has them.
+    fn authority(&self) -> String {
+        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
+        format!("{open}{}{close}:{}", self.host, self.port)
+    }
+
     /// Reads one; the path ends with a slash afterwards, for what is asked for below it.
     ///
     /// # Errors
@@ -111,7 +116,7 @@ impl Url {
             };
             stream.set_write_timeout(Some(left()?))?;
             // HTTP/1.0: the body ends with the connection, and never comes in chunks.
-            write!(stream, "{head}Host: {}\r\n\r\n{body}", self.host)?;
+            write!(stream, "{head}Host: {}\r\n\r\n{body}", self.authority())?;
             let mut bytes = Vec::new();
             let mut part = [0; 16 * 1024];
             while (bytes.len() as u64) < MOST {
@@ -152,6 +157,9 @@ mod tests {
         assert_eq!(Url::exact("http://a/b?c"), url("a", 80, "/b?c"));
         assert_eq!(Url::read("http://[::1]:81/"), url("::1", 81, "/"));
         assert_eq!(Url::read("http://[::1]"), url("::1", 80, "/"));
+        let host = |text| Url::read(text).map(|url| url.authority());
+        assert_eq!(host("http://[::1]/sn/").as_deref(), Ok("[::1]:80"));
+        assert_eq!(host("http://a:81/").as_deref(), Ok("a:81"));
         for none in [
             "",
             "a",

@@ -38,7 +38,7 @@ pub struct Check {
     #[arg(long, short = 'c', value_name = "RANGE", allow_hyphen_values = true)]
     pub critical: Option<String>,
     /// Seconds until it is CRITICAL that there is no answer
-    #[arg(long, short = 't', value_name = "SECONDS", default_value_t = 10)]
+    #[arg(long, short = 't', value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub timeout: u64,
 }
 
@@ -73,7 +73,7 @@ pub struct Status {
     #[arg(value_name = "URL", default_value = "http://127.0.0.1/sn/")]
     pub url: Vec<String>,
     /// Seconds that each may take to answer
-    #[arg(long, short = 't', value_name = "SECONDS", default_value_t = 10)]
+    #[arg(long, short = 't', value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub timeout: u64,
 }
 
@@ -164,7 +164,7 @@ pub struct Ganglia {
     #[arg(long)]
     pub once: bool,
     /// Seconds that each may take to answer
-    #[arg(long, short = 't', value_name = "SECONDS", default_value_t = 10)]
+    #[arg(long, short = 't', value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub timeout: u64,
     #[command(flatten)]
     pub log: Log,
@@ -187,12 +187,12 @@ pub struct Top {
     #[arg(long, short = 's', value_name = "URL")]
     pub subscriber: Vec<String>,
     /// Seconds from one look to the next
-    #[arg(long, short = 'n', value_name = "SECONDS", default_value_t = 2)]
+    #[arg(long, short = 'n', value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub interval: u64,
     /// Print one frame
     #[arg(long)]
     pub once: bool,
     /// Seconds that each may take to answer
-    #[arg(long, short = 't', value_name = "SECONDS", default_value_t = 5)]
+    #[arg(long, short = 't', value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub timeout: u64,
 }
