@@ -12,12 +12,7 @@ my ($nagios) = grep { -x } '/usr/sbin/nagios4';
 die "no nagios4: run `make deps` first\n" if !$nagios;
 
 my $t = Sparkngin::Spine->new(kafka => 0, start => 0, buf_size => '1m');
-$t->mock('a');
-$t->start->ready;
-$t->subscribe('--dead-letter', 'topic:sparkngin.dead');
-$t->attached;
-my $sn = 'http://127.0.0.1:' . $t->port . '/sn/';
-my $own = "http://127.0.0.1:$t->{metrics}/";
+my ($sn, $own) = $t->watched('a');
 
 sub check {
     my ($what, @more) = @_;

@@ -12,12 +12,7 @@ use Sparkngin::Spine;
 use Test::More;
 
 my $t = Sparkngin::Spine->new(kafka => 0, start => 0);
-$t->mock('a');
-$t->start->ready;
-$t->subscribe('--dead-letter', 'topic:sparkngin.dead');
-$t->attached;
-my $sn = 'http://127.0.0.1:' . $t->port . '/sn/';
-my $own = "http://127.0.0.1:$t->{metrics}/";
+my ($sn, $own) = $t->watched('a');
 
 # --- elsewhere ---
 

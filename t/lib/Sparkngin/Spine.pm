@@ -153,6 +153,16 @@ sub drained {
     return $self;
 }
 
+# Starts nginx, and a subscriber at a mock of Kafka that has these topics; the addresses of both, for what looks at them.
+sub watched {
+    my ($self, @topics) = @_;
+    $self->mock(@topics);
+    $self->start->ready;
+    $self->subscribe('--dead-letter', 'topic:sparkngin.dead');
+    $self->attached;
+    return ('http://127.0.0.1:' . $self->port . '/sn/', "http://127.0.0.1:$self->{metrics}/");
+}
+
 sub epoch { $_[0]->status->{publisher}{epoch} }
 
 1;
