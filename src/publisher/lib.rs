@@ -19,6 +19,7 @@ mod flush;
 pub mod key;
 mod lines;
 mod live;
+mod looks;
 pub mod metrics;
 mod monitor;
 pub mod page;

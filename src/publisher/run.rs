@@ -21,18 +21,13 @@ use crate::feed::{Feed, Given};
 use crate::files::Files;
 use crate::lines::{Level, Lines, Throttle};
 use crate::live::Live;
+use crate::looks::{Looks, TICK};
 use crate::monitor::Monitor;
 use crate::socket::{self, BindError, Place};
 use crate::source::Source;
 use crate::watch::{Now, Watch};
 use crate::{Settings, Shared};
 
-/// The longest sleep: a bell that was lost costs that much.
-const TICK: Duration = Duration::from_millis(200);
-/// Who is awake for something else looks after so much of it: one waking does for the look and for the BEATs.
-const ANYHOW: Duration = Duration::from_millis(50);
-/// Between two looks, while there is something to find in each.
-const PACE: Duration = Duration::from_millis(5);
 /// Between two tries to listen, at first, and for an address that stays taken.
 const BIND: (Duration, Duration) = (Duration::from_millis(10), TICK);
 /// How long "at first" is.
@@ -84,10 +79,7 @@ struct Publisher {
     complete: bool,
     /// The flag of the bell is set, and everything was looked at since.
     armed: bool,
-    /// The next look is only there in case a bell was lost.
-    idle: bool,
-    last_look: Instant,
-    next_look: Instant,
+    looks: Looks,
 }
 
 impl Publisher {
@@ -124,9 +116,7 @@ impl Publisher {
             watch: Watch::new(&settings.configuration, &before),
             complete: false,
             armed: false,
-            idle: false,
-            last_look: now,
-            next_look: now,
+            looks: Looks::new(now),
         })
     }
 
@@ -144,8 +134,7 @@ impl Publisher {
         }
         let more = self.receive(now, lines);
         let live_at = self.live.it.next();
-        let at = if self.idle { self.last_look + ANYHOW } else { self.next_look };
-        if now >= at || live_at.is_some_and(|at| now >= at) {
+        if self.looks.due(now) || live_at.is_some_and(|at| now >= at) {
             let given = self.look(now, lines);
             self.plan(given, now);
         }
@@ -161,15 +150,12 @@ impl Publisher {
             self.watch.acked(&mut self.sources, who, clock());
         }
         if received.room {
-            // An ACK for each small batch must not become a look for each.
-            self.next_look = self.next_look.min(self.last_look + PACE);
-            self.idle = false;
+            self.looks.room();
         }
         received.more
     }
 
     fn look(&mut self, now: Instant, lines: &Lines) -> Given {
-        self.last_look = now;
         self.sources.iter_mut().for_each(Source::look);
         let feed = self.feed.it.hand_out(&mut self.sources, lines);
         let live = self.live.it.hand_out(&mut self.sources, now, lines);
@@ -186,16 +172,14 @@ impl Publisher {
     fn plan(&mut self, given: Given, now: Instant) {
         if given.bytes > 0 || given.more {
             self.disarm();
-            self.idle = false;
-            self.next_look = if given.more { now } else { now + PACE };
+            if given.more { self.looks.again(now) } else { self.looks.paced(now) }
         } else if !self.armed && (self.live.it.wants() || self.feed.it.wants()) {
             // Nothing to do as it seems: say so, look once more, then sleep.
             self.sources.iter().for_each(|source| source.reader.bell().arm());
             self.armed = true;
-            self.next_look = now;
+            self.looks.again(now);
         } else {
-            self.idle = true;
-            self.next_look = now + TICK;
+            self.looks.rest(now);
         }
     }
 
@@ -210,8 +194,7 @@ impl Publisher {
     /// There are other sources now: nothing is known of them.
     fn changed(&mut self) {
         self.disarm();
-        self.idle = false;
-        self.next_look = Instant::now();
+        self.looks.rung(Instant::now());
     }
 
     fn disarm(&mut self) {
@@ -224,7 +207,7 @@ impl Publisher {
     fn wait(&self, now: Instant) -> Duration {
         let feed = self.feed.again.filter(|_| self.complete);
         let at = [self.live.it.next(), self.live.again, feed];
-        let at = at.into_iter().flatten().fold(self.next_look, Instant::min);
+        let at = at.into_iter().flatten().fold(self.looks.next(), Instant::min);
         let wait = at.saturating_duration_since(now);
         self.feed.it.sessions().wait(now).map_or(wait, |beat| beat.min(wait))
     }
@@ -240,7 +223,7 @@ impl Publisher {
         ];
         items.extend(self.door.as_ref().map(|door| door.socket().as_poll_item(POLLIN)));
         let before_bells = items.len();
-        if self.idle {
+        if self.looks.idle() {
             let bells = self.sources.iter().map(|s| s.reader.bell().as_fd().as_raw_fd());
             items.extend(bells.map(|fd| PollItem::from_fd(fd, POLLIN)));
         }
@@ -260,7 +243,7 @@ impl Publisher {
         if rung {
             self.sources.iter().for_each(|source| source.reader.bell().clear());
             self.armed = false;
-            self.next_look = Instant::now();
+            self.looks.rung(Instant::now());
         }
         Ok(())
     }
