@@ -42,7 +42,14 @@ if [ ${#missing[@]} -gt 0 ]; then
         command -v sudo >/dev/null || { echo "not root, and no sudo: install them as root" >&2; exit 1; }
         root=(sudo)
     fi
-    # A package that is installed must not start its service: port 80 is not ours. What ran before runs on.
+    # A package that is installed must not start its service, now or when the machine is booted: port 80 is not ours. What
+    # ran before runs on, and what was enabled stays so.
+    enabled() {
+        command -v systemctl >/dev/null || return 0
+        systemctl --root=/ list-unit-files --type=service --state=enabled --no-legend 2>/dev/null | cut -d' ' -f1 | sort
+    }
+    booted=$(command -v systemctl || true)
+    before=$(enabled)
     policy=/usr/sbin/policy-rc.d
     if [ ! -e $policy ]; then
         printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee $policy >/dev/null
@@ -53,6 +60,9 @@ if [ ${#missing[@]} -gt 0 ]; then
     { "${root[@]}" apt-get update -qq && "${install[@]}"; } >build-deps.log 2>&1 ||
         { tail -20 build-deps.log >&2; rm -f build-deps.log; echo "apt-get could not install them" >&2; exit 1; }
     rm -f build-deps.log
+    for service in $(comm -13 <(echo "$before") <(enabled)); do
+        [ -z "$booted" ] || "${root[@]}" systemctl --root=/ --quiet disable "$service"
+    done
 fi
 [ "$what" = all ] || exit 0
 
