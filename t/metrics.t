@@ -15,8 +15,8 @@ use Time::HiRes 'time';
 my ($prometheus, $promtool) = map { my $name = $_; (grep { -x } map { "$_/$name" } split /:/, $ENV{PATH})[0] } qw(prometheus promtool);
 die "no prometheus: run `make deps` first\n" if !$prometheus || !$promtool;
 
-my $t = Sparkngin::Spine->new(kafka => 0, start => 0, buf_size => '1m', location => 'sparkngin_topics a b; sparkngin_limits body=64k;');
-my $mock = $t->daemon(name => 'mock', command => [$Sparkngin::PROGRAM, 'mock-kafka', '--port', $t->port('mock'), '--topic', 'a', '--topic', 'b', '--topic', 'sparkngin.dead']);
+my $t = Sparkngin::Spine->new(kafka => 0, start => 0, buf_size => '1m', location => 'sparkngin_topics a b sparkngin.heartbeat; sparkngin_limits body=64k;');
+my $mock = $t->daemon(name => 'mock', command => [$Sparkngin::PROGRAM, 'mock-kafka', '--port', $t->port('mock'), '--topic', 'a', '--topic', 'b', '--topic', 'sparkngin.dead', '--topic', 'sparkngin.heartbeat']);
 $t->{kafka_address} = '127.0.0.1:' . $t->port('mock');
 poll(20, 'the mock answers', sub { IO::Socket::INET->new(PeerAddr => $t->{kafka_address}) });
 $t->start->ready;
@@ -106,6 +106,8 @@ is($code, 0, 'each alert rings when it should, and not when all is well') or dia
 my $conf = do { open my $in, '<', "$Sparkngin::ROOT/examples/prometheus.yml" or die; local $/; <$in> };
 $conf =~ s/127\.0\.0\.1:80'/"127.0.0.1:" . $t->port . "'"/e or die;
 $conf =~ s/127\.0\.0\.1:7010'/127.0.0.1:$t->{metrics}'/ or die;
+$conf =~ s{(?<=# With `sparkngin heartbeat`:\n)(.*)\z}{$1 =~ s/^#  /  /mgr}se or die;
+$conf =~ s/127\.0\.0\.1:7011'/"127.0.0.1:" . $t->port('heartbeat') . "'"/e or die;
 $conf =~ s{- alerts\.yml}{- $Sparkngin::ROOT/examples/alerts.yml} or die;
 $t->write_file('prometheus.yml', "global: {scrape_interval: 1s, evaluation_interval: 1s}\n$conf");
 ($code, $said) = $t->run($promtool, 'check', 'config', $t->path('prometheus.yml'));
@@ -125,7 +127,7 @@ sub query {
     return $answer->{status} && $answer->{status} eq 'success' ? $answer->{data}{result} : die "$expr: " . ($answer->{error} // 'no answer') . "\n";
 }
 
-poll(60, 'Prometheus has both, more than once', sub {
+poll(60, 'Prometheus has both, more than once, and no heartbeat', sub {
     my $up = eval { query('sum(up) == 2 and min(count_over_time(up[1m])) >= 3') };
     return $up && @$up;
 });
@@ -143,12 +145,15 @@ for (@exprs) {
     ok($rows && @$rows, "$title: $expr") or diag($@);
 }
 
+$t->daemon(name => 'heartbeat', command => [$Sparkngin::PROGRAM, 'heartbeat', '--url', 'http://127.0.0.1:' . $t->port . '/sn/',
+    '--kafka', $t->{kafka_address}, '--interval', '1s', '--timeout', '20s', '--http', '127.0.0.1:' . $t->port('heartbeat')]);
+poll(60, 'Prometheus has a green heartbeat, too', sub { @{ query('sparkngin_heartbeat_up == 1') } });
 my %known = map { $_ => 1 } map { $_->{metric}{__name__} } @{ query('group by (__name__) ({__name__=~".+"})') };
 my @rules = map { @{ $_->{rules} } } @{ poll(30, 'the rules are evaluated', sub {
     my $groups = ask('rules')->{data}{groups};
-    return $groups && @$groups && !(grep { $_->{health} ne 'ok' } map { @{ $_->{rules} } } @$groups) && $groups;
+    return $groups && @$groups && !(grep { $_->{health} ne 'ok' || $_->{name} eq 'SparknginNotScraped' && $_->{state} ne 'inactive' } map { @{ $_->{rules} } } @$groups) && $groups;
 }) };
-is(scalar @rules, 16, 'the alerts are evaluated');
+is(scalar @rules, 17, 'the alerts are evaluated');
 for my $rule (@rules) {
     my @names = $rule->{query} =~ /\b(sparkngin_\w+|up)\b(?=[{\[\s)]|$)/g;
     is_deeply([grep { !$known{$_} } @names], [], "$rule->{name} asks for what there is");
