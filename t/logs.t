@@ -103,6 +103,27 @@ $daemon->says(qr/healthz/, 30);
 $daemon->stop;
 unlike($daemon->log_text, qr/^<\d>/m, '  and another file is not');
 
+SKIP: {
+    skip 'only root can give a journal a /run of its own', 4 if $> != 0;
+    my ($journald) = grep { -x } '/lib/systemd/systemd-journald', '/usr/lib/systemd/systemd-journald';
+    die "no systemd-journald: run `make deps` first\n" if !$journald;
+    mkdir $t->path('journal');
+    my $private = "mount -t tmpfs none /run && mkdir -p /run/systemd /run/log/journal && mount --bind '$dir/journal' /run/log/journal && exec $journald";
+    my $journal = $t->daemon(name => 'journal.real', foreign => 1, command => ['unshare', '-m', 'sh', '-c', $private]);
+    my $inside = sub { return ('nsenter', '-t', $journal->pid, '-m', @_) };
+    poll(30, 'journald listens', sub { ($t->run($inside->(qw(test -S /run/systemd/journal/stdout))))[0] == 0 });
+    my $http = $t->port('http.real');
+    my $real = $t->daemon(name => 'real', command => [$inside->('systemd-cat', '-t', 'collector'), $Sparkngin::PROGRAM, 'subscribe', '--feed', "ipc://$dir/nobody.sock",
+        '--kafka', '127.0.0.1:' . $t->port('nobody'), '--http', "127.0.0.1:$http", '--log', 'journald']);
+    my $has = sub { return ($t->run('journalctl', '-D', $t->path('journal'), '-q', '-t', 'collector', '-o', 'cat', @_))[1] };
+    my $warned = poll(60, 'the journal has a warning', sub { my $said = $has->('-p', 'warning'); $said =~ /\S/ && $said });
+    like($warned, qr/^127\.0\.0\.1:\d+: .*$/m, 'a real journal finds a warning by its priority');
+    unlike($warned, qr/healthz|<\d>/, '  and nothing below it, and no priority in the text');
+    like($has->('-p', 'info'), qr{^/healthz, /readyz and /metrics address=127\.0\.0\.1:$http$}m, '  what is less is there, too');
+    is($real->stop, 0, '  it ends as asked');
+    $journal->stop;
+}
+
 # --- what cannot be ---
 
 for my $word ('xml', 'syslog:somewhere', 'syslog:udp:host', 'syslog:unix:') {
