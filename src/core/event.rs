@@ -9,6 +9,7 @@
 mod base;
 pub mod batch;
 pub mod cloud;
+mod decoded;
 mod found;
 mod given;
 mod head;
@@ -19,6 +20,7 @@ mod multipart;
 mod names;
 mod privacy;
 mod read;
+mod request;
 mod sent;
 
 use std::fmt;
@@ -34,6 +36,7 @@ pub use invalid::Invalid;
 pub use json::is_json;
 pub use limits::{Limits, MOST_DEPTH};
 pub use privacy::{Addresses, EVERYTHING, Privacy, tells_address};
+pub use request::{Intake, Request};
 
 /// The most Kafka headers that an event has.
 pub const MOST_HEADERS: usize = 64;
@@ -44,67 +47,6 @@ const TEXTS: usize = Field::Sg.id() as usize;
 /// The ids of those before and behind the times, which stand between them.
 pub(crate) const TEXTS_BEFORE_TIMES: Range<u8> = 1..Field::TimeStamp.id();
 pub(crate) const TEXTS_BEHIND_TIMES: Range<u8> = Field::Submitted.id() + 1..Field::Data.id();
-
-/// What a request says, borrowed from the server that received it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Request<'a> {
-    /// The topic that its path names; it wins over all others.
-    pub topic: Option<&'a [u8]>,
-    /// What stands after the `?`, as it was sent.
-    pub query: &'a [u8],
-    /// The body; an empty one is none.
-    pub body: Option<&'a [u8]>,
-    /// The header `Content-Type`.
-    pub content_type: Option<&'a [u8]>,
-    /// The peer's address as text; an empty one is none.
-    pub peer: &'a [u8],
-    /// The header `User-Agent`.
-    pub user_agent: Option<&'a [u8]>,
-    /// The header `Referer`.
-    pub referrer: Option<&'a [u8]>,
-    /// The whole header `Cookie`.
-    pub cookie: Option<&'a [u8]>,
-    /// What becomes Kafka headers: names, in lower case, and values.
-    pub headers: &'a [(&'a [u8], &'a [u8])],
-    /// The attributes of a CloudEvent in binary mode: the names of its headers, in lower case and without `ce-`, and their
-    /// values. None: it is not one (see [`cloud::is_binary`]).
-    pub cloud: &'a [(&'a [u8], &'a [u8])],
-    /// When the request was received, ns since 1970.
-    pub received: u64,
-}
-
-/// What the place it came in at says.
-#[derive(Clone, Copy, Debug)]
-pub struct Intake<'a> {
-    /// The topic of events that name none.
-    pub topic: Option<&'a [u8]>,
-    /// Which header values are stored.
-    pub keep: &'a HeaderFields,
-    /// Fields that the place itself gives; no parameter changes them.
-    pub fields: &'a [Given<'a>],
-    /// What of a client is not stored.
-    pub privacy: &'a Privacy,
-    /// The most bytes that an event has as it lies in the ring (its binary form).
-    pub max_event: usize,
-    /// What it takes at most besides.
-    pub limits: Limits,
-}
-
-impl Default for Intake<'_> {
-    /// A place that says nothing, and takes events of 32 KiB.
-    fn default() -> Self {
-        static KEEP: HeaderFields =
-            HeaderFields { user_agent: false, referrer: false, cookie: false, cookies: Vec::new() };
-        Intake {
-            topic: None,
-            keep: &KEEP,
-            fields: &[],
-            privacy: &EVERYTHING,
-            max_event: 32 << 10,
-            limits: Limits::DEFAULT,
-        }
-    }
-}
 
 /// One event. See the head of this file.
 #[derive(Clone)]
@@ -355,62 +297,6 @@ impl<'a> Event<'a> {
     #[inline]
     fn text_of(&self, field: Field) -> Option<&[u8]> {
         self.texts.get(usize::from(field.id()))?.map(|span| span.of(&self.text))
-    }
-}
-
-/// How an event is put together from its binary form.
-impl<'a> Event<'a> {
-    /// An event with no field yet.
-    pub(crate) fn blank() -> Event<'a> {
-        Event::new(Spare::default(), Millis(0))
-    }
-
-    /// Sets the time of receipt.
-    #[inline]
-    pub(crate) fn set_time_stamp(&mut self, time: Millis) {
-        self.time_stamp = time;
-    }
-
-    /// Sets the client's time.
-    #[inline]
-    pub(crate) fn set_submitted(&mut self, time: Millis) {
-        self.submitted = Some(time);
-    }
-
-    /// Sets a field that holds text; a time, the payload and `sg` are none.
-    #[inline]
-    pub(crate) fn set_text(&mut self, field: Field, text: &'a [u8]) {
-        if let Some(place) = self.texts.get_mut(usize::from(field.id())) {
-            *place = Some(Span::Sent(text));
-        }
-    }
-
-    /// Sets the payload.
-    #[inline]
-    pub(crate) fn set_data(&mut self, kind: DataKind, bytes: &'a [u8]) {
-        self.kind = kind;
-        self.set_text(Field::Data, bytes);
-    }
-
-    /// Adds a single cookie's or a custom field.
-    #[inline]
-    pub(crate) fn push_named(&mut self, name: &'a [u8], value: &'a [u8]) {
-        self.named.push(Named::text(Span::Sent(name), Span::Sent(value)));
-    }
-
-    /// Adds a custom field that holds JSON.
-    pub(crate) fn push_json(&mut self, name: &'a [u8], json: &'a [u8]) {
-        self.named.push(Named { json: true, ..Named::text(Span::Sent(name), Span::Sent(json)) });
-    }
-
-    /// Adds a Kafka header.
-    pub(crate) fn push_header(&mut self, name: &'a [u8], value: &'a [u8]) {
-        self.headers.push(Named::text(Span::Sent(name), Span::Sent(value)));
-    }
-
-    /// Adds a field that this version does not know.
-    pub(crate) fn push_other(&mut self, id: u8, bytes: &'a [u8]) {
-        self.others.push((id, bytes));
     }
 }
 
