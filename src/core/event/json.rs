@@ -203,7 +203,11 @@ mod tests {
             assert!(sentence.ends_with(place), "{body}: {sentence}");
         }
         assert!(wrong(b"\n\"\xFF\"").ends_with("line 2 column 2 there must be UTF-8"));
-        assert!(wrong("\u{feff}1".as_bytes()).ends_with("column 1 there must be a value"));
+        assert!(
+            wrong("\u{feff}1".as_bytes()).ends_with(
+                "line 1 column 1 there must be a value, and no byte order mark before it"
+            )
+        );
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub struct Wrong {
 #[derive(Clone, Copy)]
 pub enum Must {
     Utf8,
+    Unmarked,
     Value,
     Array,
     Name,
@@ -38,6 +39,7 @@ impl Must {
     const fn name(self) -> &'static str {
         match self {
             Must::Utf8 => "UTF-8",
+            Must::Unmarked => "a value, and no byte order mark before it",
             Must::Value => "a value",
             Must::Array => "a \"[\"",
             Must::Name => "a name in quotation marks",
@@ -66,6 +68,9 @@ impl<'t> Text<'t> {
         // Nearly all is ASCII, which is seen faster.
         if body.is_ascii() {
             return Ok(text);
+        }
+        if body.starts_with("\u{FEFF}".as_bytes()) {
+            return Err(text.place(&Wrong { at: 0, must: Must::Unmarked }));
         }
         match std::str::from_utf8(body) {
             Ok(_) => Ok(text),
