@@ -81,8 +81,8 @@ $t->drained;
 poll(60, 'a tick is known', sub { defined $t->status->{recent}{taken_per_second} });
 my %expected = (
     up => [1, ''], wrong => [0, ''], publisher_up => [1, ''], ring_used_percent => [undef, '%'], events_per_second => [undef, 'events/s'],
-    refused_events => [0, 'events'], lost_events => [0, 'events'], kafka_up => [1, ''], kafka_lag_events => [0, 'events'],
-    kafka_lag_seconds => [0, 's'], ready => [1, ''], open_events => [0, 'events'], dead_letters => [0, 'events'],
+    refused_events => [0, 'events'], lost_events => [0, 'events'], subscriber_kafka_up => [1, ''], subscriber_kafka_lag_events => [0, 'events'],
+    subscriber_kafka_lag_seconds => [0, 's'], ready => [1, ''], open_events => [0, 'events'], dead_letters => [0, 'events'],
 );
 poll(60, 'nothing is wrong', sub { !@{ $t->status->{wrong} } });
 # Packets of one sending come one by one, and gmond answers meanwhile.
@@ -106,7 +106,7 @@ my $agent = $t->daemon(name => 'ganglia', command => [
 ]);
 poll(60, 'gmond knows another host', sub { my $web = seen()->{web1}; $web && ($web->{sparkngin_up}{VAL} // '') eq '1' });
 $t->{subscriber}->stop;
-poll(60, 'the subscriber is away', sub { (seen()->{web1}{sparkngin_kafka_up}{VAL} // '') eq '0' });
+poll(60, 'the subscriber is away', sub { (seen()->{web1}{sparkngin_subscriber_kafka_up}{VAL} // '') eq '0' });
 pass('a host by another name is told of as it changes');
 $t->stop;
 poll(60, 'nginx is away', sub { (seen()->{web1}{sparkngin_up}{VAL} // '') eq '0' });

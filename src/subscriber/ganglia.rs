@@ -158,7 +158,7 @@ fn of_nginx(nginx: &Nginx) -> Vec<Metric> {
     }
     for held in &nginx.subscribers {
         let of = |what: &str, value, units, title: &str| {
-            Metric::new(&format!("{}_{what}", held.name), value, units, title)
+            Metric::new(&format!("subscriber_{}_{what}", held.name), value, units, title)
         };
         metrics.extend([
             of("up", flag(held.connected), "", "the subscriber is connected"),
