@@ -89,6 +89,14 @@ mod tests {
     }
 
     #[test]
+    fn of_which_nothing_was_taken_there_is_nothing_to_remember() {
+        let mut absent = Absent::default();
+        let nothing = [((Region(1), Stream(0)), Taken::default())];
+        absent.welcome(BTreeMap::from(nothing), |_| false, Instant::now());
+        assert_eq!(absent.iter().count(), 0);
+    }
+
+    #[test]
     fn of_more_than_a_hello_has_room_for_the_latest_are_remembered() {
         let now = Instant::now();
         let mut absent = Absent::default();

@@ -170,10 +170,7 @@ impl Taken {
 
     fn insert(&mut self, new: Range) {
         let at =
-            self.passed + self.holes[self.passed..].partition_point(|hole| hole.from < new.from);
-        if self.holes.get(at).is_some_and(|hole| hole.from == new.from) {
-            return;
-        }
+            self.passed + self.holes[self.passed..].partition_point(|hole| hole.from <= new.from);
         // What touches the one before and is of its kind becomes part of it; the passed ones are counted and closed.
         if at > self.passed {
             let before = &mut self.holes[at - 1];
@@ -224,5 +221,45 @@ impl Taken {
             self.flight.pop_front();
             self.bytes -= cost;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranges(taken: &Taken) -> Vec<(u64, u64, Kind)> {
+        taken.holes.iter().map(|hole| (hole.from, hole.to, hole.kind)).collect()
+    }
+
+    #[test]
+    fn holes_that_touch_and_are_of_one_kind_are_one() {
+        let mut taken = Taken::default();
+        for (to, kind) in [(3, Kind::Lost), (5, Kind::Lost), (7, Kind::Uncertain)] {
+            taken.hole(Seq(to), kind, 0);
+        }
+        taken.take(Seq(10), 0);
+        for seq in [8, 9] {
+            taken.dead(Seq(seq));
+        }
+        let all = [(1, 5, Kind::Lost), (6, 7, Kind::Uncertain), (8, 9, Kind::Dead)];
+        assert_eq!(ranges(&taken), all);
+        // What is in a hole, at its beginning, within and at its end, is no other one.
+        for seq in [1, 2, 5, 6, 7, 8, 9] {
+            taken.dead(Seq(seq));
+        }
+        assert_eq!(ranges(&taken), all);
+    }
+
+    #[test]
+    fn a_hole_that_is_passed_in_parts_is_one_in_the_end() {
+        let mut taken = Taken::default();
+        taken.hole(Seq(5), Kind::Lost, 0);
+        taken.take(Seq(9), 0);
+        taken.done(Seq(2));
+        assert_eq!(ranges(&taken), [(1, 2, Kind::Lost), (3, 5, Kind::Lost)]);
+        taken.done(Seq(9));
+        assert_eq!((ranges(&taken), taken.passed()), (vec![(1, 5, Kind::Lost)], 1));
+        assert_eq!(taken.counts, [5, 0, 0]);
     }
 }

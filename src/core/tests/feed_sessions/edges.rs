@@ -315,3 +315,32 @@ fn sessions_end_with_their_connections_or_when_the_ring_changes() {
     );
     assert!(!publisher.sessions.any());
 }
+
+#[test]
+fn an_acknowledgement_has_one_place_for_a_stream_and_another_for_that_number_in_another_region() {
+    let (mut sessions, now) = (Sessions::new(vec!["kafka".to_owned()]), Instant::now());
+    let shelves = [shelf(12, 40), Shelf { region: Region(8), ..shelf(12, 40) }];
+    let_in(&mut sessions, &peer(1), &hello(vec![]), SessionId(1), &shelves, now);
+    let session = sessions.get_mut(0).unwrap();
+    session.batch(REGION, STREAM, 28, records(13, 28));
+    session.batch(Region(8), STREAM, 28, records(13, 28));
+    let mut publisher = Publisher { sessions, now };
+    let here = AckCursor {
+        region: REGION,
+        stream: STREAM,
+        seq: Seq(20),
+        lost: 0,
+        dead: 0,
+        uncertain: 0,
+        open: false,
+    };
+    let mut acks = |cursors: Vec<AckCursor>| {
+        publisher.hears(&peer(1), Message::Ack(Ack { session: SessionId(1), cursors }))
+    };
+    let heard = acks(vec![here, AckCursor { region: Region(8), ..here }]);
+    let Heard::Acked { moved, .. } = heard else { panic!("{heard:?}") };
+    assert_eq!(moved.len(), 2);
+    let heard = acks(vec![here, AckCursor { seq: Seq(21), ..here }]);
+    let Heard::Refused { why: Some(said), .. } = heard else { panic!("{heard:?}") };
+    assert!(said.contains("with two places"), "{said}");
+}
