@@ -71,12 +71,12 @@ impl Scan {
         Scan { lasts: sampled.0, lanes, unbegun, open, blocks }
     }
 
-    /// What a look at the remains of a ring found: runs by stream and first seq.
+    /// What a look at the remains of a ring found: runs by stream and first seq. Nobody acts for its slots any more, so what
+    /// of it is OPEN is not noted.
     pub(super) fn found(lasts: Vec<Seq>, filled: Vec<Filled>, phases: Vec<Option<Phase>>) -> Scan {
         let mut lanes = Vec::new();
-        let open = filled.iter().filter(|one| one.state.phase == Phase::Open).copied().collect();
         filled.into_iter().for_each(|one| Lane::of(&mut lanes, one.state.slot).push(one));
-        let mut scan = Scan { lasts, lanes: Arc::new(lanes), open, ..Scan::default() };
+        let mut scan = Scan { lasts, lanes: Arc::new(lanes), ..Scan::default() };
         phases.into_iter().for_each(|phase| *scan.blocks.of(phase) += 1);
         scan
     }
