@@ -117,7 +117,7 @@ fn halves(word: u64) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::Region;
+    use crate::id::{Region, Stream};
     use crate::ring::layout::{Geometry, Layout};
     use crate::ring::memory::Heap;
     use crate::ring::refusals::{Refusals, Why};
@@ -147,6 +147,16 @@ mod tests {
         let seen: Vec<_> =
             view.history(1002 * TICK).iter().map(|s| (s.tick, s.taken, s.refused)).collect();
         assert_eq!(seen, [(1001, 7, 5), (1002, 3, 0)]);
+    }
+
+    #[test]
+    fn samples_lie_behind_what_is_the_last_three_slots_own() {
+        let layout = view().layout;
+        let place = |slot, words| Some(layout.slot(Stream(slot)).last().plus(words));
+        let seen = [0, 1, 37, 38, 99].map(|number| layout.sample(number));
+        let lie = [place(2, 320), place(2, 325), place(2, 505), place(1, 320), place(0, 435)];
+        assert_eq!(seen, lie);
+        assert_eq!(layout.sample(114), None);
     }
 
     #[test]

@@ -54,11 +54,9 @@ impl Lane {
 
     /// Puts one in its place.
     pub fn insert(&mut self, new: Filled) {
-        let at = self.all().partition_point(|one| key(one) < key(&new));
+        let (Ok(at) | Err(at)) = self.all().binary_search_by_key(&key(&new), key);
         self.all.insert(self.start + at, new);
-        if at < self.free {
-            self.free = at;
-        }
+        self.free = self.free.min(at);
         self.pass();
     }
 
@@ -101,4 +99,68 @@ impl Lane {
 
 fn key(filled: &Filled) -> (Ticket, u32) {
     (filled.ticket, filled.block)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::id::Seq;
+    use crate::ring::word::{BlockState, Generation};
+    use proptest::prelude::*;
+
+    fn filled(ticket: u64, phase: Phase) -> Filled {
+        let state = BlockState { phase, slot: Stream(0), generation: Generation::NONE.next() };
+        let (ticket, first) = (Ticket(ticket), Seq(ticket));
+        Filled { block: 7, state, ticket, first, used: 32, last: None }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_changes_and_leaves_all_are_in_order_and_held_from_the_first_that_is_not_free(
+            pushed in proptest::collection::hash_set(0..16_u64, 0..8),
+            steps in proptest::collection::vec((0..16_u64, 0..3_usize, any::<bool>()), 1..60),
+        ) {
+            let (mut lane, mut there) = (Lane::default(), BTreeMap::new());
+            for ticket in pushed {
+                lane.push(filled(ticket, Phase::Free));
+                there.insert(ticket, filled(ticket, Phase::Free));
+            }
+            lane.sort();
+            for (ticket, phase, leaves) in steps {
+                let new = filled(ticket, [Phase::Free, Phase::Open, Phase::Sealed][phase]);
+                match there.insert(ticket, new) {
+                    None => {
+                        prop_assert!(!lane.replace(&new, new), "it is not there");
+                        lane.remove(&new);
+                        lane.insert(new);
+                    }
+                    Some(old) if leaves => {
+                        lane.remove(&old);
+                        there.remove(&ticket);
+                    }
+                    Some(old) => {
+                        prop_assert!(!lane.replace(&old, filled(99, Phase::Free)), "another claim");
+                        prop_assert!(lane.replace(&old, new));
+                    }
+                }
+                let all: Vec<_> = there.values().copied().collect();
+                prop_assert_eq!(lane.all(), &all[..]);
+                let free = all.iter().take_while(|one| one.state.phase == Phase::Free).count();
+                prop_assert_eq!(lane.held(), &all[free..]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_stays_is_moved_once_more_than_half_has_left_at_the_front() {
+        let mut lane = Lane::default();
+        (0..10).for_each(|ticket| lane.push(filled(ticket, Phase::Sealed)));
+        let left = [0, 1, 2, 3, 4, 5].map(|ticket| {
+            lane.remove(&filled(ticket, Phase::Sealed));
+            (lane.start, lane.all.len())
+        });
+        assert_eq!(left, [(1, 10), (2, 10), (3, 10), (4, 10), (5, 10), (0, 4)]);
+    }
 }

@@ -108,3 +108,26 @@ impl<M: Memory> View<M> {
         Refusals::of_words(Why::ALL.map(|why| self.load(REFUSED.plus(why as usize))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_a_word_of_its_own_and_half_of_them_are_the_clients() {
+        let words = Why::ALL.map(Why::word);
+        assert_eq!(words, ["full", "busy", "away", "invalid", "large", "denied"]);
+        assert_eq!(Why::ALL.map(Why::is_the_clients), [false, false, false, true, true, true]);
+    }
+
+    #[test]
+    fn what_was_no_fault_of_the_client_is_what_was_not_stored() {
+        let mut all = Refusals::default();
+        assert!(all.is_empty());
+        for (why, count) in Why::ALL.into_iter().zip([1, 20, 300, 4000, 50_000, 600_000]) {
+            all.add(why, count);
+        }
+        assert_eq!(all.unstored(), 321);
+        assert!(!all.is_empty());
+    }
+}

@@ -118,3 +118,22 @@ fn holder<M: Memory>(view: &View<M>) -> Option<Name> {
     let most = written.active().map(|(place, name)| (behind(place), name)).max_by_key(|(n, _)| *n);
     most.map(|(_, name)| name.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Region;
+    use crate::ring::layout::{Geometry, Layout};
+    use crate::ring::memory::Heap;
+
+    #[test]
+    fn a_look_at_many_blocks_takes_no_more_memory_than_one_at_a_few() {
+        let layout = Layout::new(Geometry { blocks: 8192, block_bytes: 64, slots: 1 });
+        let view = View { memory: Heap::new(layout.words()), layout, region: Region(7) };
+        let mut search = Search::default();
+        search.look(&view).unwrap();
+        let kept: Vec<u32> = search.candidates.iter().map(|(_, block, _)| *block).collect();
+        assert_eq!(kept, (0..32).rev().collect::<Vec<_>>());
+        assert!(search.candidates.capacity() < 1024, "{}", search.candidates.capacity());
+    }
+}

@@ -12,6 +12,7 @@ use crate::ring::layout::{At, Geometry, Layout};
 use crate::ring::memory::{Heap, Memory};
 use crate::ring::pen::Pen;
 use crate::ring::scan::{Sampled, Scan};
+use crate::ring::search::candidates;
 use crate::ring::view::View;
 use crate::ring::word::{BlockState, Fill, Phase};
 
@@ -195,4 +196,10 @@ fn what_was_read_is_not_walked_over_again_by_any_of_several_readers() {
     let costs: Vec<u64> =
         (1..10).flat_map(|step| readers.map(|reader| reader + step)).map(loads).collect();
     assert!(costs.iter().all(|cost| *cost == costs[0] && *cost < first[0]), "{first:?} {costs:?}");
+}
+
+#[test]
+fn the_larger_a_ring_is_the_more_candidates_a_writer_keeps_of_one_look() {
+    let kept = [2, 8192, 16_384, 65_536, 262_144, 1 << 24].map(candidates);
+    assert_eq!(kept, [32, 32, 64, 256, 1024, 1024]);
 }

@@ -580,6 +580,20 @@ fn when_few_are_free_overwrite_seals_the_dead_slots_block_of_the_lowest_ticket()
 }
 
 #[test]
+fn a_block_that_a_dead_slots_stream_went_on_in_since_the_look_is_not_sealed_for_the_one_before() {
+    let mut world = world(8, Overflow::Overwrite);
+    world.append(0, HALF, None).unwrap();
+    (0..6).for_each(|_| world.append(1, WHOLE, None).unwrap());
+    let scan = world.scan();
+    // It fits in no block but the last FREE one, claimed for the first time as the one before was.
+    world.append(0, WHOLE, None).unwrap();
+    world.leave(0);
+    assert_eq!(state_of(&world, 0).generation, state_of(&world, 7).generation);
+    assert!(!world.tend(&scan));
+    assert_eq!([0, 7].map(|n| state_of(&world, n).phase), [Phase::Sealed, Phase::Open]);
+}
+
+#[test]
 fn a_claim_that_was_never_begun_is_returned_at_the_second_look_and_only_for_the_dead() {
     let mut world = world(4, Overflow::Reject);
     world.view.count_stream(ONE);

@@ -276,6 +276,25 @@ fn after_an_orderly_reboot_nothing_is_uncertain_and_after_a_power_loss_every_end
 }
 
 #[test]
+fn what_a_power_loss_left_is_drained_when_the_uncertain_end_of_each_stream_was_told_too() {
+    let dir = Dir::new("told");
+    let path = events(&dir, 3);
+    forge(&path, 8, 1);
+    let file = File::options().write(true).open(&path).unwrap();
+    file.write_all_at(&[0; 8], 4096 + 6 * 128).unwrap();
+    let lease = Lease::try_take(&dir.0).unwrap().unwrap();
+    let named = configuration(Overflow::Reject, &["kafka"]);
+    let ring = Ring::find_all(&dir.0, |_| false).unwrap().rings.remove(0);
+    let mut reader = Reader::new(ring, &lease, &named).unwrap();
+    let scan = reader.scan();
+    for (acked, uncertain_open, drained) in [(2, true, false), (3, false, false), (3, true, true)] {
+        let cursor = Cursor { acked: Seq(acked), uncertain_open, ..Cursor::default() };
+        reader.store(Who::Named(0), Stream(0), cursor);
+        assert_eq!(reader.drained(&scan, false), drained, "{acked}, {uncertain_open}");
+    }
+}
+
+#[test]
 fn a_record_that_fails_its_check_after_a_power_loss_is_a_hole_up_to_the_next_block() {
     let dir = Dir::new("hole");
     let path = events(&dir, 10);

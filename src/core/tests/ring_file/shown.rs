@@ -183,3 +183,60 @@ fn a_file_in_memory_is_not_durable_and_one_on_a_disk_is() {
         assert_eq!(ring.is_durable().unwrap(), !tmpfs);
     }
 }
+
+#[test]
+fn when_the_oldest_event_came_that_a_subscriber_has_not_acknowledged_is_told_for_each_of_them() {
+    let dir = Dir::new("oldest");
+    let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
+    let lease = Lease::try_take(&dir.0).unwrap().unwrap();
+    let named = configuration(Overflow::Reject, &["kafka", "archive"]);
+    let mut reader = Reader::new(ring.again().unwrap(), &lease, &named).unwrap();
+    let mut writers = [(); 2].map(|()| Writer::take(ring.again().unwrap()).unwrap());
+    // Three fill a block.
+    for n in 1..=7 {
+        writers[0].append(100 + n, &[1; 1280]).unwrap();
+    }
+    let mut oldest = |slot, acked| {
+        let cursor = Cursor { acked: Seq(acked), ..Cursor::default() };
+        reader.store(Who::Named(0), Stream(slot), cursor);
+        let subscribers = Ledger::read(&ring).subscribers;
+        assert_eq!((subscribers.len(), subscribers[1].oldest), (2, Some(101)));
+        subscribers[0].oldest
+    };
+    for acked in 0..7 {
+        assert_eq!(oldest(0, acked), Some(101 + acked));
+    }
+    assert_eq!(oldest(0, 7), None);
+    writers[1].append(200, b"x").unwrap();
+    assert_eq!(oldest(0, 7), Some(200));
+    assert_eq!(oldest(0, 6), Some(107), "the older one of two streams");
+    assert_eq!((oldest(1, 1), oldest(0, 7)), (Some(107), None));
+}
+
+#[test]
+fn events_of_the_traffic_that_were_not_stored_are_in_the_books() {
+    let dir = Dir::new("traffic");
+    let ring = Ring::open_or_make(&dir.wanted(4)).unwrap();
+    ring.view().add_traffic_lost(3);
+    ring.view().add_traffic_lost(4);
+    assert_eq!(Ledger::read(&ring).traffic_lost, 7);
+}
+
+#[test]
+fn who_waits_sees_how_far_its_events_are_with_everybody() {
+    let dir = Dir::new("reach");
+    let ring = Ring::open_or_make(&dir.wanted(4)).unwrap();
+    let lease = Lease::try_take(&dir.0).unwrap().unwrap();
+    let named = configuration(Overflow::Reject, &["kafka"]);
+    let mut writer = Writer::take(ring.again().unwrap()).unwrap();
+    writer.append_all(1, &[b"one", b"two"]).unwrap();
+    let waiter = Waiter::new(ring.again().unwrap(), writer.stream()).unwrap();
+    assert_eq!(waiter.reach(&named), None, "nobody publishes yet");
+    let mut reader = Reader::new(ring.again().unwrap(), &lease, &named).unwrap();
+    let acked = Cursor { acked: Seq(2), ..Cursor::default() };
+    reader.store(Who::Named(0), writer.stream(), acked);
+    assert_eq!(waiter.reach(&named).map(|reach| reach.acked), Some(Seq(2)));
+    assert!(!waiter.poisoned());
+    ring.view().poison();
+    assert!(waiter.poisoned());
+}

@@ -149,6 +149,23 @@ fn with_three_poisoned_files_in_a_row_none_is_risked_until_one_is_drained() {
     syncer.try_disk().unwrap();
 }
 
+#[test]
+fn a_fifth_file_is_made_beside_four_poisoned_ones_unless_four_syncs_in_a_row_have_failed() {
+    let dir = Dir::new("fifth");
+    let made = || Ring::open_or_make(&dir.wanted(8));
+    made().unwrap().view().poison();
+    let second = made().unwrap();
+    syncer(&second).sync(1).unwrap();
+    second.view().poison();
+    for _ in 3..=4 {
+        made().unwrap().view().poison();
+    }
+    let fifth = made().unwrap();
+    assert_eq!((fifth.number(), fifth.failed_before()), (5, 3));
+    fifth.view().poison();
+    assert!(matches!(made().err(), Some(OpenError::Poisoned { poisoned: 5, .. })));
+}
+
 /// A slot whose writer was killed in its first sync; rings that were opened before that, and one that was opened after.
 fn killed_in_a_first_sync(dir: &Dir) -> (Ring, Ring) {
     let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
