@@ -59,6 +59,25 @@ fn a_commit_wakes_who_syncs_from_idleness_and_a_hurry_from_a_pause_too() {
 }
 
 #[test]
+fn a_bell_that_was_lost_with_its_ringer_is_rung_again_while_there_is_something_to_sync() {
+    let dir = Dir::new("reminds");
+    let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
+    let mut writer = Writer::take(ring.again().unwrap()).unwrap();
+    let mut syncer = syncer(&ring);
+    writer.remind();
+    assert!(!rung(&syncer), "nothing is to be synced");
+    // Who was to ring for it took the flag, and was killed.
+    writer.append(1, b"one").unwrap();
+    assert!(!rung(&syncer));
+    writer.remind();
+    assert!(rung(&syncer));
+    syncer.clear();
+    syncer.sync(2).unwrap();
+    writer.remind();
+    assert!(!rung(&syncer), "everything is synced");
+}
+
+#[test]
 fn the_first_error_poisons_the_file_and_who_waits_is_told() {
     let dir = Dir::new("sync-fails");
     let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
