@@ -222,6 +222,17 @@ fn a_file_that_is_longer_than_its_ring_is_noted() {
 }
 
 #[test]
+fn control_words_are_flaws_from_the_first_number_on_that_they_cannot_have() {
+    let made = Made::new("control");
+    let with = |number: usize, value| made.changed(|bytes| put(bytes, PAGE + number * 128, value));
+    assert_eq!((with(4, 256).flaws, with(6, 2).flaws), (vec![], vec![]));
+    flawed(&with(4, 257), "control words", "257 streams, of 256 slots");
+    flawed(&with(5, 1), "control words", "a sync failed");
+    flawed(&with(5, 2), "control words", "neither 0 nor 1");
+    flawed(&with(6, 3), "control words", "none of 0 to 2");
+}
+
+#[test]
 fn each_place_without_a_legal_name_is_a_flaw_that_says_where() {
     let made = Made::new("places");
     let bytes = made.bytes();

@@ -472,6 +472,16 @@ fn the_words_and_bytes_that_processes_meet_at_never_move() {
     assert_eq!((attach_byte(), sync_byte()), (0, 8 * (512 + 16 * 10)));
     let layout = Layout::new(Geometry { blocks: 4, block_bytes: 64, slots: 3 });
     assert_eq!(layout.slot_byte(Stream(2)), 16384 + 2 * 4096);
+    let (named, books) = (configuration(), carried());
+    let page = |start| [start, start + 128, start + 256].map(At);
+    assert_eq!([named.selector(), named.copy(0), named.copy(1)], page(2 * 512));
+    assert_eq!([books.selector(), books.copy(0), books.copy(1)], page(3 * 512));
+    let slot = layout.slot(Stream(1));
+    let words = |all: [usize; 3]| all.map(|word| At(5 * 512 + word));
+    let (hour, seq) = slot.pair(64 + 3);
+    assert_eq!([slot.last(), hour, seq], words([0, 38, 39]));
+    let cursor = slot.cursor(4);
+    assert_eq!([cursor.selector(), cursor.copy(0), cursor.copy(1)], words([288, 304, 312]));
     let fault = |blocks, block_bytes, slots| Geometry { blocks, block_bytes, slots }.fault();
     for fine in [(2, 64, 1), (2, 72, 1), (2, 4 << 20, 1)] {
         assert_eq!(fault(fine.0, fine.1, fine.2), None);
