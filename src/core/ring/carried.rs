@@ -58,14 +58,14 @@ impl Carried {
         carried.number = number;
         carried.traffic_lost = carried.traffic_lost.saturating_add(gone.traffic_lost);
         carried.refusals = carried.refusals.and(gone.refusals);
-        carried.live = carried.live.and(past(gone.live));
+        carried.live = carried.live.and(gone.live);
         for (books, held) in carried.named.iter_mut().zip(Written::read(view).places) {
             let same = gone
                 .subscribers
                 .iter()
                 .find(|other| held.as_ref().is_some_and(|h| h.name == other.name));
             if let Some(same) = same {
-                *books = books.and(past(same.books));
+                *books = books.and(same.books);
             }
         }
         carried.store(view);
@@ -82,12 +82,6 @@ impl Carried {
 }
 
 /// Of a file that goes, what its reader has not passed was not held for it.
-fn past(books: Books) -> Books {
-    let committed = [books.delivered, books.lost, books.dead, books.uncertain];
-    let committed = committed.into_iter().fold(0, u64::saturating_add);
-    Books { committed, in_ring: 0, ahead: 0, ..books }
-}
-
 fn pack(books: &Books) -> [u64; CARRIED_BOOKS] {
     let open = u64::from(books.uncertain_open);
     [books.delivered, books.lost, books.dead, books.uncertain, open, 0, 0, 0]
@@ -95,5 +89,8 @@ fn pack(books: &Books) -> [u64; CARRIED_BOOKS] {
 
 fn unpack(words: &[u64]) -> Books {
     let [delivered, lost, dead, uncertain, open, ..] = *words else { return Books::default() };
-    past(Books { delivered, lost, dead, uncertain, uncertain_open: open != 0, ..Books::default() })
+    let passed = [delivered, lost, dead, uncertain];
+    let committed = passed.into_iter().fold(0, u64::saturating_add);
+    let uncertain_open = open != 0;
+    Books { committed, delivered, lost, dead, uncertain, uncertain_open, ..Books::default() }
 }

@@ -43,12 +43,15 @@ fn a_file_that_is_removed_leaves_its_books_to_the_one_that_takes_events() {
     let mut first = drained(&dir, &lease, 8, &["kafka", "other"], 10);
     let mut second = drained(&dir, &lease, 16, &["other", "kafka"], 5);
     assert_eq!(books(&second, "kafka"), (3, 1, 1, 0));
+    let other = Cursor { acked: Seq(10), lost: 4, ..Cursor::default() };
+    first.store(Who::Named(1), Stream(0), other);
     first.ring().view().add_refusals(&refusals(5, 2));
     second.ring().view().add_refusals(&refusals(1, 0));
     assert!(first.remove_if_drained(false, Some(&mut second)).unwrap());
     assert_eq!(second.ring().carried_last(), 1);
     assert_eq!(Ledger::read(second.ring()).refusals, refusals(1, 0), "its own");
     assert_eq!(books(&second, "kafka"), (11, 2, 2, 0), "by name, not by place");
+    assert_eq!(books(&second, "other"), (9, 5, 1, 0), "each has its own");
     let own = Ledger::read(second.ring());
     assert_eq!(own.subscribers[0].books.delivered, 3, "its own are its own still");
 
@@ -57,6 +60,23 @@ fn a_file_that_is_removed_leaves_its_books_to_the_one_that_takes_events() {
     assert_eq!(books(&third, "kafka"), (11, 3, 3, 0), "what it carried is carried on");
     assert_eq!(Ledger::read(third.ring()).with_carried().refusals, refusals(6, 2));
     assert_eq!(third.ring().carried_last(), 2);
+}
+
+#[test]
+fn what_is_uncertain_in_a_file_that_goes_stays_so_for_who_was_told_that() {
+    let dir = Dir::new("carried-uncertain");
+    let lease = Lease::try_take(&dir.0).unwrap().unwrap();
+    let mut first = drained(&dir, &lease, 8, &["kafka", "other"], 10);
+    let mut second = drained(&dir, &lease, 16, &["kafka", "other"], 5);
+    let told = Cursor { acked: Seq(10), uncertain: 3, uncertain_open: true, ..Cursor::default() };
+    first.store(Who::Named(0), Stream(0), told);
+    assert!(first.remove_if_drained(false, Some(&mut second)).unwrap());
+    let ledger = Ledger::read(second.ring()).with_carried();
+    let uncertain = |n: usize| {
+        let Books { committed, uncertain, uncertain_open, .. } = ledger.subscribers[n].books;
+        (committed, uncertain, uncertain_open)
+    };
+    assert_eq!((uncertain(0), uncertain(1)), ((15, 3, true), (15, 0, false)));
 }
 
 #[test]
