@@ -89,7 +89,7 @@ pub(super) fn leave(disk: &impl Disk, file: &File) -> io::Result<()> {
 }
 
 /// A sync whose end everybody who comes later knows of: nobody hears of its error again.
-fn told(file: &File, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+pub(super) fn told(file: &File, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     let syncs = word(file, SYNCS)?;
     put(file, SYNCS, syncs + 1)?;
     let done = sync();

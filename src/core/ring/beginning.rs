@@ -94,3 +94,30 @@ impl<M: Memory> Ring<M> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::file::Wanted;
+    use crate::ring::tests::scratch::Scratch;
+    use crate::ring::writer::Writer;
+
+    #[test]
+    fn a_slots_holder_syncs_for_itself_when_the_file_was_clean_or_the_stream_has_no_event() {
+        let dir = Scratch::new("begins");
+        let wanted = Wanted { dir: dir.to_owned(), bytes: 8 * 4096, block_bytes: 4096 };
+        let ring = Ring::open_or_make(&wanted).unwrap();
+        let holder = || Writer::take(ring.again().unwrap()).unwrap();
+        let syncs = || ring.view().load(BEGINNINGS);
+        let mut first = holder();
+        assert_eq!(syncs(), 1, "it was clean");
+        let second = holder();
+        assert_eq!(syncs(), 2, "it has none");
+        first.append(1, b"one").unwrap();
+        drop((first, second));
+        let _first = holder();
+        assert_eq!(syncs(), 2, "the disk knows of the file and of the stream");
+        let _second = holder();
+        assert_eq!(syncs(), 3, "it still has none");
+    }
+}

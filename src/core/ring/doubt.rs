@@ -142,8 +142,7 @@ impl<M: Memory> Ring<M> {
         Ok(Some(some))
     }
 
-    /// Whether the disk takes a sync of something else: a small file beside the ring's. A disk without room for it says
-    /// nothing about syncs.
+    /// Whether the disk takes a sync of something else: a small file beside the ring's.
     ///
     /// # Errors
     /// What the system said, or that too many poisoned files wait to be drained.
@@ -156,18 +155,23 @@ impl<M: Memory> Ring<M> {
             );
             return Err(io::Error::other(text));
         }
-        let path = self.dir().join(TRIAL);
-        Linux.remove(&path)?;
-        let tried = Linux.create(&path).and_then(|file| written(&file));
-        let removed = Linux.remove(&path);
-        match tried {
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => removed,
-            tried => tried.and(removed),
-        }
+        trial(&Linux, self.dir())
     }
 }
 
-fn written(mut file: &File) -> io::Result<()> {
+/// Whether a directory's disk takes a small file and its sync. That it has no room for it is no answer, and so no error.
+pub(super) fn trial(disk: &impl Disk, dir: &Path) -> io::Result<()> {
+    let path = dir.join(TRIAL);
+    disk.remove(&path)?;
+    let tried = disk.create(&path).and_then(|file| written(&file));
+    let removed = disk.remove(&path);
+    match tried {
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => removed,
+        tried => tried.and(removed),
+    }
+}
+
+pub(super) fn written(mut file: &File) -> io::Result<()> {
     file.write_all(&[0; TRIAL_BYTES])?;
     file.sync_data()
 }

@@ -11,7 +11,7 @@ mod model;
 mod power;
 mod remains;
 mod rules;
-mod scratch;
+pub(super) mod scratch;
 mod shuttle;
 mod stage;
 mod syncing;

@@ -8,8 +8,9 @@ use std::path::Path;
 
 use super::scratch::Scratch;
 use crate::id::Region;
-use crate::ring::attached::leave;
+use crate::ring::attached::{leave, told};
 use crate::ring::disk::{self, Disk, Linux};
+use crate::ring::doubt::{trial, written};
 use crate::ring::folder::{Judged, Origin, judge, put, word};
 use crate::ring::layout::{CLEAN, FAILED, Geometry, IS_CLEAN, POISONED, SYNCS};
 use crate::ring::lock::{Hold, held_by_another, try_lock};
@@ -140,6 +141,36 @@ fn a_file_that_somebody_died_over_while_it_was_synced_is_not_called_clean() {
     put(&file, SYNCS, 8).unwrap();
     leave(&Linux, &file).unwrap();
     assert_eq!((word(&file, CLEAN).unwrap(), word(&file, SYNCS).unwrap()), (IS_CLEAN, 12));
+}
+
+#[test]
+fn a_sync_on_leaving_is_counted_as_one_from_before_it_begins() {
+    let dir = Scratch::new("leaving");
+    make(&Linux, &dir, Geometry { blocks: 2, block_bytes: 4096, slots: 1 }).unwrap();
+    let file = disk::open(&dir.join("ring.1"), true).unwrap();
+    let syncs = || word(&file, SYNCS).unwrap();
+    for before in [0, 2] {
+        told(&file, || {
+            assert_eq!(syncs(), before + 1, "who is killed here leaves it in doubt");
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(syncs(), before + 2);
+    }
+}
+
+#[test]
+fn a_disk_that_takes_no_small_file_refuses_syncs_and_a_full_one_says_nothing_about_them() {
+    // It removes what the last one left, writes its own, and removes that.
+    for (error, create_is_fine) in [(libc::EIO, false), (libc::ENOSPC, true)] {
+        for (fails, fine) in [(0, false), (1, create_is_fine), (2, false), (u32::MAX, true)] {
+            let dir = Scratch::new("trial");
+            let disk = Faulty::new([fails, u32::MAX], error);
+            assert_eq!(trial(&disk, &dir).is_ok(), fine, "{error}: call {fails}");
+        }
+    }
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    assert_eq!(written(&full).unwrap_err().kind(), io::ErrorKind::StorageFull);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::id::{Seq, Stream};
 use crate::ring::beginning::{number, settle};
 use crate::ring::configuration::Overflow;
 use crate::ring::doubt::Since;
-use crate::ring::layout::{FAILED, Geometry, LAST_SYNC, SYNCING};
+use crate::ring::layout::{FAILED, Geometry, LAST_SYNC, SYNCING, SYNCS};
 use crate::ring::memory::Memory;
 use crate::ring::pen::Refused;
 use crate::ring::sync::{Work, committed, cover, overheard, urge, work};
@@ -68,6 +68,25 @@ fn a_sync_that_fails_covers_nothing_and_poisons_the_file_for_good() {
     assert_eq!((synced(&world), world.view.load(LAST_SYNC)), (1, 1));
     assert_eq!(world.append(0, HALF, None), Err(Refused::Poisoned));
     assert_eq!(work(&world.view), Work::None, "a second sync would succeed, and mean nothing");
+}
+
+#[test]
+fn the_beginnings_and_ends_of_syncs_are_counted_whoever_was_killed_between() {
+    let mut world = world();
+    let sync = |world: &World, under_way: u64| {
+        cover(&world.view, 1, || {
+            assert_eq!(world.view.load(SYNCS), under_way);
+            Ok(())
+        })
+        .1
+        .unwrap();
+        assert_eq!(world.view.load(SYNCS), under_way + 1);
+    };
+    sync(&world, 1);
+    sync(&world, 3);
+    let killed = world.dying(Some(1), |world| cover(&world.view, 1, || Ok(())).1.unwrap());
+    assert_eq!((killed, world.view.load(SYNCS)), (None, 5));
+    sync(&world, 5);
 }
 
 #[test]

@@ -216,6 +216,33 @@ fn a_slot_whose_writer_was_killed_in_its_first_sync_is_for_who_opened_the_file_b
 }
 
 #[test]
+fn who_goes_on_in_a_slot_with_events_after_a_death_in_its_first_sync_tries_the_disk_too() {
+    let dir = Dir::new("slot-with-events");
+    let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
+    let before = ring.again().unwrap();
+    let mut writer = Writer::take(ring.again().unwrap()).unwrap();
+    writer.append(1, b"one").unwrap();
+    drop(writer);
+    let beginning = ring.view().layout.slot(Stream(0)).beginning();
+    ring.view().memory.store(beginning, 1);
+    let writer = Writer::take(before).unwrap();
+    assert_eq!((writer.stream(), ring.view().memory.load(beginning)), (Stream(0), 0));
+}
+
+#[test]
+fn a_sync_gives_no_slot_back_of_whose_holder_it_does_not_hear() {
+    let dir = Dir::new("slot-unheard");
+    let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
+    drop(Writer::take(ring.again().unwrap()).unwrap());
+    let mut syncer = syncer(&ring);
+    // Its number was drawn before this one opened the file, and is written down after that.
+    let beginning = ring.view().layout.slot(Stream(0)).beginning();
+    ring.view().memory.store(beginning, 1);
+    syncer.sync(1).unwrap();
+    assert_eq!(ring.view().memory.load(beginning), 1);
+}
+
+#[test]
 fn a_sync_by_who_opened_the_file_before_gives_the_slot_back() {
     let dir = Dir::new("slot-back");
     let (before, after) = killed_in_a_first_sync(&dir);
