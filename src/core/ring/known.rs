@@ -201,7 +201,6 @@ impl Known {
     fn place(&mut self, old: Look, new: Look) {
         let lanes = Arc::make_mut(&mut self.lanes);
         if let (Look::Filled(old), Look::Filled(new)) = (old, new)
-            && old.state.slot == new.state.slot
             && Lane::of(lanes, new.state.slot).replace(&old, new)
         {
             return;

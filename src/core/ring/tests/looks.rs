@@ -6,9 +6,11 @@ use std::time::Instant;
 
 use crate::id::{Region, Seq, Stream};
 use crate::ring::block;
+use crate::ring::configuration::{Configuration, Overflow};
 use crate::ring::eye::Eye;
+use crate::ring::hand::Hand;
 use crate::ring::known::Known;
-use crate::ring::layout::{At, Geometry, Layout};
+use crate::ring::layout::{At, Geometry, Layout, TICKET};
 use crate::ring::memory::{Heap, Memory};
 use crate::ring::pen::Pen;
 use crate::ring::scan::{Sampled, Scan};
@@ -121,12 +123,79 @@ fn a_claim_that_died_before_its_ticket_is_found_by_a_round() {
 
 #[test]
 fn a_claim_that_died_before_its_ticket_is_found_at_once_when_a_copy_was_overtaken() {
+    let view = full(4096);
+    let nobody =
+        Configuration { policy: Overflow::Reject, subscribers: Vec::new(), configured_at: 1 };
+    let mut hand = Hand::new(&view, &nobody, 1).unwrap();
+    hand.scan(&view);
+    block::claim(&view, 2000, block::state(&view, 2000), ONE).unwrap();
+    assert!(hand.scan(&view).unbegun.is_empty());
+    hand.doubt();
+    assert_eq!(hand.scan(&view).unbegun.len(), 1);
+}
+
+#[test]
+fn looks_at_what_does_not_change_read_each_state_once_a_round() {
+    let (view, mut known) = (full(8), Known::default());
+    look(&view, &mut known);
+    for _ in 0..3 {
+        // Each: the number of streams, one last, both counters, and the OPEN block's five words; and the seven states.
+        let loads: u64 = (0..4).map(|_| look(&view, &mut known).1).sum();
+        assert_eq!(loads, 4 * (2 + 2 + 5) + 7);
+    }
+}
+
+#[test]
+fn a_claim_is_found_among_those_next_in_turn_for_any_of_two_writers() {
+    let (view, mut known) = (full(65_536), Known::default());
+    let (mut open, mut seq) = (65_535, 65_536);
+    for number in 0..600 {
+        seal(&view, open, seq);
+        seq += 1;
+        fill(&view, number, seq);
+        open = number;
+    }
+    look(&view, &mut known);
+    // The order begins at 600. Each has 256 candidates, and one more was claimed.
+    fill(&view, 600 + 2 * (256 + 1) - 1, seq + 1);
+    let (scan, loads, _) = look(&view, &mut known);
+    assert_eq!(scan.of(ONE).last().map(|f| f.block), Some(1113));
+    assert!(loads < 700, "{loads}: all states were read");
+}
+
+#[test]
+fn a_claim_during_the_first_look_is_known_to_the_second() {
+    let (view, mut known) = (full(4096), Known::default());
+    view.store(TICKET, 4095);
+    look(&view, &mut known);
+    view.store(TICKET, 4096);
+    let (_, loads, _) = look(&view, &mut known);
+    assert!(loads < 100, "{loads}: all states were read");
+}
+
+#[test]
+fn a_claim_that_was_slow_to_begin_does_not_hide_the_next_one() {
     let (view, mut known) = (full(4096), Known::default());
     look(&view, &mut known);
-    block::claim(&view, 2000, block::state(&view, 2000), ONE).unwrap();
-    assert!(look(&view, &mut known).0.unbegun.is_empty());
-    known.doubt();
+    // Up to its ticket, and no further yet.
+    let generation = block::claim(&view, 0, block::state(&view, 0), ONE).unwrap();
+    view.store(view.layout.block(0).first(), 4097);
+    view.store(view.layout.block(0).ticket(), view.ticket().0);
     assert_eq!(look(&view, &mut known).0.unbegun.len(), 1);
+    block::commit(&view, 0, Fill { generation, used: 0 });
+    fill(&view, 2000, 4098);
+    let blocks: Vec<u32> = look(&view, &mut known).0.open().iter().map(|f| f.block).collect();
+    assert_eq!(blocks.len(), 3, "{blocks:?}");
+}
+
+#[test]
+fn a_counter_of_tickets_that_something_else_raised_ends_no_look() {
+    let (view, mut known) = (full(8), Known::default());
+    look(&view, &mut known);
+    view.store(TICKET, u64::MAX);
+    assert!(block::free(&view, 3, block::state(&view, 3)));
+    known.freed(3);
+    assert_eq!(look(&view, &mut known).0.blocks().free, 1);
 }
 
 #[test]
