@@ -387,8 +387,28 @@ fn a_look_at_a_block_that_was_taken_since_is_void() {
     let scan = world.scan();
     world.append(0, WHOLE, None).unwrap();
     world.append(0, WHOLE, None).unwrap();
-    let next = Eye::default().next(&world.view, &scan, ONE, Seq(0), 64, &mut Vec::new());
+    let eye = Eye::default();
+    assert!(!eye.overtaken());
+    let next = eye.next(&world.view, &scan, ONE, Seq(0), 64, &mut Vec::new());
     assert_eq!(next, Next::Void);
+    assert!(eye.overtaken() && !eye.overtaken(), "told once");
+}
+
+#[test]
+fn one_spoilt_last_keeps_no_block_behind_it_and_beyond_64_nobody_looks() {
+    for (spoilt, freed) in [(1, 65), (64, 2), (65, 0)] {
+        let mut world = world(70, Overflow::Reject);
+        (0..67).for_each(|_| world.append(0, WHOLE, None).unwrap());
+        for block in 0..spoilt {
+            world.view.store(world.view.layout.block(block).last(), u64::MAX);
+        }
+        let acked = Cursor { acked: Seq(67), ..Cursor::default() };
+        world.publisher();
+        let scan = world.scan();
+        let hand = world.hand.as_mut().unwrap();
+        cursor::store(&world.view, ONE, hand.index(Who::Named(0)), acked);
+        assert_eq!(hand.free(&world.view, &scan), freed, "{spoilt}");
+    }
 }
 
 #[test]
