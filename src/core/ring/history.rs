@@ -119,6 +119,7 @@ mod tests {
     use super::*;
     use crate::id::{Region, Stream};
     use crate::ring::layout::{Geometry, Layout};
+    use crate::ring::ledger::{Books, SubscriberBooks};
     use crate::ring::memory::Heap;
     use crate::ring::refusals::{Refusals, Why};
 
@@ -160,6 +161,29 @@ mod tests {
     }
 
     #[test]
+    fn a_sample_has_what_each_subscriber_was_delivered_by_its_place() {
+        let view = view();
+        let note = |tick: u64, count: u64| {
+            let of = |place: usize, delivered: u64, lost: u64| SubscriberBooks {
+                name: "kafka".parse().unwrap(),
+                place,
+                active: place != 2,
+                books: Books { delivered, lost, ..Books::default() },
+                told: (0, 0),
+                oldest: None,
+            };
+            let subscribers = vec![of(0, count, 1), of(1, 3 * count, count), of(2, 5 * count, 9)];
+            view.memory.add(TICKET, 2);
+            view.note_history(tick * TICK, || Ledger { subscribers, ..Ledger::of(&view) });
+        };
+        note(1000, 10);
+        note(1001, 11);
+        let of = |s: &Sample| (s.tick, s.claims, s.lost, s.delivered);
+        let seen: Vec<_> = view.history(1001 * TICK).iter().map(of).collect();
+        assert_eq!(seen, [(1001, 2, 1, [1, 3, 0, 0])], "who holds nothing back is not counted");
+    }
+
+    #[test]
     fn samples_are_forgotten_after_ten_minutes_and_a_pause_makes_none() {
         let view = view();
         for tick in 1000..1150 {
@@ -168,8 +192,13 @@ mod tests {
         let seen = view.history(1149 * TICK);
         assert_eq!((seen.len(), seen[0].tick), (100, 1050));
         assert!(seen.iter().all(|s| s.taken == 2 * s.tick - 1));
+        assert_eq!(view.history(1248 * TICK).len(), 1);
+        assert_eq!(view.history(1249 * TICK), [], "also where none took their place");
+        note(&view, 1151, 1149 * 1149 + 8);
+        let late = view.history(1151 * TICK).last().map(|s| (s.tick, s.taken));
+        assert_eq!(late, Some((1151, 8)), "a tick that was missed is no pause yet");
         note(&view, 1160, 5_000_000);
-        assert_eq!(view.history(1160 * TICK).last().map(|s| s.tick), Some(1149));
+        assert_eq!(view.history(1160 * TICK).last().map(|s| s.tick), Some(1151));
         note(&view, 900, 6_000_000);
         note(&view, 901, 6_000_001);
         assert_eq!(view.history(901 * TICK).last().map(|s| (s.tick, s.taken)), Some((901, 1)));
