@@ -351,12 +351,12 @@ impl<M: Memory> Ring<M> {
         cursor::read(&self.view, stream, place.map_or(0, |place| place + 1))
     }
 
-    /// What a power loss left, if one ended this ring.
     /// The number of the file that is gone whose books were carried here last; 0 when none were.
     pub fn carried_last(&self) -> u64 {
         Carried::read(&self.view).number
     }
 
+    /// What a power loss left, if one ended this ring.
     pub(super) fn remains(&self) -> Option<Remains> {
         let torn = self.origin == Origin::Earlier { clean: false };
         torn.then(|| Remains::of(&self.view, self.made))

@@ -336,6 +336,7 @@ fn who_only_looks_sees_all_and_can_write_nothing() {
     let next = looked.next(&scan, writer.stream(), Seq(0), usize::MAX, &mut bytes);
     assert_eq!(next, Next::Slice { first: Seq(1), count: 3 });
     assert_eq!(Ledger::read(&looked), Ledger::read(&ring));
+    assert!(ring.writable() && !looked.writable());
     assert!(matches!(Writer::take(looked), Err(NoSlot::ReadOnly)));
     assert!(Ring::open_all(&dir.0.join("missing")).is_err());
 }

@@ -177,6 +177,32 @@ fn where_there_is_no_room_for_a_second_file_one_that_only_has_another_size_is_us
     assert!(refusal(&huge).starts_with("no room in \""));
 }
 
+#[test]
+fn what_a_change_of_sizes_will_replace_can_be_told_before_anybody_opens_it() {
+    let dir = Dir::new("replaced");
+    let by = |wanted: &Wanted| Replaced::by(wanted).map(|it| it.to_string());
+    assert!(!Ring::is_there(&dir.0) && !Ring::is_there(&dir.0.join("missing")));
+    assert_eq!(by(&dir.wanted(16)), None, "nothing is there");
+    let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
+    assert!(Ring::is_there(&dir.0));
+    assert_eq!(by(&dir.wanted(8)), None, "it is used on as it is");
+    let replaced = Replaced::by(&dir.wanted(16)).unwrap();
+    assert_eq!((replaced.number, replaced.room), (1, true));
+    assert_eq!((replaced.has.blocks, replaced.wanted.blocks), (8, 16));
+    let text = replaced.to_string();
+    let begins = "ring.1 has 8 blocks of 4096 bytes, and 16 of 4096 are configured: a new file of ";
+    assert!(text.starts_with(begins), "{text}");
+    assert!(text.ends_with(" bytes is made, and ring.1 is drained and then removed"), "{text}");
+    let huge = Wanted { bytes: 1 << 44, ..dir.wanted(8) };
+    let text = by(&huge).unwrap();
+    assert!(text.contains("there is no room for") && text.ends_with("ring.1 is used on"), "{text}");
+    let text = by(&Wanted { block_bytes: 1 << 22, ..huge }).unwrap();
+    let ends = "/log is 503 until ring.1 is drained and there is";
+    assert!(text.contains("there is no room for") && text.ends_with(ends), "{text}");
+    ring.view().poison();
+    assert_eq!(by(&dir.wanted(16)), None, "it takes no events any more");
+}
+
 /// The word `clean` of a file, as it lies there.
 fn clean(path: &PathBuf) -> u64 {
     let mut le = [0; 8];

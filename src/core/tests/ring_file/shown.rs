@@ -86,6 +86,21 @@ fn what_the_publisher_notes_everybody_can_show() {
 }
 
 #[test]
+fn everybodys_cursor_can_be_shown_by_place() {
+    let dir = Dir::new("cursors");
+    let ring = Ring::open_or_make(&dir.wanted(4)).unwrap();
+    let lease = Lease::try_take(&dir.0).unwrap().unwrap();
+    let named = configuration(Overflow::Reject, &["kafka", "archive"]);
+    let mut reader = Reader::new(ring.again().unwrap(), &lease, &named).unwrap();
+    let at = |acked: u64| Cursor { acked: Seq(acked), ..Cursor::default() };
+    for (acked, who) in [(1, Who::Live), (2, Who::Named(0)), (3, Who::Named(1))] {
+        reader.store(who, Stream(0), at(acked));
+    }
+    let shown = [None, Some(0), Some(1)].map(|place| ring.cursor(place, Stream(0)));
+    assert_eq!(shown, [at(1), at(2), at(3)]);
+}
+
+#[test]
 fn a_lease_that_is_held_and_a_bid_that_was_placed_can_be_seen() {
     let dir = Dir::new("held");
     let candidate = Candidate::new(&dir.0).unwrap();
