@@ -73,11 +73,9 @@ pub(super) fn check(dir: &Path) -> Result<(), OpenError> {
     // The number has 32 bits, sign-extended or not.
     let number = u64::from(fstatfs(&file).map_err(unusable)?.f_type as u32);
     let in_place = || ioctl_getflags(&file).is_ok_and(|flags| flags.contains(IFlags::NOCOW));
-    match refused(number) {
-        Some((kind, why)) if number != BTRFS || !in_place() => {
-            Err(OpenError::FileSystem { dir: dir.to_owned(), kind, why })
-        }
-        _ => Ok(()),
+    match refused(number, in_place) {
+        Some((kind, why)) => Err(OpenError::FileSystem { dir: dir.to_owned(), kind, why }),
+        None => Ok(()),
     }
 }
 
@@ -88,9 +86,11 @@ pub(super) fn has_room(dir: &Path, bytes: u64) -> bool {
     left.map_or(true, |left| left.f_bavail.saturating_mul(left.f_frsize) >= bytes)
 }
 
-/// Name and fault of a file system.
-fn refused(number: u64) -> Option<(&'static str, &'static str)> {
-    REFUSED.iter().find(|(it, ..)| *it == number).map(|(_, kind, why)| (*kind, *why))
+/// Name and fault of a file system; of btrfs only where it does not write in place.
+fn refused(number: u64, in_place: impl FnOnce() -> bool) -> Option<(&'static str, &'static str)> {
+    let (_, kind, why) = REFUSED.iter().find(|(it, ..)| *it == number)?;
+    let fine = number == BTRFS && in_place();
+    (!fine).then_some((*kind, *why))
 }
 
 #[cfg(test)]
@@ -100,12 +100,21 @@ mod tests {
     #[test]
     fn local_file_systems_that_write_in_place_are_fine_and_others_are_not() {
         let (ext4, xfs, tmpfs, overlay) = (0xEF53, 0x5846_5342, 0x0102_1994, 0x794C_7630);
+        let copies = |number| refused(number, || false);
         for fine in [ext4, xfs, tmpfs, overlay] {
-            assert_eq!(refused(fine), None);
+            assert_eq!(copies(fine), None);
         }
         let (nfs, fuse, btrfs) = (0x6969, 0x6573_5546, 0x9123_683E);
-        assert_eq!(refused(nfs), Some(("NFS", NETWORK)));
-        assert_eq!(refused(fuse), Some(("FUSE", PROGRAM)));
-        assert_eq!(refused(btrfs), Some(("btrfs", COPIES)));
+        assert_eq!(copies(nfs), Some(("NFS", NETWORK)));
+        assert_eq!(copies(fuse), Some(("FUSE", PROGRAM)));
+        assert_eq!(copies(btrfs), Some(("btrfs", COPIES)));
+        let in_place = |number| refused(number, || true).map(|(kind, _)| kind);
+        assert_eq!((in_place(btrfs), in_place(nfs)), (None, Some("NFS")));
+    }
+
+    #[test]
+    fn where_nobody_can_look_no_ring_may_lie() {
+        let missing = Path::new("/nowhere");
+        assert!(matches!(check(missing), Err(OpenError::Directory { .. })));
     }
 }
