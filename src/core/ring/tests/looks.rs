@@ -244,8 +244,8 @@ fn a_kept_look_is_always_what_a_fresh_one_sees() {
     }
 }
 
-#[test]
-fn what_was_read_is_not_walked_over_again_by_any_of_several_readers() {
+/// Loads of so many readers of one block, one after the other: each at its first event, then at the four that follow.
+fn reading(readers: u64) -> (Vec<u64>, Vec<u64>) {
     let layout = Layout::new(Geometry { blocks: 2, block_bytes: 4096, slots: 1 });
     let memory = Counting { heap: Heap::new(layout.words()), loads: Cell::new(0) };
     let view = View { memory, layout, region: Region(7) };
@@ -260,11 +260,17 @@ fn what_was_read_is_not_walked_over_again_by_any_of_several_readers() {
         eye.next(&view, &scan, ONE, Seq(after), 0, &mut Vec::new());
         view.memory.loads.get()
     };
-    let readers = [5, 25, 45];
-    let first = readers.map(loads);
-    let costs: Vec<u64> =
-        (1..10).flat_map(|step| readers.map(|reader| reader + step)).map(loads).collect();
+    let at = |step: u64| (0..readers).map(move |reader| 4 + 8 * reader + step);
+    let first = at(0).map(loads).collect();
+    (first, (1..5).flat_map(at).map(loads).collect())
+}
+
+#[test]
+fn what_was_read_is_not_walked_over_again_by_live_each_name_and_one_more() {
+    let (first, costs) = reading(6);
     assert!(costs.iter().all(|cost| *cost == costs[0] && *cost < first[0]), "{first:?} {costs:?}");
+    let (_, more) = reading(7);
+    assert!(more.iter().all(|cost| *cost > costs[0]), "no more is remembered: {more:?}");
 }
 
 #[test]
