@@ -133,7 +133,10 @@ impl Files {
         for ring in found.rings {
             let number = ring.number();
             match Source::new(ring, lease, &self.configuration) {
-                Ok(source) => sources.push(source),
+                Ok(source) => {
+                    source.tell_of_left(lines);
+                    sources.push(source);
+                }
                 Err(error) => {
                     self.refused.insert(number);
                     lines.say(Level::Error, format!("ring.{number} cannot be drained: {error}"));

@@ -47,6 +47,7 @@ pub fn run(
     wakened: &UnixStream,
 ) -> io::Result<()> {
     let source = Source::new(ring, lease, &settings.configuration)?;
+    source.tell_of_left(&shared.lines);
     let mut files = Files::new(&source, &settings.configuration, unwanted);
     // Made in this thread, so after every fork of the host.
     let context = Context::new();

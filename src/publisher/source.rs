@@ -4,7 +4,9 @@ use std::io;
 
 use sparkngin_core::feed::{Place, Shelf, State};
 use sparkngin_core::id::{Seq, Stream};
-use sparkngin_core::ring::{Configuration, Cursor, Lease, Next, Reader, Ring, Scan, Who};
+use sparkngin_core::ring::{Configuration, Cursor, Lease, Ledger, Next, Reader, Ring, Scan, Who};
+
+use crate::lines::{Level, Lines};
 
 /// One ring file that is handed out.
 pub struct Source {
@@ -27,6 +29,22 @@ impl Source {
         let mut reader = Reader::new(ring, lease, configuration)?;
         let scan = reader.scan();
         Ok(Source { reader, scan, state: State::Open, said: false })
+    }
+
+    /// Warns of names that were taken out of the configuration, whose events nobody holds any more.
+    pub fn tell_of_left(&self, lines: &Lines) {
+        let ring = self.reader.ring();
+        for held in Ledger::read(ring).subscribers.iter().filter(|held| !held.active) {
+            if let waiting @ 1.. = held.books.in_ring {
+                let (number, name) = (ring.number(), &held.name);
+                lines.say(
+                    Level::Warn,
+                    format!(
+                        "ring.{number}: \"{name}\" is configured no longer, and {waiting} events that it has not acknowledged are held for nobody"
+                    ),
+                );
+            }
+        }
     }
 
     /// Of its name, `ring.<n>`.

@@ -121,7 +121,10 @@ impl Feed {
         let endpoint = &self.endpoint;
         let why = match refused.reason {
             Reason::Name => {
-                format!("no sparkngin_subscriber in nginx is named \"{}\"", self.client.name())
+                format!(
+                    "neither sparkngin_subscriber in nginx nor --subscriber of \"sparkngin publish\" names \"{}\"",
+                    self.client.name()
+                )
             }
             Reason::Key => "the key is not the one that nginx has for this name".to_owned(),
             Reason::Session => return Ok(()),

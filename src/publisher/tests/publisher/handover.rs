@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use sparkngin_core::ring::{Bid, Lease, Overflow, Ring};
 use sparkngin_publisher::{Settings, socket, start};
 
-use crate::rig::{Reader, Rig, Subscriber, complaints, event, until};
+use crate::rig::{Reader, Rig, Subscriber, complaints, event, said, until};
 
 #[test]
 fn the_next_publisher_has_the_lease_within_250_ms_of_a_kill_and_nothing_is_lost() {
@@ -189,4 +189,32 @@ fn more_names_than_a_ring_has_places_for_end_it_with_a_line_and_free_the_lease()
         "{said:?}"
     );
     assert!(!Lease::is_held(&rig.dir).expect("the directory"));
+}
+
+#[test]
+fn a_name_that_is_taken_out_is_told_of_as_long_as_it_has_events_that_nobody_holds() {
+    let rig = Rig::new(16);
+    let mut writer = rig.writer();
+    let settings = |names| rig.settings(Overflow::Reject, names);
+    let leave = |publisher: sparkngin_publisher::Handle| {
+        publisher.stop();
+        publisher.join();
+    };
+    let mut publisher = rig.publish(settings(&["kafka"]));
+    until("it is named", || rig.ledger().subscribers.first().map(|_| ()));
+    for n in 0..5_u64 {
+        writer.append(1, &n.to_le_bytes()).expect("room");
+    }
+    let line = "ring.1: \"kafka\" is configured no longer, and 5 events that it has not acknowledged are held for nobody";
+    for names in [&["other"][..], &[]] {
+        leave(publisher);
+        publisher = rig.publish(settings(names));
+        said(&publisher, line);
+    }
+    leave(publisher);
+    // Named again it holds them, and nothing is to be told.
+    let publisher = rig.publish(settings(&["kafka"]));
+    let all = said(&publisher, "the feed listens");
+    assert!(!all.contains("\"kafka\" is configured no longer"), "{all}");
+    assert_eq!(rig.books("kafka").books.in_ring, 5);
 }

@@ -161,7 +161,7 @@ fn a_name_that_nginx_does_not_know_waits_loudly() {
     let source = Source::new();
     let kafka = Kafka::new(&["clicks"]);
     let program = Program::subscribe(&source, &kafka, &["--name", "stranger"]);
-    program.says("no sparkngin_subscriber in nginx is named \"stranger\"");
+    program.says("neither sparkngin_subscriber in nginx nor --subscriber of \"sparkngin publish\" names \"stranger\"");
     until("not ready", || {
         let (status, why) = program.get("/readyz");
         (status == 503 && why.contains("no sparkngin_subscriber")).then_some(())
