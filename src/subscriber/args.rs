@@ -66,7 +66,7 @@ pub enum Command {
     Doctor(Doctor),
     /// Make a pair of keys for CURVE
     Keygen(Keygen),
-    /// Look into a ring directory, in use or left behind; reads only
+    /// Look into a ring directory, in use or left behind; or drain one that is left, which alone writes
     #[command(subcommand)]
     Ring(Ring),
     /// Run librdkafka's mock cluster: a Kafka for trying things out, in memory only
@@ -365,7 +365,7 @@ pub enum Ring {
         #[arg(long)]
         json: bool,
     },
-    /// Print each record still there as a JSON line: id, received, event
+    /// Print each record still there as a JSON line: id, received, event; exit 1 when some are damaged
     Dump {
         /// The directory in `sparkngin_buf_path`
         dir: PathBuf,

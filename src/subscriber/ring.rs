@@ -197,8 +197,10 @@ struct Line<'a> {
     error: Option<String>,
 }
 
+/// Prints what can be read, and fails if something that is there cannot.
 fn dump(dir: &Path, raw: bool, unacked: Option<&Name>) -> io::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut damaged: u64 = 0;
     for ring in open(dir)? {
         let mut looker = Looker::new(ring);
         let streams: Vec<Stream> = looker.ring().view().streams().collect();
@@ -213,23 +215,34 @@ fn dump(dir: &Path, raw: bool, unacked: Option<&Name>) -> io::Result<()> {
                     }
                 },
             };
-            dump_stream(&mut looker, stream, acked, raw, &mut out)?;
+            let more = dump_stream(&mut looker, stream, acked, raw, &mut out)?;
+            damaged = damaged.saturating_add(more);
         }
     }
-    out.flush()
+    out.flush()?;
+    match damaged {
+        0 => Ok(()),
+        1 => Err(io::Error::other("1 event is damaged and was not printed")),
+        _ => Err(io::Error::other(format!("{damaged} events are damaged and were not printed"))),
+    }
 }
 
+/// Gives how many events are damaged.
 fn dump_stream(
     looker: &mut Looker,
     stream: Stream,
     mut after: Seq,
     raw: bool,
     out: &mut impl Write,
-) -> io::Result<()> {
+) -> io::Result<u64> {
     let region = looker.ring().region();
     let seed = Seed::new(region, stream);
     let mut scan = looker.scan();
-    let mut bytes = Vec::new();
+    let (mut bytes, mut damaged) = (Vec::new(), 0);
+    // What was before the first block is delivered or overwritten, also where a power loss leaves that open.
+    if let Some(block) = scan.of(stream).first() {
+        after = after.max(block.before());
+    }
     loop {
         bytes.clear();
         match looker.next(&scan, stream, after, ROOM, &mut bytes) {
@@ -240,16 +253,22 @@ fn dump_stream(
                 after = Seq(first.0 - 1 + u64::from(count));
             }
             Next::Lost { to, .. } => after = to,
-            Next::Uncertain { to, .. } => {
-                let last = to.map_or("an unknown end".to_owned(), |to| to.to_string());
-                eprintln!("sparkngin: {region}-{stream} is damaged after {after}, up to {last}");
-                match to {
-                    Some(to) => after = to,
-                    None => return Ok(()),
-                }
+            Next::Uncertain { to: Some(to), .. } => {
+                let events = to.0.saturating_sub(after.0);
+                let numbers = format!("after {after}, up to {to}, {events} in all");
+                eprintln!("sparkngin: {region}-{stream} is damaged {numbers}");
+                damaged += events;
+                after = to;
+            }
+            // A power loss: whatever followed was not on the disk.
+            Next::Uncertain { to: None, .. } => {
+                eprintln!(
+                    "sparkngin: {region}-{stream}: what followed {after}, if anything, is gone"
+                );
+                return Ok(damaged);
             }
             Next::Void => scan = looker.scan(),
-            Next::Nothing => return Ok(()),
+            Next::Nothing => return Ok(damaged),
         }
     }
 }

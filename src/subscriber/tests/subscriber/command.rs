@@ -156,6 +156,27 @@ fn a_ring_is_verified_in_use_and_a_broken_copy_is_told_with_place_and_exit_1() {
 }
 
 #[test]
+fn what_is_damaged_is_not_dumped_but_counted_with_exit_1() {
+    let mut source = Source::new();
+    let sent = source.events("clicks", 300);
+    source.stop_publishing();
+    let file = format!("{}/ring.1", source.dir.path().display());
+    let mut bytes = std::fs::read(&file).unwrap();
+    let blocks = bytes.len() - 256 * 65536;
+    let found = bytes[blocks..].windows(3).position(|three| three == b"150").unwrap();
+    bytes[blocks + found] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let dump = run(&["ring", "dump", &source.dir.path().display().to_string()]);
+    let (printed, said) = (text(&dump.stdout), text(&dump.stderr));
+    assert_eq!(printed.lines().count(), 150, "{said}");
+    assert!(printed.lines().last().unwrap().contains(&sent[149]));
+    assert_eq!(dump.status.code(), Some(1), "{said}");
+    let (first, last) = said.trim_end().split_once('\n').unwrap();
+    assert!(first.ends_with("-0 is damaged after 150, up to 300, 150 in all"), "{said}");
+    assert_eq!(last, "sparkngin: 150 events are damaged and were not printed");
+}
+
+#[test]
 fn only_what_a_subscriber_has_not_acknowledged_is_dumped_on_demand() {
     let mut source = Source::new();
     let kafka = Kafka::new(&["clicks"]);
