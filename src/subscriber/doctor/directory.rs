@@ -1,6 +1,7 @@
 //! The ring's directory: whose it is, on what it lies, and whether a second file has room.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -27,11 +28,7 @@ pub fn look(nginx: &Nginx, findings: &mut Findings) {
         }
         Err(error) => {
             let found = format!("{shown} cannot be looked at: {error}");
-            findings.error(
-                AREA,
-                found,
-                "run the doctor as root; nginx makes it when it is started",
-            );
+            findings.error(AREA, found, to_reach(&error));
             return;
         }
     };
@@ -73,6 +70,17 @@ pub fn look(nginx: &Nginx, findings: &mut Findings) {
         findings.warn(AREA, found, "make room there, or set a smaller sparkngin_buf_size");
     } else {
         findings.ok(AREA, format!("{shown} has {left} left, for ring files of {}", bytes(largest)));
+    }
+}
+
+/// What to do about a directory that cannot be looked at.
+fn to_reach(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "run the doctor as root",
+        io::ErrorKind::NotFound => {
+            "start nginx, which makes it, or set sparkngin_buf_path to a directory whose parent exists"
+        }
+        _ => "set sparkngin_buf_path to a directory on a local file system, and reload nginx",
     }
 }
 
@@ -124,4 +132,17 @@ fn user(name: &str) -> Option<u32> {
         let mut parts = line.split(':');
         (parts.next() == Some(name)).then(|| parts.nth(1)?.parse().ok())?
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_helps_is_what_is_to_be_done() {
+        let to_do = |kind: io::ErrorKind| to_reach(&kind.into());
+        assert_eq!(to_do(io::ErrorKind::PermissionDenied), "run the doctor as root");
+        assert!(to_do(io::ErrorKind::NotFound).starts_with("start nginx"));
+        assert!(to_do(io::ErrorKind::NotADirectory).starts_with("set sparkngin_buf_path"));
+    }
 }

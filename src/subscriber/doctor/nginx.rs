@@ -137,6 +137,13 @@ impl Nginx {
         }
     }
 
+    /// Whether nginx has the module without loading it: it was named when nginx was built, or nginx knows its directives.
+    fn built_in(&self) -> bool {
+        let mut added =
+            self.built.split_whitespace().filter_map(|it| it.strip_prefix("--add-module="));
+        added.any(|path| path.to_lowercase().contains("sparkngin")) || is_used(&self.conf.main)
+    }
+
     /// Whether the module is there, is of use, and fits.
     fn module(&self, binary: &Path, findings: &mut Findings) {
         let area = Area::Nginx;
@@ -149,7 +156,15 @@ impl Nginx {
         let loaded = self.conf.all("load_module");
         let loaded = loaded.iter().filter_map(|it| it.words.first()).find(|it| it.contains(MODULE));
         let Some(path) = loaded.map(|word| self.path(word)) else {
-            findings.ok(area, format!("{} has the module built in", self.version));
+            if self.built_in() {
+                findings.ok(area, format!("{} has the module built in", self.version));
+            } else {
+                let found = format!(
+                    "{} has no load_module of {MODULE}.so, and `nginx -V` does not name it",
+                    self.conf.path
+                );
+                findings.error(area, found, format!("load_module modules/{MODULE}.so;"));
+            }
             return;
         };
         match (signature::read(binary), signature::read(&path)) {
@@ -160,6 +175,11 @@ impl Nginx {
             _ => findings.ok(area, format!("{} takes {}", self.version, path.display())),
         }
     }
+}
+
+/// Whether a directive of the module is among these or in their braces.
+fn is_used(directives: &[Directive]) -> bool {
+    directives.iter().any(|it| it.name.starts_with("sparkngin_") || is_used(&it.block))
 }
 
 /// What to do with a module that does not fit.
@@ -294,6 +314,30 @@ mod tests {
         );
         assert_eq!(url(&format!("listen 443 ssl; {root}")), None);
         assert_eq!(url("location / { }"), None);
+    }
+
+    #[test]
+    fn a_module_that_is_neither_loaded_nor_built_in_is_told() {
+        let looked = |nginx: &Nginx| {
+            let mut findings = Findings::default();
+            nginx.module(Path::new("/nonexistent"), &mut findings);
+            let mut text = Vec::new();
+            findings.write(&mut text).unwrap();
+            String::from_utf8(text).unwrap()
+        };
+        let mut bare = nginx("events { } http { }");
+        let said = looked(&bare);
+        let told = "/etc/nginx/nginx.conf has no load_module of ngx_http_sparkngin_module.so, and `nginx -V` does not \
+            name it. To do: load_module modules/ngx_http_sparkngin_module.so;";
+        assert!(said.contains(told) && !said.contains("built in"), "{said}");
+        bare.built += " --add-dynamic-module=/src/sparkngin";
+        assert!(!looked(&bare).contains("built in"));
+        bare.built += " --add-module=/src/Sparkngin-0.1";
+        assert!(looked(&bare).contains("nginx/1.22.1 has the module built in"));
+        let used = nginx("http { server { location /sn/ { sparkngin_root_loc; } } }");
+        assert!(looked(&used).contains("nginx/1.22.1 has the module built in"));
+        let loaded = nginx("load_module modules/ngx_http_sparkngin_module.so;");
+        assert!(looked(&loaded).contains("takes /usr/share/nginx/modules/ngx_http_sparkngin"));
     }
 
     #[test]
