@@ -76,6 +76,15 @@ impl Url {
         Ok(Url { host: host.to_owned(), port, path: format!("/{path}") })
     }
 
+    /// The location, where this is the page `status` of one.
+    pub fn location(&self) -> Option<String> {
+        let path = self.path.strip_suffix("status/").or(self.path.strip_suffix("status"))?;
+        let port = if self.port == 80 { String::new() } else { format!(":{}", self.port) };
+        let host =
+            if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        path.ends_with('/').then(|| format!("http://{host}{port}{path}"))
+    }
+
     /// Asks for a name below the path.
     ///
     /// # Errors
@@ -172,6 +181,17 @@ mod tests {
         ] {
             assert!(Url::read(none).is_err(), "{none}");
         }
+    }
+
+    #[test]
+    fn a_page_is_told_from_its_location() {
+        let location = |text| Url::read(text).unwrap().location();
+        let is = |text: &str| Some(text.to_owned());
+        assert_eq!(location("http://h/sn/status"), is("http://h/sn/"));
+        assert_eq!(location("http://h:81/status/"), is("http://h:81/"));
+        assert_eq!(location("http://[::1]/sn/status"), is("http://[::1]/sn/"));
+        assert_eq!(location("http://h/sn/"), None);
+        assert_eq!(location("http://h/mystatus"), None);
     }
 
     #[test]

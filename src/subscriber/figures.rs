@@ -9,6 +9,14 @@ use crate::ask::Url;
 /// What answers is something else.
 const STRANGER: &str = "what answers is not Sparkngin, or another version";
 
+/// What to say of something else, and where it was asked at a page in place of the location, what was meant.
+fn stranger(url: &Url) -> String {
+    match url.location() {
+        Some(location) => format!("{STRANGER}: give the location, as {location}"),
+        None => STRANGER.to_owned(),
+    }
+}
+
 /// What an nginx says of itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Nginx {
@@ -60,7 +68,7 @@ impl Nginx {
             _ => serde_json::from_str(&answer.body)
                 .ok()
                 .and_then(|status| Nginx::read(&status))
-                .ok_or_else(|| STRANGER.to_owned()),
+                .ok_or_else(|| stranger(url)),
         }
     }
 

@@ -198,7 +198,25 @@ fn subscribe(source: &args::Source, line: &ArgMatches) -> Result<(), Failed> {
     ended
 }
 
-/// Help is printed as it is; of what is wrong only the first sentence, which names the word.
+/// The first sentence, which names the word that is wrong, and for a word that does not exist what may have been meant.
+fn in_a_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let sentence: Vec<&str> =
+        text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+    let sentence = sentence.join(" ");
+    let sentence = sentence.strip_prefix("error: ").unwrap_or(&sentence);
+    let unknown = [ErrorKind::InvalidSubcommand, ErrorKind::UnknownArgument];
+    if !unknown.contains(&error.kind()) {
+        return sentence.to_owned();
+    }
+    let mut tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
+    match tips.find(|tip| tip.contains("exist")) {
+        Some(tip) => format!("{sentence}; {tip}"),
+        None => format!("{sentence}, see --help"),
+    }
+}
+
+/// Help is printed as it is; what is wrong is one line.
 fn not_parsed(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -210,11 +228,7 @@ fn not_parsed(error: &clap::Error) -> ExitCode {
             ExitCode::from(2)
         }
         _ => {
-            let text = error.to_string();
-            let sentence: Vec<&str> =
-                text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
-            let sentence = sentence.join(" ");
-            eprintln!("sparkngin: {}", sentence.strip_prefix("error: ").unwrap_or(&sentence));
+            eprintln!("sparkngin: {}", in_a_line(error));
             // To who runs a plugin 2 is CRITICAL, and 3 that it could not look.
             let typed = |at: usize, wanted: &str| {
                 std::env::args_os().nth(at).is_some_and(|word| word == wanted)
@@ -224,5 +238,28 @@ fn not_parsed(error: &clap::Error) -> ExitCode {
                 || typed(1, "heartbeat") && std::env::args_os().any(|word| word == "--check");
             ExitCode::from(if plugin { 3 } else { 2 })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(words: &[&str]) -> String {
+        let words = ["sparkngin"].iter().chain(words);
+        in_a_line(&Cli::command().try_get_matches_from(words).unwrap_err())
+    }
+
+    #[test]
+    fn a_word_that_does_not_exist_comes_with_the_one_that_may_have_been_meant() {
+        let rings = "unrecognized subcommand 'rings'; a similar subcommand exists: 'ring'";
+        assert_eq!(said(&["rings"]), rings);
+        let feed = "unexpected argument '--feeed' found; a similar argument exists: '--feed'";
+        assert_eq!(said(&["subscribe", "--feeed", "x"]), feed);
+        assert_eq!(said(&["xyzzy"]), "unrecognized subcommand 'xyzzy', see --help");
+        let tail = said(&["tail", "--xyzzy"]);
+        assert_eq!(tail, "unexpected argument '--xyzzy' found, see --help");
+        let value = said(&["ring", "status"]);
+        assert!(value.contains("<DIR>") && !value.contains("see --help"), "{value}");
     }
 }
