@@ -341,6 +341,26 @@ my $processes = qr/too small for (\d+) worker processes/;
     is(whole("http { %%HTTP%% sparkngin_buf_path %%DIR%%/used; } "), 'accepted', 'an http without a server');
 }
 is(whole(''), 'accepted', 'no http at all');
+# What is there already: nginx gives whatever has this name to its user, and opens it to him, so that must be a directory.
+{
+    my $http = 'http { %%HTTP%% sparkngin_buf_path';
+    my $seen = sub { join ' ', (stat $t->path($_[0]))[2, 4, 5] };
+    my $file = $t->write_file('a-file', 'mine', 0604);
+    my $shared = $t->path('shared');
+    mkdir $shared or die "$shared: $!\n";
+    for my $row ([604, 'a-file', qr/"sparkngin_buf_path" "\Q$file\E" is not a directory/],
+        (map { [$_, 'shared', qr/others may write to "sparkngin_buf_path" "\Q$shared\E", its mode is $_: use a directory of its own/] } 1777, 777, 702)) {
+        my ($mode, $name, $wanted) = @$row;
+        chmod oct $mode, $t->path($name);
+        my $before = $seen->($name);
+        like(whole("$http %%DIR%%/$name; $server }"), qr/\[emerg\] $wanted in \S+nginx\.conf:\d+\n/, "$name with the mode $mode is refused");
+        is($seen->($name), $before, '  and is as it was');
+        is(whole("$http %%DIR%%/$name; server { listen 127.0.0.1:%%PORT%%; } }"), 'accepted', '  but not where no location needs it');
+    }
+    chmod 0770, $shared;
+    is(whole("$http %%DIR%%/shared; $server }"), 'accepted', 'a directory that is not for everybody is taken');
+    is($t->read_file('a-file'), 'mine', 'nobody wrote into the file');
+}
 {
     my $long = 'sparkngin_buf_path %%DIR%%/' . 'y' x 97 . ';';
     is(whole("http { %%HTTP%% $long server { listen 127.0.0.1:%%PORT%%; } }"), 'accepted', 'a path too long for a socket, and no location that needs one');

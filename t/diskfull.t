@@ -95,7 +95,7 @@ sub mounted {
     }
     my ($code, $text) = $t->run(@command);
     die "@command: $text\n" if $code;
-    chmod 0777, $dir;
+    chmod 0755, $dir;
     return $dir;
 }
 

@@ -41,7 +41,7 @@ for my $row (
         my $lower = make($t->path('lower'));
         system_ok('mount', '-t', 'overlay', '-o', "lowerdir=$lower,upperdir=" . make("$disk/upper") . ',workdir=' . make("$disk/work"), 'none', $_[0]);
     }, 204, 204],
-    ['tmpfs', sub { system_ok('mount', '-t', 'tmpfs', '-o', 'size=32m', 'none', $_[0]) }, 204, 503],
+    ['tmpfs', sub { system_ok('mount', '-t', 'tmpfs', '-o', 'size=32m,mode=755', 'none', $_[0]) }, 204, 503],
     ['ramfs', sub { system_ok('mount', '-t', 'ramfs', 'none', $_[0]) }, 503, 503, qr/no room in "%s" for a ring's file of \d+ bytes/],
     ['btrfs', \&btrfs, 503, 503, qr/"%s" is on btrfs, which copies what is written to, so that a full disk kills who writes \(on btrfs: `chattr \+C` the directory\); it must be on a local file system/],
     ['btrfs in place', sub { btrfs($_[0]); system_ok('chattr', '+C', $_[0]) }, 204, 204],

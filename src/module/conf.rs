@@ -1,7 +1,9 @@
 //! The settings for all of nginx, and what of them has to fit together; those of a location are in `location.rs`.
 
 use std::ffi::{OsString, c_void};
+use std::fs;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -57,6 +59,29 @@ impl Directory {
     /// The path of the feed's socket in it.
     pub fn feed(&self) -> Vec<u8> {
         [&self.name, b"/feed.sock".as_slice()].concat()
+    }
+
+    /// Checks what has this name already, if anything does, before nginx gives that to its user and opens it to him.
+    ///
+    /// # Errors
+    /// A sentence: it is no directory, or one in which anybody may put another ring in the place of ours.
+    pub fn check(&self) -> Result<(), String> {
+        // What is not there nginx makes, and says why if it cannot.
+        let Ok(about) = fs::metadata(self.path()) else { return Ok(()) };
+        let (name, mode) = (Shown(&self.name), about.mode() & 0o7777);
+        if !about.is_dir() {
+            return Err(format!("\"sparkngin_buf_path\" \"{name}\" is not a directory"));
+        }
+        if mode & 0o002 != 0 {
+            return Err(format!(
+                "others may write to \"sparkngin_buf_path\" \"{name}\", its mode is {mode:o}: use a directory of its own"
+            ));
+        }
+        Ok(())
+    }
+
+    fn path(&self) -> PathBuf {
+        PathBuf::from(OsString::from_vec(self.name.clone()))
     }
 }
 
@@ -226,8 +251,7 @@ impl MainConf {
 
     /// The ring's directory.
     pub fn directory(&self) -> PathBuf {
-        let name = self.buf_path.as_ref().map(|path| path.name.clone()).unwrap_or_default();
-        PathBuf::from(OsString::from_vec(name))
+        self.buf_path.as_ref().map(Directory::path).unwrap_or_default()
     }
 
     /// The ring that this configuration needs.

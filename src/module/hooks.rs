@@ -127,10 +127,12 @@ pub unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
         if main.traffic && watch_traffic(cf, main).is_none() {
             return ERROR;
         }
-        match &main.buf_path {
-            Some(directory) if main.used => register(cf, directory).unwrap_or(ERROR),
-            _ => OK,
+        let Some(directory) = main.buf_path.as_ref().filter(|_| main.used) else { return OK };
+        if let Err(text) = directory.check() {
+            emerg(cf.log, &text, &directory.place.clone().unwrap_or_default());
+            return ERROR;
         }
+        register(cf, directory).unwrap_or(ERROR)
     })
 }
 
