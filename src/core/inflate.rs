@@ -159,7 +159,9 @@ fn stream(zlib: bool, bytes: &[u8], cap: usize, out: &mut Vec<u8>) -> Result<(),
             Status::StreamEnd if rest == 0 => return Ok(()),
             Status::StreamEnd => return Err(behind(rest)),
             _ if rest == 0 && out.len() < out.capacity() => {
-                return Err(NotInflated::Bad("it is cut off".to_owned()));
+                // Without zlib's head nothing at the beginning tells what it is.
+                let why = if zlib { "it is cut off" } else { "it is cut off, or something else" };
+                return Err(NotInflated::Bad(why.to_owned()));
             }
             Status::Ok | Status::BufError => {}
         }
@@ -170,6 +172,9 @@ fn stream(zlib: bool, bytes: &[u8], cap: usize, out: &mut Vec<u8>) -> Result<(),
 fn frames(bytes: &[u8], cap: usize, out: &mut Vec<u8>) -> Result<(), NotInflated> {
     let no_memory = || NotInflated::Bad("there is no memory".to_owned());
     out.clear();
+    if !matches!(bytes, [] | [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..]) {
+        return Err(NotInflated::Bad("it does not begin as zstd does".to_owned()));
+    }
     if !only_frames(bytes) {
         return Err(NotInflated::Bad("it is cut off, or more than frames".to_owned()));
     }
@@ -314,6 +319,13 @@ mod tests {
             changed[at] ^= 1;
             assert!(inflated(coding, &changed, 1000).is_err(), "{coding:?} has a checksum");
         }
+    }
+
+    #[test]
+    fn what_was_never_compressed_so_is_not_said_to_be_cut_off() {
+        let said = |coding| inflated(coding, b"{\"a\":1}", 1000).unwrap_err().to_string();
+        assert_eq!(said(Coding::Zstd), "it does not begin as zstd does");
+        assert_eq!(said(Coding::Deflate), "it is cut off, or something else");
     }
 
     #[test]
