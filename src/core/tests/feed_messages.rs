@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 use sparkngin_core::feed::{
-    Ack, AckCursor, Batch, Beat, Garbage, HEADER_MAX, Have, Hello, Lost, Message, Reason, Refused,
-    RegionState, SessionId, State, StreamState, Uncertain, Welcome,
+    Ack, AckCursor, BATCH_BYTES, BODY_MAX, Batch, Beat, Garbage, HEADER_MAX, Have, Hello, Lost,
+    MESSAGE_COST, Message, Reason, Refused, RegionState, SessionId, State, StreamState, Uncertain,
+    WINDOW_MAX, Welcome,
 };
 use sparkngin_core::id::{Region, Seq, Stream};
 
@@ -61,6 +62,12 @@ fn one_of_each() -> Vec<Message> {
             ..Refused::for_reason(Reason::Fenced, Some(session))
         }),
     ]
+}
+
+#[test]
+fn the_limits_are_what_peers_rely_on() {
+    assert_eq!([HEADER_MAX, BODY_MAX, BATCH_BYTES], [262_144, 4_194_304, 1_048_576]);
+    assert_eq!([WINDOW_MAX, MESSAGE_COST], [67_108_864, 256]);
 }
 
 #[test]
