@@ -112,18 +112,21 @@ fn read(topics: &Topics, settings: &Settings, mut books: Books) -> Result<Report
             return Err(Ended::Wrong(format!("--topic {name:?}: Kafka has no such topic")));
         }
     }
-    let dead: Vec<Pattern> =
+    let letters: Vec<Pattern> =
         dead.map(|topic| Pattern::Name(topic.to_owned())).into_iter().collect();
-    let dead = topics.matching(&dead, None).map_err(Ended::Failed)?;
+    let letters = topics.matching(&letters, None).map_err(Ended::Failed)?;
     let mut report = Report::default();
     let mut expired = None;
     read_events(topics, &found, &mut books, &mut report, &mut expired).map_err(Ended::Failed)?;
-    read_letters(topics, &dead, &mut books, &mut report).map_err(Ended::Failed)?;
+    read_letters(topics, &letters, &mut books, &mut report).map_err(Ended::Failed)?;
     if let Letters::File(path) = &settings.letters {
         report.letters = letters::read_file(path, &mut books)
             .map_err(|error| Ended::Failed(format!("{}: {error}", path.display())))?;
     }
     report.streams = books.close(expired);
+    if report.missing() > 0 {
+        report.unnamed = topics.others(&found, dead).map_err(Ended::Failed)?;
+    }
     Ok(report)
 }
 

@@ -17,6 +17,8 @@ pub struct Report {
     pub letters: Found,
     /// Each stream.
     pub streams: Vec<Closed>,
+    /// Where events are missing: how many topics of Kafka were not to be read.
+    pub unnamed: usize,
 }
 
 /// One topic.
@@ -64,21 +66,27 @@ impl Topic {
 }
 
 impl Report {
+    /// How many events nothing explains.
+    pub fn missing(&self) -> u64 {
+        self.sum(|stream| stream.count.missing)
+    }
+
+    fn sum(&self, number: fn(&Closed) -> u64) -> u64 {
+        self.streams.iter().fold(0, |sum: u64, stream| sum.saturating_add(number(stream)))
+    }
+
     /// Why the books do not balance, if they do not.
     pub fn verdict(&self, exactly_once: bool) -> Option<String> {
-        let sum = |number: fn(&Closed) -> u64| {
-            self.streams.iter().fold(0, |sum: u64, stream| sum.saturating_add(number(stream)))
-        };
         let mut faults = Vec::new();
         let mut fault = |count: u64, what: &str| {
             if count > 0 {
                 faults.push(format!("{} {what}", of(count, "event")));
             }
         };
-        fault(sum(|s| s.count.missing), "missing");
-        fault(sum(|s| s.out_of_order), "out of order");
-        fault(sum(|s| s.ring_short), "fewer than the ring counts as delivered");
-        let duplicates = sum(|s| s.duplicates);
+        fault(self.missing(), "missing");
+        fault(self.sum(|s| s.out_of_order), "out of order");
+        fault(self.sum(|s| s.ring_short), "fewer than the ring counts as delivered");
+        let duplicates = self.sum(|s| s.duplicates);
         if exactly_once && duplicates > 0 {
             faults.push(of(duplicates, "duplicate"));
         }
@@ -98,11 +106,18 @@ impl Report {
         for stream in &self.streams {
             stream_text(stream, out)?;
         }
-        let counts = self.streams.iter().map(|stream| stream.count);
-        let in_kafka = counts.fold(0, |sum: u64, count| sum.saturating_add(count.in_kafka));
+        let in_kafka = self.sum(|stream| stream.count.in_kafka);
         let balanced = if self.verdict(false).is_none() { ", nothing is unexplained" } else { "" };
         let streams = of(self.streams.len() as u64, "stream");
-        writeln!(out, "{streams}, {} in Kafka{balanced}", of(in_kafka, "event"))
+        writeln!(out, "{streams}, {} in Kafka{balanced}", of(in_kafka, "event"))?;
+        if self.unnamed > 0 {
+            let others = of(self.unnamed as u64, "other topic");
+            writeln!(
+                out,
+                "Kafka has {others}: events whose topics were not named with --topic are counted as missing"
+            )?;
+        }
+        Ok(())
     }
 
     /// One JSON object.

@@ -104,6 +104,18 @@ impl Topics {
         Ok(found)
     }
 
+    /// How many topics there are besides those `found`, Kafka's own and `except`.
+    ///
+    /// # Errors
+    /// A sentence: Kafka does not answer.
+    pub fn others(&self, found: &Extents, except: Option<&str>) -> Result<usize, String> {
+        let metadata = self.consumer.fetch_metadata(None, PATIENCE).map_err(silent)?;
+        let is_other = |name: &str| {
+            !name.starts_with("__") && Some(name) != except && !found.contains_key(name)
+        };
+        Ok(metadata.topics().iter().filter(|topic| is_other(topic.name())).count())
+    }
+
     /// Shows each record of one partition.
     ///
     /// # Errors

@@ -52,8 +52,15 @@ fn what_went_to_several_topics_and_to_the_dead_letter_balances_and_a_topic_left_
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("300 MISSING; missing: 51 to 80, 132 to 161, "), "{text}");
+    let hint = "Kafka has 1 other topic: events whose topics were not named with --topic are counted as missing\n";
+    assert!(text.ends_with(hint), "{text}");
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(said, "sparkngin: unexplained: 300 events missing\n");
+    // Where all are named it is something else.
+    let other = Kafka::new(&["a"]);
+    let output = audit(&other, &["--topic", "a", "--ring", &dir]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains(" MISSING") && !text.contains("other topic"), "{text}");
 }
 
 #[test]
