@@ -1,7 +1,10 @@
 //! One feed: core's Client, its socket, and what is known of the two.
 
+use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rustix::fs::Access;
 use sparkngin_core::feed::{Client, Due, Incoming, Reason, Refused, Welcome, Why};
 
 use crate::flight::{FeedNo, Flight};
@@ -25,6 +28,8 @@ pub struct Feed {
     /// The way there.
     pub socket: FeedSocket,
     why_not: Option<String>,
+    /// Why the system does not let us there, if it does not.
+    barred: Option<String>,
     sessions: u64,
     reminded: Instant,
 }
@@ -54,7 +59,14 @@ impl Feed {
         let endpoint = given.value.clone();
         let socket = FeedSocket::connect(context, &endpoint, no.0, keys)
             .map_err(|error| format!("{} {endpoint}: {}", given.origin, why_not(error)))?;
-        Ok(Feed { no, endpoint, client, socket, why_not: None, sessions: 0, reminded: now })
+        let barred = barred(&endpoint, reach);
+        let (why_not, sessions, reminded) = (None, 0, now);
+        Ok(Feed { no, endpoint, client, socket, why_not, barred, sessions, reminded })
+    }
+
+    /// Why there is no session, if more is known than that nobody answers.
+    fn why_not(&self) -> Option<&str> {
+        self.barred.as_deref().or(self.why_not.as_deref())
     }
 
     /// Hears what became of the connection.
@@ -96,7 +108,7 @@ impl Feed {
     /// A session is open.
     pub fn welcome(&mut self, welcome: &Welcome, flight: &mut Flight) {
         self.sessions += 1;
-        self.why_not = None;
+        (self.why_not, self.barred) = (None, None);
         let mut behind = 0;
         for region in &welcome.regions {
             for s in &region.streams {
@@ -164,7 +176,8 @@ impl Feed {
         }
         if !self.client.in_session() && self.reminded + REMIND <= now {
             self.reminded = now;
-            let why = self.why_not.as_deref().unwrap_or("nobody publishes there yet");
+            self.barred = barred(&self.endpoint, reach);
+            let why = self.why_not().unwrap_or("nobody publishes there yet");
             tracing::warn!(feed = self.endpoint, "waiting: {why}");
         }
         Ok(())
@@ -183,10 +196,43 @@ impl Feed {
         FeedView {
             endpoint: self.endpoint.clone(),
             in_session: self.client.in_session(),
-            why_not: self.why_not.clone(),
+            why_not: self.why_not().map(str::to_owned),
             in_flight: self.client.in_flight(),
             totals: flight.totals(self.no),
             sessions: self.sessions,
         }
+    }
+}
+
+/// Whether a socket's file may be connected to.
+fn reach(path: &Path) -> io::Result<()> {
+    Ok(rustix::fs::access(path, Access::WRITE_OK)?)
+}
+
+/// What to do about a feed of `ipc` that the system keeps us from: libzmq tells it from one that is away to nobody.
+fn barred(endpoint: &str, reach: impl Fn(&Path) -> io::Result<()>) -> Option<String> {
+    let path = endpoint.strip_prefix("ipc://").filter(|path| !path.starts_with('@'))?;
+    let error = reach(Path::new(path)).err()?;
+    let denied = error.kind() == io::ErrorKind::PermissionDenied;
+    denied.then(|| format!("{path}: Permission denied: run as nginx's user"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_is_barred_is_told_and_one_that_is_not_there_is_not() {
+        let no = |kind: io::ErrorKind| move |_: &Path| Err(io::Error::from(kind));
+        let denied = io::ErrorKind::PermissionDenied;
+        let said = barred("ipc:///ring/feed.sock", no(denied));
+        let expected = "/ring/feed.sock: Permission denied: run as nginx's user";
+        assert_eq!(said.as_deref(), Some(expected));
+        assert_eq!(barred("ipc:///ring/feed.sock", no(io::ErrorKind::NotFound)), None);
+        assert_eq!(barred("ipc://@abstract", no(denied)), None);
+        assert_eq!(barred("tcp://127.0.0.1:7001", no(denied)), None);
+        assert_eq!(barred("ipc:///ring/feed.sock", |_| Ok(())), None);
+        let nowhere = reach(Path::new("/nowhere/feed.sock")).unwrap_err();
+        assert_eq!(nowhere.kind(), io::ErrorKind::NotFound);
     }
 }
