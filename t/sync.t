@@ -46,6 +46,7 @@ sub hang {
 }
 
 conf('%%DIR%%/ring');
+unlike(($t->check)[1], qr/tmpfs/, 'on a disk nginx -t says nothing of tmpfs');
 $t->start(%env)->ready;
 poll(10, 'somebody syncs, and somebody else publishes', sub {
     my ($syncs, $publishes) = (syncer(), $t->publisher_worker);
@@ -205,7 +206,19 @@ $t->stop;
 {
     my $memory = File::Temp->newdir('sn-XXXXXX', DIR => '/dev/shm');
     chmod 0755, "$memory";
+    my $vain = sub { my ($text) = @_; qr{\[warn] "\Q$text\E" needs a ring on a disk, "\Q$memory\E/ring" is on tmpfs: the level "disk" is answered with 503 in \S+nginx\.conf:\d+$}m };
+    for my $row (['sparkngin_root_loc; sparkngin_ack ring max=disk;', 'sparkngin_ack ring max=disk'], ['sparkngin_root_loc; sparkngin_ack disk max=kafka;', 'sparkngin_ack disk max=kafka'],
+        ['sparkngin_root_loc; sparkngin_ack ring;'], ['sparkngin_ack disk;'], ['sparkngin_root_loc;']) {
+        my ($location, $told) = @$row;
+        conf("$memory/ring", '', server => '', location => $location);
+        my ($code, $said) = $t->check;
+        is($code, 0, "nginx -t takes \"$location\" on tmpfs") or diag($said);
+        $told ? like($said, $vain->($told), '  and warns') : unlike($said, qr/tmpfs/, '  without a word');
+        # nginx made the directory; there is none when it is asked first.
+        rmdir "$memory/ring";
+    }
     conf("$memory/ring");
+    like(($t->check)[1], $vain->('sparkngin_ack disk timeout=20s'), 'of several the first is named');
     $t->start->ready;
     my $answer = $t->get('/disk/log?topic=a');
     is($answer->{status}, 503, 'on tmpfs the level disk is refused');

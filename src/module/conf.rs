@@ -2,7 +2,7 @@
 
 use std::ffi::{OsString, c_void};
 use std::fs;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,7 +11,7 @@ use ngx::ffi::{NGX_HTTP_CLIENT_TEMP_PATH, ngx_http_conf_ctx_t};
 use sparkngin_core::escape::Shown;
 use sparkngin_core::field::{FieldList, HeaderFields};
 use sparkngin_core::format::{Delimiter, Fields, Format, Rendering};
-use sparkngin_core::ring::{Configuration, Overflow, SLOTS, Wanted};
+use sparkngin_core::ring::{Configuration, Ground, Overflow, SLOTS, Wanted};
 use sparkngin_publisher::Curve;
 use sparkngin_publisher::address::{LONGEST_SOCKET, unix};
 use sparkngin_publisher::key::SecretKey;
@@ -122,6 +122,8 @@ pub struct MainConf {
     pub fields: Option<FieldList>,
     /// Which header values are stored, from `fields`.
     pub keep: HeaderFields,
+    /// The first `sparkngin_ack` of such a location that speaks of the disk.
+    pub disk: Option<Given<()>>,
     /// How many processes write at once; known when all of the configuration is read.
     pub workers: u64,
 }
@@ -233,6 +235,21 @@ impl MainConf {
                  503 until old ones have left"
             )
         })
+    }
+
+    /// What is in vain, as a sentence and where: the level `disk`, when nothing of the ring is on a disk. Where nobody can look
+    /// `/log` says why.
+    pub fn in_vain(&self) -> Option<(String, Place)> {
+        let given = self.disk.as_ref()?;
+        let directory = self.directory();
+        // nginx may make the last part of the path later.
+        let there = directory.ancestors().find(|part| part.exists())?;
+        Ground::look(there).ok().filter(|ground| ground.in_memory)?;
+        let (text, name) = (&given.text, Shown(directory.as_os_str().as_bytes()));
+        let sentence = format!(
+            "\"{text}\" needs a ring on a disk, \"{name}\" is on tmpfs: the level \"disk\" is answered with 503"
+        );
+        Some((sentence, given.place.clone()))
     }
 
     /// The power of two from twice the largest event.

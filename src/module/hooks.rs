@@ -110,6 +110,9 @@ fn merge(cf: &mut ngx_conf_t, outer: &LocationConf, inner: &mut LocationConf) ->
             emerg(cf.log, &text, &place);
             return None;
         }
+        if main.disk.is_none() {
+            main.disk = inner.disk();
+        }
     }
     Some(())
 }
@@ -175,9 +178,13 @@ fn ended(cf: &ngx_conf_t, text: &[u8]) -> Option<ngx_str_t> {
 /// Tells what is wrong with the configuration as a whole, where the directive stands that is at fault.
 fn emerg(log: *mut ngx_log_t, text: &str, place: &Place) {
     let Some(log) = NonNull::new(log) else { return };
+    log::write(Level::Emerg, log, &placed(text, place));
+}
+
+fn placed(text: &str, place: &Place) -> String {
     match place == &Place::default() {
-        true => log::write(Level::Emerg, log, text),
-        false => log::write(Level::Emerg, log, &format!("{text} in {place}")),
+        true => text.to_owned(),
+        false => format!("{text} in {place}"),
     }
 }
 
@@ -195,7 +202,8 @@ pub unsafe extern "C" fn init_conf(cycle: *mut ngx_cycle_t, _: *mut c_void) -> *
             return NGX_CONF_ERROR;
         }
         let replaced = if main.used { Replaced::by(&main.wanted()) } else { None };
-        let texts = [main.narrow(), replaced.map(|replaced| replaced.to_string())];
+        let in_vain = main.in_vain().map(|(text, place)| placed(&text, &place));
+        let texts = [main.narrow(), in_vain, replaced.map(|replaced| replaced.to_string())];
         if let Some(log) = NonNull::new(log) {
             texts.iter().flatten().for_each(|text| log::write(Level::Warn, log, text));
         }

@@ -99,6 +99,13 @@ impl LocationConf {
         self.ack.as_ref().map_or_else(Ack::default, |given| given.value)
     }
 
+    /// The `sparkngin_ack` that asks for the level `disk`, or lets clients ask for it by name.
+    pub fn disk(&self) -> Option<Given<()>> {
+        let speaks = |ack: &Ack| ack.level == Level::Disk || ack.max == Level::Disk;
+        let given = self.ack.as_ref().filter(|given| speaks(&given.value))?;
+        Some(Given { value: (), text: given.text.clone(), place: given.place.clone() })
+    }
+
     /// Checks that somebody can acknowledge what is to be acknowledged.
     ///
     /// # Errors
