@@ -228,6 +228,15 @@ SKIP: {
     $unmount->();
 }
 
+# nginx does not publish, and nobody else does: error.log has no word of that, so none points there.
+{
+    $t->conf(http => 'sparkngin_listen off; sparkngin_buf_path %%DIR%%/off;', location => 'sparkngin_root_loc;');
+    $t->start->ready;
+    is(join(' ', @{ $t->status->{wrong} }), 'Nobody publishes: start `sparkngin publish`.', 'sparkngin_listen off, and no publisher: what to start');
+    like($t->get('/sn/imok')->{body}, qr/^imok\naway: publisher$/m, '/imok says who is away');
+    $t->stop;
+}
+
 # A port in use: events are taken; live messages come as soon as it is free.
 {
     my $taken = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $t->port('live'), Listen => 1, ReuseAddr => 1) or die "listen: $!";

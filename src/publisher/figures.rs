@@ -16,6 +16,8 @@ pub struct Host {
     pub server: String,
     /// Why an event sent now would not be taken, if so.
     pub refuses: Option<String>,
+    /// It publishes itself; else `sparkngin publish` does.
+    pub publishes: bool,
 }
 
 /// The figures.

@@ -33,7 +33,9 @@ pub fn verdict(figures: &Figures<'_>) -> (Grade, Vec<String>) {
         wrong.push((Grade::Bad, "The disk refuses syncs: look at it now.".to_owned()));
     }
     if figures.known.is_some() && !figures.is_published() {
-        wrong.push((Grade::Ill, "Nobody publishes: error.log says why.".to_owned()));
+        let next =
+            if figures.host.publishes { "error.log says why" } else { "start `sparkngin publish`" };
+        wrong.push((Grade::Ill, format!("Nobody publishes: {next}.")));
     }
     if let Some(ns) = figures.deaf() {
         let text = format!(

@@ -12,7 +12,11 @@ use crate::rig::{Rig, Subscriber, event, fill, until};
 const NOW: u64 = 2_000_000_000_000_000_000;
 
 fn shown(ring: Option<&Ring>) -> String {
-    let host = Host { server: "nginx/1.2.3".into(), refuses: None };
+    shown_by(true, ring)
+}
+
+fn shown_by(publishes: bool, ring: Option<&Ring>) -> String {
+    let host = Host { server: "nginx/1.2.3".into(), refuses: None, publishes };
     json(&Figures::look(host, ring, &Found::default(), NOW))
 }
 
@@ -83,6 +87,19 @@ fn its_keys_are_the_documented_ones_and_its_books_close() {
 fn without_a_ring_it_says_so() {
     let value: Value = serde_json::from_str(&shown(None)).expect("JSON");
     assert_eq!((&value["ring"], &value["publisher"]), (&Value::Null, &Value::Null));
+}
+
+#[test]
+fn that_nobody_publishes_says_where_to_look_or_what_to_start() {
+    let rig = Rig::new(8);
+    for (publishes, wrong) in [
+        (true, "Nobody publishes: error.log says why."),
+        (false, "Nobody publishes: start `sparkngin publish`."),
+    ] {
+        let shown = shown_by(publishes, Some(&rig.ring));
+        let value: Value = serde_json::from_str(&shown).expect("JSON");
+        assert_eq!(value["wrong"], serde_json::json!([wrong]));
+    }
 }
 
 #[test]
