@@ -548,4 +548,84 @@ mod tests {
         backlog.withdraw(0);
         assert_eq!(backlog.entries.len(), 0);
     }
+
+    /// The same in a transaction.
+    fn sent_in_a_transaction(n: u64) -> Backlog<u64> {
+        let mut backlog = Backlog { transactional: true, ..sent(0) };
+        for message in 0..n {
+            assert_eq!(backlog.push(message), message);
+        }
+        send_all(&mut backlog);
+        backlog
+    }
+
+    #[test]
+    fn what_a_transaction_brought_is_settled_in_order_when_it_is_committed() {
+        let mut backlog = sent_in_a_transaction(3);
+        for ticket in [1, 0] {
+            backlog.report(ticket, Ok(()), |_| panic!("it is not committed"));
+        }
+        assert_eq!((backlog.inside(), backlog.out(), backlog.open().count()), (2, 1, 3));
+        backlog.report(2, Ok(()), |_| panic!("it is not committed"));
+        let mut settled = Vec::new();
+        backlog.commit(|message| settled.push(*message));
+        assert_eq!((settled, backlog.inside(), backlog.out()), (vec![0, 1, 2], 0, 0));
+        assert_eq!(backlog.push(3), 3);
+    }
+
+    #[test]
+    fn a_transaction_that_failed_goes_again_as_a_whole() {
+        let now = Instant::now();
+        let mut backlog = sent_in_a_transaction(3);
+        assert!(backlog.is_sending());
+        backlog.report(0, Ok(()), |_| ());
+        backlog.report(1, fault(Blame::Circumstance), |_| ());
+        backlog.report(2, fault(Blame::Circumstance), |_| ());
+        assert!(!backlog.is_sending());
+        assert_eq!(judged(&mut backlog, now), []);
+        assert_eq!((backlog.again(), backlog.inside()), (3, 0));
+        renewed(&mut backlog, now);
+        assert_eq!(send_all(&mut backlog), [0, 1, 2]);
+    }
+
+    #[test]
+    fn single_batches_last_until_all_that_was_sent_so_is_reported_and_committed() {
+        let now = Instant::now();
+        let mut backlog = sent_in_a_transaction(2);
+        for ticket in 0..2 {
+            backlog.report(ticket, fault(Blame::Record), |_| ());
+        }
+        judged(&mut backlog, now);
+        assert_eq!(renewed(&mut backlog, now), Batching::Single);
+        send_all(&mut backlog);
+        for ticket in 0..2 {
+            assert_eq!(backlog.step(now), Step::Send, "{ticket} are reported");
+            backlog.report(ticket, Ok(()), |_| ());
+        }
+        assert_eq!(backlog.step(now), Step::Send);
+        backlog.commit(|_| ());
+        assert_eq!(backlog.step(now), Step::Replace(Batching::Many));
+    }
+
+    #[test]
+    fn what_has_a_fate_is_not_open_any_more() {
+        let mut backlog = sent(3);
+        backlog.report(1, Ok(()), |_| ());
+        backlog.open_mut().for_each(|message| *message += 10);
+        assert_eq!(backlog.open().collect::<Vec<_>>(), [&10, &12]);
+        assert_eq!(backlog.message(2), Some(&mut 12));
+        assert_eq!(backlog.message(3), None);
+    }
+
+    #[test]
+    fn what_was_refused_among_others_is_no_poison_however_short_its_patience() {
+        let now = Instant::now();
+        let mut backlog = Backlog { patience: Duration::ZERO, ..sent(1) };
+        backlog.report(0, fault(Blame::Broker), |_| ());
+        assert_eq!(judged(&mut backlog, now), []);
+        renewed(&mut backlog, now);
+        send_all(&mut backlog);
+        backlog.report(0, fault(Blame::Broker), |_| ());
+        assert_eq!(judged(&mut backlog, now), [Finding::Poison(0, "no".into())]);
+    }
 }
