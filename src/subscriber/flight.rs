@@ -373,4 +373,14 @@ mod tests {
         assert_eq!(moved(&mut flight), [1, 1]);
         assert_eq!((flight.totals(FEED).taken, flight.totals(FeedNo(1)).taken), (4, 1));
     }
+
+    #[test]
+    fn a_welcome_that_knows_of_no_more_than_was_taken_forgets_nothing() {
+        let mut flight = begun(10);
+        let first = take(&mut flight, 11, 4);
+        flight.welcome(FEED, REGION, STREAM, Seq(14));
+        assert!(flight.settle(first, Fate::Known));
+        let totals = Totals { taken: 4, known: 1, ..Totals::default() };
+        assert_eq!((flight.totals(FEED), moved(&mut flight)), (totals, vec![11]));
+    }
 }

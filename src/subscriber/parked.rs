@@ -84,8 +84,10 @@ mod tests {
         assert!(!parked.holds(1));
         parked.refused("no", now);
         assert!(parked.holds(1) && parked.holds(2));
+        assert_eq!((parked.why(), parked.len()), (Some("no"), 0));
         parked.wait(1, 'a');
         parked.wait(2, 'b');
+        assert_eq!(parked.len(), 2);
         let mut pauses = Vec::new();
         for tries in [1, 2, 1, 2, 1, 2] {
             let start = now;

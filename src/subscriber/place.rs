@@ -337,4 +337,18 @@ mod tests {
             assert_eq!(p.counts, Counts { lost: 20, dead: 20, uncertain: 0 });
         }
     }
+
+    #[test]
+    fn what_touches_and_is_of_one_kind_is_one_range() {
+        let mut p = place(10);
+        for (from, to) in [(13, 14), (17, 18), (15, 16)] {
+            add(&mut p, from, to, Done::Lost);
+        }
+        add(&mut p, 19, 19, Done::Dead);
+        let ranges: Vec<_> = p.beyond.iter().map(|(from, (to, _))| (*from, *to)).collect();
+        assert_eq!(ranges, [(13, 18), (19, 19)]);
+        add(&mut p, 11, 12, Done::Uncertain);
+        let told = p.acknowledgement();
+        assert_eq!((told.acked, told.lost, told.dead, told.uncertain), (Seq(19), 6, 1, 2));
+    }
 }
