@@ -164,7 +164,7 @@ fn a_name_that_nginx_does_not_know_waits_loudly() {
     program.says("neither sparkngin_subscriber in nginx nor --subscriber of \"sparkngin publish\" names \"stranger\"");
     until("not ready", || {
         let (status, why) = program.get("/readyz");
-        (status == 503 && why.contains("no sparkngin_subscriber")).then_some(())
+        (status == 503 && why.contains("neither sparkngin_subscriber")).then_some(())
     });
 }
 
