@@ -24,7 +24,7 @@ use crate::report::{self, Progress, Seldom};
 use crate::service::Service;
 use crate::sink::{Batch, Condition, End, Lines, Report, Sink};
 use crate::socket::poll_fd;
-use crate::view::{Board, FeedView, View};
+use crate::view::{Board, View};
 use crate::wake::{self, Wakes};
 use crate::word::{Given, Origin};
 
@@ -66,18 +66,19 @@ pub fn run(settings: Settings, again: Again<'_>) -> Result<End, String> {
     let stop = stop_on_signals(&waker).map_err(|error| format!("signals: {error}"))?;
     let context = zmq::Context::new();
     let feeds = feeds(&settings, &context, now)?;
+    let flight = Flight::default();
     let unready = Some("it has just begun".to_owned());
     let board = Board::new(View {
         turned: now,
         name: settings.name.as_str().to_owned(),
-        feeds: feeds.iter().map(|feed| FeedView::closed(&feed.endpoint)).collect(),
+        feeds: feeds.iter().map(|feed| feed.view(&flight)).collect(),
         open: 0,
         condition: Condition { unready, ..Condition::default() },
         latency: Latency::new(now),
     });
     let mut subscriber = Subscriber {
         feeds,
-        flight: Flight::default(),
+        flight,
         window: settings.window,
         progress: Progress::new(&settings.form, now),
         latency: Latency::new(now),

@@ -27,13 +27,6 @@ pub struct FeedView {
     pub sessions: u64,
 }
 
-impl FeedView {
-    /// A feed of which nothing is known yet.
-    pub fn closed(endpoint: &str) -> FeedView {
-        FeedView { endpoint: endpoint.to_owned(), ..FeedView::default() }
-    }
-}
-
 /// Everything.
 #[derive(Clone, Debug)]
 pub struct View {
