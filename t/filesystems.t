@@ -90,7 +90,7 @@ sub conf {
 
 sub why { return eval { JSON::PP->new->decode($_[0]{body})->{error} } // '' }
 
-sub make { my ($dir) = @_; mkdir $dir or die "$dir: $!\n"; return $dir }
+sub make { my ($dir) = @_; mkdir $dir, 0755 or die "$dir: $!\n"; return $dir }
 
 # An empty one of 16 MB, as `mkfs.btrfs --mixed` made it.
 sub btrfs {
