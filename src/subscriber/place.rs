@@ -154,14 +154,6 @@ impl Place {
         for (from, (to, kind)) in other.beyond {
             self.add(Seq(from), Seq(to), kind);
         }
-        // What began right behind the further one.
-        while let Some(first) = self.beyond.first_entry().filter(|e| *e.key() <= self.seq + 1) {
-            let (from, (to, kind)) = first.remove_entry();
-            debug_assert!(from > 0);
-            if to > self.seq {
-                self.pass(to, kind);
-            }
-        }
     }
 
     /// The value of its cursor in Kafka; `feed` is for people, and tells when it may be forgotten.
@@ -350,5 +342,15 @@ mod tests {
         add(&mut p, 11, 12, Done::Uncertain);
         let told = p.acknowledgement();
         assert_eq!((told.acked, told.lost, told.dead, told.uncertain), (Seq(19), 6, 1, 2));
+    }
+
+    #[test]
+    fn of_two_that_are_as_far_the_ones_own_counts_hold() {
+        let lost = |lost| Place::stored(Seq(10), Counts { lost, ..Counts::default() });
+        let (mut one, mut other) = (lost(1), lost(2));
+        add(&mut other, 13, 14, Done::Dead);
+        one.merge(other);
+        assert_eq!((one.seq(), one.counts.lost), (Seq(10), 1));
+        assert!(has(&one, 13) && has(&one, 14));
     }
 }

@@ -171,9 +171,7 @@ impl Places {
 impl Entry {
     fn at(&mut self, feed: FeedNo, endpoint: &str) {
         (self.feed, self.gone, self.moved) = (Some(feed), None, true);
-        if self.endpoint != endpoint {
-            self.endpoint = endpoint.to_owned();
-        }
+        endpoint.clone_into(&mut self.endpoint);
     }
 }
 
