@@ -127,7 +127,8 @@ pub fn metrics(worker: &mut Worker) -> Answer {
 
 fn show(worker: &mut Worker, render: impl FnOnce(&Figures<'_>) -> String) -> String {
     let server = NGINX_VER.to_str().unwrap_or("nginx").into();
-    let host = Host { server, refuses: refuses(worker), publishes: worker.lead.is_some() };
+    let names = worker.waiting.names().to_vec();
+    let host = Host { server, refuses: refuses(worker), publishes: worker.lead.is_some(), names };
     let others = others(worker);
     render(&Figures::look(host, worker.store.ring(), &others, now()))
 }

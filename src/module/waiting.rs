@@ -11,7 +11,7 @@ use ngx::ffi::{
     NGX_DONE, ngx_http_cleanup_add, ngx_http_finalize_request, ngx_http_request_t,
     ngx_http_run_posted_requests, ngx_http_test_reading, ngx_int_t,
 };
-use sparkngin_core::ring::{Configuration, Waiter, Writer};
+use sparkngin_core::ring::{Configuration, Name, Waiter, Writer};
 
 use crate::answer::{Answer, Late};
 use crate::doorbell::Rung;
@@ -90,6 +90,11 @@ impl Waiting {
     /// Whether anybody is named who could acknowledge an event.
     pub fn named(&self) -> bool {
         !self.own.subscribers.is_empty()
+    }
+
+    /// Those who are.
+    pub fn names(&self) -> &[Name] {
+        &self.own.subscribers
     }
 
     /// Begins a line for the ring that is written to, if there is none yet, with its bell among what nginx waits for.

@@ -18,6 +18,8 @@ pub struct Host {
     pub refuses: Option<String>,
     /// It publishes itself; else `sparkngin publish` does.
     pub publishes: bool,
+    /// The subscribers that its own configuration names.
+    pub names: Vec<Name>,
 }
 
 /// The figures.

@@ -2,6 +2,8 @@
 
 use std::cmp::Reverse;
 
+use sparkngin_core::ring::Name;
+
 use crate::figures::{Figures, Held};
 use crate::words::{count, duration};
 
@@ -37,6 +39,7 @@ pub fn verdict(figures: &Figures<'_>) -> (Grade, Vec<String>) {
             if figures.host.publishes { "error.log says why" } else { "start `sparkngin publish`" };
         wrong.push((Grade::Ill, format!("Nobody publishes: {next}.")));
     }
+    wrong.extend(unheld(figures).map(|text| (Grade::Ill, text)));
     if let Some(ns) = figures.deaf() {
         let text = format!(
             "Nobody can read live: its address cannot be listened at for {}, error.log says why.",
@@ -67,12 +70,25 @@ pub fn verdict(figures: &Figures<'_>) -> (Grade, Vec<String>) {
     (grade, wrong.into_iter().map(|(_, text)| text).collect())
 }
 
+/// Whom the host names, and who publishes in its place does not.
+fn unheld(figures: &Figures<'_>) -> impl Iterator<Item = String> {
+    let elsewhere = !figures.host.publishes && figures.is_published();
+    let held = |name: &Name| figures.subscribers().any(|held| held.books.name == *name);
+    let names = figures.host.names.iter().filter(move |name| elsewhere && !held(name));
+    names.map(|name| {
+        format!("Nobody holds events for \"{name}\": start `sparkngin publish` with --subscriber {name}.")
+    })
+}
+
 fn of_subscriber(figures: &Figures<'_>, held: Held<'_>) -> Option<String> {
-    let (name, lag) = (&held.books.name, held.lag());
+    // What was overwritten waits no more.
+    let (name, waits) = (&held.books.name, held.books.books.in_ring);
     let oldest = held.books.oldest.and_then(|at| figures.ago(at));
     let wait = match oldest {
-        Some(ns) if lag == 1 => format!("; 1 event waits, for {}", duration(ns)),
-        Some(ns) if lag > 0 => format!("; {} wait, the oldest for {}", events(lag), duration(ns)),
+        Some(ns) if waits == 1 => format!("; 1 event waits, for {}", duration(ns)),
+        Some(ns) if waits > 0 => {
+            format!("; {} wait, the oldest for {}", events(waits), duration(ns))
+        }
         _ => String::new(),
     };
     if held.connected().is_none() {

@@ -1,6 +1,7 @@
 //! What any worker shows of the publisher, the ring and the subscribers.
 
 use std::collections::BTreeSet;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use sparkngin_core::ring::{Found, Overflow, Ring};
@@ -16,7 +17,7 @@ fn shown(ring: Option<&Ring>) -> String {
 }
 
 fn shown_by(publishes: bool, ring: Option<&Ring>) -> String {
-    let host = Host { server: "nginx/1.2.3".into(), refuses: None, publishes };
+    let host = Host { server: "nginx/1.2.3".into(), refuses: None, publishes, names: vec![] };
     json(&Figures::look(host, ring, &Found::default(), NOW))
 }
 
@@ -100,6 +101,24 @@ fn that_nobody_publishes_says_where_to_look_or_what_to_start() {
         let value: Value = serde_json::from_str(&shown).expect("JSON");
         assert_eq!(value["wrong"], serde_json::json!([wrong]));
     }
+}
+
+#[test]
+fn whom_the_host_names_and_who_publishes_in_its_place_does_not_is_told_of() {
+    let rig = Rig::new(8);
+    let _publisher = rig.publish(rig.settings(Overflow::Reject, &["kafka"]));
+    let wrong = |publishes| {
+        let names = ["kafka", "other"].map(|name| name.parse().expect("a name")).to_vec();
+        let host = Host { server: "nginx/1.2.3".into(), refuses: None, publishes, names };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
+        let text = json(&Figures::look(host, Some(&rig.ring), &Found::default(), now as u64));
+        serde_json::from_str::<Value>(&text).expect("JSON")["wrong"].clone()
+    };
+    let away = "Subscriber \"kafka\" is away.";
+    let unheld =
+        "Nobody holds events for \"other\": start `sparkngin publish` with --subscriber other.";
+    until("it publishes", || (wrong(false) == serde_json::json!([unheld, away])).then_some(()));
+    assert_eq!(wrong(true), serde_json::json!([away]));
 }
 
 #[test]
