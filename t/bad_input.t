@@ -247,7 +247,7 @@ SKIP: {
     $t->logged($says);
     is(scalar(() = $t->error_log =~ /$says/g), 1, 'which is told, once');
     my $health = sub { $t->get('/sn/imok') };
-    my $deaf = qr/^not live: the address in "sparkngin_listen" cannot be listened at for \d+ s, error\.log says why$/m;
+    my $deaf = qr/^not live: the address of live in "sparkngin_listen" cannot be listened at for \d+ s, error\.log says why$/m;
     Sparkngin::poll(20, '/imok says it', sub { $health->()->{body} =~ $deaf });
     is($health->()->{status}, 200, 'and stays well: an event sent now is taken');
     my $seen = $t->status;
@@ -259,6 +259,23 @@ SKIP: {
     is($event->{id}, 'early', 'and delivered when it is free');
     Sparkngin::poll(20, '/imok says nothing of it any more', sub { $health->()->{body} !~ /live/ });
     is($t->status->{live}{deaf_ms}, undef, 'nor does /status');
+    $t->stop;
+}
+
+# The feed's directory is missing: subscribers cannot connect, and it is told why.
+{
+    $t->conf(http => 'sparkngin_listen %%PORT_live%% feed=unix:%%DIR%%/later/feed.sock; sparkngin_buf_path %%DIR%%/unfed; sparkngin_subscriber kafka;', location => 'sparkngin_root_loc;');
+    $t->start->ready;
+    my $deaf = qr/^not fed: the address of the feed in "sparkngin_listen" cannot be listened at for \d+ s, error\.log says why$/m;
+    Sparkngin::poll(20, '/imok says it', sub { $t->get('/sn/imok')->{body} =~ $deaf });
+    $t->logged(qr/sparkngin: the feed cannot listen on ipc:\S+later\/feed\.sock: .*; trying again/);
+    my $seen = $t->status;
+    like($seen->{publisher}{feed_deaf_ms}, qr/^\d+$/, 'a feed that cannot listen: /status says it');
+    like($seen->{wrong}[0], qr/^Subscribers cannot connect: the feed's address cannot be listened at for .+, error\.log says why\.$/, 'and what is wrong');
+    mkdir $t->path('later') or die "mkdir: $!";
+    chown((getpwnam 'www-data')[2, 3], $t->path('later')) if $> == 0;
+    Sparkngin::poll(20, '/imok says nothing of it any more', sub { $t->get('/sn/imok')->{body} !~ /fed/ });
+    is($t->status->{publisher}{feed_deaf_ms}, undef, 'nor does /status');
     $t->stop;
 }
 

@@ -30,12 +30,16 @@ pub fn imok(worker: &mut Worker) -> Answer {
     if !away.is_empty() {
         let _ = writeln!(text, "away: {}", away.join(", "));
     }
-    if let Some(since) = state.live_deaf.filter(|_| published) {
-        let ago = now.saturating_sub(since) / 1_000_000_000;
-        let _ = writeln!(
-            text,
-            "not live: the address in \"sparkngin_listen\" cannot be listened at for {ago} s, error.log says why"
-        );
+    for (what, whose, since) in
+        [("not fed", "of the feed", state.feed_deaf), ("not live", "of live", state.live_deaf)]
+    {
+        if let Some(since) = since.filter(|_| published) {
+            let ago = now.saturating_sub(since) / 1_000_000_000;
+            let _ = writeln!(
+                text,
+                "{what}: the address {whose} in \"sparkngin_listen\" cannot be listened at for {ago} s, error.log says why"
+            );
+        }
     }
     if ring.refused() {
         let failed = ring.failed_before();

@@ -113,9 +113,17 @@ impl<'a> Figures<'a> {
     }
 
     /// For how long who publishes cannot listen at the live port, ns; nothing while it does, or nobody publishes.
-    pub fn deaf(&self) -> Option<u64> {
-        let known = self.known.as_ref().filter(|_| self.is_published())?;
-        known.state.live_deaf.and_then(|since| self.ago(since))
+    pub fn live_deaf(&self) -> Option<u64> {
+        self.published()?.state.live_deaf.and_then(|since| self.ago(since))
+    }
+
+    /// The same of the feed's address.
+    pub fn feed_deaf(&self) -> Option<u64> {
+        self.published()?.state.feed_deaf.and_then(|since| self.ago(since))
+    }
+
+    fn published(&self) -> Option<&Known> {
+        self.known.as_ref().filter(|_| self.is_published())
     }
 
     /// Whether somebody publishes, and looks.

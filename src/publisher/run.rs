@@ -164,8 +164,10 @@ impl Publisher {
             source.reader.free(&source.scan);
         }
         let now = Now { instant: now, clock: clock() };
-        let port = (&self.live.it, self.live.deaf(now));
-        self.watch.note(&mut self.sources, &self.feed.it, port, now, lines);
+        let live_port = (&self.live.it, self.live.deaf(now));
+        // Before all files are known nobody listens there on purpose.
+        let feed_port = (&self.feed.it, self.feed.deaf(now).filter(|_| self.complete));
+        self.watch.note(&mut self.sources, feed_port, live_port, now, lines);
         Given { bytes: feed.bytes + live.bytes, more: feed.more || live.more }
     }
 

@@ -104,6 +104,7 @@ fn publisher(figures: &Figures<'_>, known: &Known) -> Value {
         "present": known.present,
         "epoch": known.state.epoch,
         "last_turn_ms": ms(figures.ago(known.state.last_turn)),
+        "feed_deaf_ms": ms(figures.feed_deaf()),
     })
 }
 
@@ -163,7 +164,7 @@ fn live(figures: &Figures<'_>, ledger: &Ledger) -> Value {
         "overwritten": lost,
         "uncertain": uncertain,
         "dropped": ledger.live_dropped,
-        "deaf_ms": ms(figures.deaf()),
+        "deaf_ms": ms(figures.live_deaf()),
     })
 }
 

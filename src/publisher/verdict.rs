@@ -40,12 +40,15 @@ pub fn verdict(figures: &Figures<'_>) -> (Grade, Vec<String>) {
         wrong.push((Grade::Ill, format!("Nobody publishes: {next}.")));
     }
     wrong.extend(unheld(figures).map(|text| (Grade::Ill, text)));
-    if let Some(ns) = figures.deaf() {
-        let text = format!(
-            "Nobody can read live: its address cannot be listened at for {}, error.log says why.",
-            duration(ns)
-        );
-        wrong.push((Grade::Ill, text));
+    for (who, whose, deaf) in [
+        ("Subscribers cannot connect", "the feed's", figures.feed_deaf()),
+        ("Nobody can read live", "its", figures.live_deaf()),
+    ] {
+        let said = |ns| {
+            let long = duration(ns);
+            format!("{who}: {whose} address cannot be listened at for {long}, error.log says why.")
+        };
+        wrong.extend(deaf.map(|ns| (Grade::Ill, said(ns))));
     }
     wrong.extend(
         figures

@@ -72,22 +72,22 @@ impl Watch {
         }
     }
 
-    /// Writes it all down, once a look. Beside live: since when it cannot listen, ns since 1970.
+    /// Writes it all down, once a look. Beside both sockets: since when they cannot listen, ns since 1970.
     pub fn note(
         &mut self,
         sources: &mut [Source],
-        feed: &Feed,
+        feed: (&Feed, Option<u64>),
         live: (&Live, Option<u64>),
         now: Now,
         lines: &Lines,
     ) {
-        let (live, deaf) = live;
+        let ((feed, feed_deaf), (live, live_deaf)) = (feed, live);
         self.presence(sources, feed, now);
         self.fullness(sources, feed, now, lines);
         for source in sources {
             source.reader.note_turn(now.clock);
             source.reader.note_live_dropped(live.dropped());
-            source.reader.note_live_deaf(deaf);
+            source.reader.note_deaf(live_deaf, feed_deaf);
         }
     }
 

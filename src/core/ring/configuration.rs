@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use super::cursor::{read_twice, store_twice};
 use super::layout::{
-    CONFIGURATION_WORDS, EPOCH, HOLDER, LAST_TURN, LIVE_DEAF, LIVE_DROPPED, NAMES, configuration,
-    presence, progress,
+    CONFIGURATION_WORDS, EPOCH, FEED_DEAF, HOLDER, LAST_TURN, LIVE_DEAF, LIVE_DROPPED, NAMES,
+    configuration, presence, progress,
 };
 use super::memory::Memory;
 use super::view::View;
@@ -160,6 +160,8 @@ pub struct PublisherState {
     pub live_dropped: u64,
     /// Since when the live port cannot be listened at, ns since 1970; None while it is.
     pub live_deaf: Option<u64>,
+    /// Since when the feed's address cannot be listened at, ns since 1970; None while it is.
+    pub feed_deaf: Option<u64>,
     /// Nothing more is written to the file.
     pub poisoned: bool,
 }
@@ -203,6 +205,7 @@ pub(super) fn state<M: Memory>(view: &View<M>) -> PublisherState {
         subscribers: written.active().map(subscriber).collect(),
         live_dropped: view.load(LIVE_DROPPED),
         live_deaf: Some(view.load(LIVE_DEAF)).filter(|since| *since != 0),
+        feed_deaf: Some(view.load(FEED_DEAF)).filter(|since| *since != 0),
         poisoned: view.poisoned(),
     }
 }

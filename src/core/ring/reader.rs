@@ -10,7 +10,9 @@ use super::cursor::{self, Cursor, Who};
 use super::eye::{Eye, Next};
 use super::file::Ring;
 use super::hand::Hand;
-use super::layout::{LAST_TURN, LIVE_DEAF, LIVE_DROPPED, NAMES, SLEEPING, presence, progress};
+use super::layout::{
+    FEED_DEAF, LAST_TURN, LIVE_DEAF, LIVE_DROPPED, NAMES, SLEEPING, presence, progress,
+};
 use super::lease::Lease;
 use super::ledger::Ledger;
 use super::lock::{Hold, try_lock, unlock};
@@ -239,9 +241,10 @@ impl<M: Memory> Reader<M> {
         self.ring.view().store(LIVE_DROPPED, dropped);
     }
 
-    /// Notes since when the live port cannot be listened at, in ns since 1970; None while it is.
-    pub fn note_live_deaf(&mut self, since: Option<u64>) {
-        self.ring.view().store(LIVE_DEAF, since.unwrap_or(0));
+    /// Notes since when the live port and the feed's address cannot be listened at, in ns since 1970; None while one is.
+    pub fn note_deaf(&mut self, live: Option<u64>, feed: Option<u64>) {
+        self.ring.view().store(LIVE_DEAF, live.unwrap_or(0));
+        self.ring.view().store(FEED_DEAF, feed.unwrap_or(0));
     }
 }
 

@@ -73,7 +73,6 @@ fn the_drawing_of_the_layout_has_the_places_of_the_code() {
         (LAST_TURN, "last turn"),
         (LIVE_DROPPED, "live dropped"),
         (LAST_SYNC, "last good sync"),
-        (LIVE_DEAF, "live cannot listen since"),
         (SYNCING, "syncing"),
         (HOLDER, "holder configured at"),
     ] {
@@ -87,6 +86,10 @@ fn the_drawing_of_the_layout_has_the_places_of_the_code() {
     assert_eq!((bytes(FAILED) - bytes(EPOCH)) / 128, 14);
     for (at, name) in [(FAILED, "failed in a row before"), (REFUSES, "the disk refuses syncs")] {
         named(at.0 - FAILED.0, name);
+    }
+    assert_eq!((bytes(LIVE_DEAF) - bytes(EPOCH)) / 128, 15);
+    for (at, name) in [(LIVE_DEAF, "live"), (FEED_DEAF, "the feed")] {
+        named(at.0 - LIVE_DEAF.0, name);
     }
     let ((since, beat), (ack, holds)) = (presence(0), progress(0));
     assert_eq!((bytes(since) - bytes(EPOCH)) / 128, 16);

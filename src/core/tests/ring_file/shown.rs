@@ -66,20 +66,24 @@ fn what_the_publisher_notes_everybody_can_show() {
         let it = &state.subscribers[n];
         (it.connected, it.last_beat, it.last_ack, it.holds_since)
     };
-    assert_eq!((quiet.last_turn, quiet.live_dropped, quiet.live_deaf), (0, 0, None));
+    assert_eq!((quiet.last_turn, quiet.live_dropped), (0, 0));
+    assert_eq!((quiet.live_deaf, quiet.feed_deaf), (None, None));
     assert_eq!(of(&quiet, 1), (None, 0, 0, None));
     reader.note_turn(5);
     reader.note_live_dropped(6);
-    reader.note_live_deaf(Some(11));
+    reader.note_deaf(Some(11), Some(12));
     reader.note_subscriber(1, Some(7), 8);
     reader.note_ack(1, 9);
     reader.note_holds(1, Some(10));
     let noted = ring.state();
-    assert_eq!((noted.last_turn, noted.live_dropped, noted.live_deaf), (5, 6, Some(11)));
+    assert_eq!((noted.last_turn, noted.live_dropped), (5, 6));
+    assert_eq!((noted.live_deaf, noted.feed_deaf), (Some(11), Some(12)));
     assert_eq!(of(&noted, 0), (None, 0, 0, None), "the other one's");
     assert_eq!(of(&noted, 1), (Some(7), 8, 9, Some(10)));
-    reader.note_live_deaf(None);
-    assert_eq!(ring.state().live_deaf, None);
+    for (live, feed) in [(None, Some(13)), (Some(14), None), (None, None)] {
+        reader.note_deaf(live, feed);
+        assert_eq!((ring.state().live_deaf, ring.state().feed_deaf), (live, feed));
+    }
     reader.note_subscriber(1, None, 8);
     reader.note_holds(1, None);
     assert_eq!(of(&ring.state(), 1), (None, 8, 9, None));
