@@ -7,7 +7,7 @@ pub const TICK: Duration = Duration::from_millis(200);
 /// Who is awake for something else looks after so much of it: one waking does for the look and for the BEATs.
 const ANYHOW: Duration = Duration::from_millis(50);
 /// Between two looks, while there is something to find in each.
-const PACE: Duration = Duration::from_millis(5);
+const PACE: Duration = Duration::from_millis(3);
 
 /// The times of the last look and of the next.
 pub struct Looks {

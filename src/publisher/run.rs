@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   idle:   flag set, looked once more -> sleep until the bell, a message, a BEAT or 200 ms
-//!   busy:   what came since the last look goes out together: a look each 5 ms, or at once when there is more than one gives
+//!   busy:   what came since the last look goes out together: a look each 3 ms, or at once when there is more than one gives
 //! ```
 //!
 //! While nobody could take anything the flag is not set at all: then a commit makes no system call and wakes nobody.

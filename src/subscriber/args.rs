@@ -150,7 +150,7 @@ pub struct Delivery {
     /// In place of Kafka: write each event's value as a line to FILE, `-` is stdout
     #[arg(long, value_name = "FILE")]
     pub lines: Option<String>,
-    /// Bytes of events taken but not yet acknowledged, for each feed: 64k to 64m [default: 8m]
+    /// Bytes of events taken but not yet acknowledged, for each feed: 64k to 64m [default: 6m]
     #[arg(long, value_name = "SIZE")]
     pub window: Option<String>,
     /// How batches are compressed: lz4, zstd or none [default: lz4]

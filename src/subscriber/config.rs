@@ -108,7 +108,7 @@ pub fn without_feeds(args: &args::Delivery) -> Result<Settings, Wrong> {
         feeds: Vec::new(),
         keys: Vec::new(),
         name: word(&args.cluster.name, "--name", "kafka").read(str::parse)?,
-        window: word(&args.window, "--window", "8m").read(window)?,
+        window: word(&args.window, "--window", "6m").read(window)?,
         route: route(args)?,
         target: target(args)?,
         http: None,
@@ -391,7 +391,7 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_help() {
         let settings = settings(&args(|_| ())).unwrap();
-        assert_eq!((settings.name.as_str(), settings.window), ("kafka", 8 << 20));
+        assert_eq!((settings.name.as_str(), settings.window), ("kafka", 6 << 20));
         assert_eq!(settings.http.unwrap().value, "127.0.0.1:7010".parse().unwrap());
         assert_eq!(settings.route.key, Some(Field::Key.into()));
         let Target::Kafka(kafka) = settings.target else { panic!() };
