@@ -61,10 +61,16 @@ use Sparkngin::Spine;
     $load->stop;
     is(scalar(grep { $_->{status} != 204 } $load->events), 0, 'overwrite: each event was answered with success');
     my $late = $t->raw('', socket => $waits, timeout => 60);
-    is($late->{status}, 504, 'who waited for Kafka meanwhile is not answered with success');
-    like($late->{body}, qr/events were lost .* perhaps this one/, 'for the event may be among the lost ones');
-    $t->{totals}{unanswered}++;
-    $t->{totals}{missing}++;
+    # Of a worker that had nothing else to do the block is never sealed, and so not overwritten.
+    if ($late->{status} == 204) {
+        is($t->{kafka}->count('waits'), 1, 'who waited for Kafka meanwhile is answered with success: the event is there');
+        $t->{totals}{taken}++;
+    } else {
+        is($late->{status}, 504, 'who waited for Kafka meanwhile is not answered with success');
+        like($late->{body}, qr/events were lost .* perhaps this one/, 'for the event may be among the lost ones');
+        $t->{totals}{unanswered}++;
+        $t->{totals}{missing}++;
+    }
     my $found = $t->audit($load, name => 'overwrite', lost => 'counted');
     my $lost = $t->lost_told;
     ok($lost > 1000, "more than a thousand were overwritten: $lost");

@@ -116,8 +116,8 @@ SKIP: {
     my $real = $t->daemon(name => 'real', command => [$inside->('systemd-cat', '-t', 'collector'), $Sparkngin::PROGRAM, 'subscribe', '--feed', "ipc://$dir/nobody.sock",
         '--kafka', '127.0.0.1:' . $t->port('nobody'), '--http', "127.0.0.1:$http", '--log', 'journald']);
     my $has = sub { return ($t->run('journalctl', '-D', $t->path('journal'), '-q', '-t', 'collector', '-o', 'cat', @_))[1] };
-    my $warned = poll(60, 'the journal has a warning', sub { my $said = $has->('-p', 'warning'); $said =~ /\S/ && $said });
-    like($warned, qr/^127\.0\.0\.1:\d+: .*$/m, 'a real journal finds a warning by its priority');
+    my $warned = poll(60, 'the journal has a warning', sub { my $said = $has->('-p', 'warning'); $said =~ /^127\.0\.0\.1:\d+: .*$/m && $said });
+    pass('a real journal finds a warning by its priority');
     unlike($warned, qr/healthz|<\d>/, '  and nothing below it, and no priority in the text');
     like($has->('-p', 'info'), qr{^/healthz, /readyz and /metrics address=127\.0\.0\.1:$http$}m, '  what is less is there, too');
     is($real->stop, 0, '  it ends as asked');

@@ -46,7 +46,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     # ran before runs on, and what was enabled stays so.
     enabled() {
         command -v systemctl >/dev/null || return 0
-        systemctl --root=/ list-unit-files --type=service --state=enabled --no-legend 2>/dev/null | cut -d' ' -f1 | sort
+        systemctl --root=/ list-unit-files --type=service --state=enabled --no-legend 2>/dev/null | cut -d' ' -f1 | sort || true
     }
     booted=$(command -v systemctl || true)
     before=$(enabled)

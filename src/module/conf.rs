@@ -243,7 +243,7 @@ impl MainConf {
         let given = self.disk.as_ref()?;
         let directory = self.directory();
         // nginx may make the last part of the path later.
-        let there = directory.ancestors().find(|part| part.exists())?;
+        let there = directory.ancestors().find(|part| part.is_dir())?;
         Ground::look(there).ok().filter(|ground| ground.in_memory)?;
         let (text, name) = (&given.text, Shown(directory.as_os_str().as_bytes()));
         let sentence = format!(

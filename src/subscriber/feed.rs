@@ -130,6 +130,8 @@ impl Feed {
         now: Instant,
         seldom: &mut Seldom,
     ) -> Result<(), Over> {
+        // Somebody answers there.
+        self.barred = None;
         let endpoint = &self.endpoint;
         let why = match refused.reason {
             Reason::Name => {

@@ -81,7 +81,7 @@ impl Carried {
     }
 }
 
-/// Of a file that goes, what its reader has not passed was not held for it.
+/// What stays of a file that goes: what its reader has not passed was not held for it.
 fn pack(books: &Books) -> [u64; CARRIED_BOOKS] {
     let open = u64::from(books.uncertain_open);
     [books.delivered, books.lost, books.dead, books.uncertain, open, 0, 0, 0]

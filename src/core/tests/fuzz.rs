@@ -1,5 +1,5 @@
 //! The fuzz targets of `fuzz/`, bounded: every file of the corpora, and SEED's changes to them, COUNT
-//! for each target.
+//! for each target (of rings, which are files, a tenth).
 
 #[path = "../../../fuzz/targets.rs"]
 #[allow(dead_code, reason = "the fuzzer names each, this names all")]
