@@ -147,7 +147,10 @@ for (@exprs) {
 
 $t->daemon(name => 'heartbeat', command => [$Sparkngin::PROGRAM, 'heartbeat', '--url', 'http://127.0.0.1:' . $t->port . '/sn/',
     '--kafka', $t->{kafka_address}, '--interval', '1s', '--timeout', '20s', '--http', '127.0.0.1:' . $t->port('heartbeat')]);
-poll(60, 'Prometheus has a green heartbeat, too', sub { @{ eval { query('sparkngin_heartbeat_up == 1') } // [] } });
+poll(60, 'Prometheus has a green heartbeat, too', sub {
+    my $up = eval { query('sparkngin_heartbeat_up == 1') };
+    return $up && @$up;
+});
 my %known = map { $_ => 1 } map { $_->{metric}{__name__} } @{ query('group by (__name__) ({__name__=~".+"})') };
 # The heartbeat was not there a moment ago, and red.
 my @rules = @{ poll(60, 'the rules are evaluated, and none rings while all is well', sub {
