@@ -37,8 +37,12 @@ impl fmt::Display for Url {
 impl Url {
     /// Host and port, as the header `Host` has them.
     fn authority(&self) -> String {
-        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
-        format!("{open}{}{close}:{}", self.host, self.port)
+        format!("{}:{}", self.bracketed(), self.port)
+    }
+
+    /// The host; an address of IPv6 in brackets.
+    fn bracketed(&self) -> String {
+        if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() }
     }
 
     /// Reads one; the path ends with a slash afterwards, for what is asked for below it.
@@ -79,10 +83,8 @@ impl Url {
     /// The location, where this is the page `status` of one.
     pub fn location(&self) -> Option<String> {
         let path = self.path.strip_suffix("status/").or(self.path.strip_suffix("status"))?;
-        let port = if self.port == 80 { String::new() } else { format!(":{}", self.port) };
-        let host =
-            if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        path.ends_with('/').then(|| format!("http://{host}{port}{path}"))
+        let host = if self.port == 80 { self.bracketed() } else { self.authority() };
+        path.ends_with('/').then(|| format!("http://{host}{path}"))
     }
 
     /// Asks for a name below the path.
