@@ -44,6 +44,12 @@ fn records(first: u64, count: u64) -> Vec<u8> {
     out
 }
 
+/// The one stream's place in an ACK.
+fn cursor(seq: u64, [lost, dead, uncertain]: [u64; 3]) -> AckCursor {
+    let (region, stream, seq) = (REGION, STREAM, Seq(seq));
+    AckCursor { region, stream, seq, lost, dead, uncertain, open: false }
+}
+
 /// Opens a session of the first name; what is sent then, the WELCOME first.
 fn let_in(
     sessions: &mut Sessions,
@@ -77,10 +83,8 @@ impl Publisher {
     }
 
     fn acks(&mut self, from: &Peer, id: u64, seq: u64, counts: [u64; 3]) -> Heard {
-        let [lost, dead, uncertain] = counts;
-        let (region, stream, seq) = (REGION, STREAM, Seq(seq));
-        let cursor = AckCursor { region, stream, seq, lost, dead, uncertain, open: false };
-        self.hears(from, Message::Ack(Ack { session: SessionId(id), cursors: vec![cursor] }))
+        let cursors = vec![cursor(seq, counts)];
+        self.hears(from, Message::Ack(Ack { session: SessionId(id), cursors }))
     }
 }
 
@@ -179,15 +183,7 @@ fn an_acknowledgement_of_what_was_not_sent_or_backwards_or_miscounted_ends_the_s
 #[test]
 fn one_bad_place_in_an_acknowledgement_spoils_all_of_it() {
     let mut publisher = Publisher::new();
-    let good = AckCursor {
-        region: REGION,
-        stream: STREAM,
-        seq: Seq(20),
-        lost: 0,
-        dead: 0,
-        uncertain: 0,
-        open: false,
-    };
+    let good = cursor(20, [0; 3]);
     for bad in
         [AckCursor { stream: Stream(9), ..good }, AckCursor { region: Region(9), ..good }, good]
     {

@@ -325,15 +325,7 @@ fn an_acknowledgement_has_one_place_for_a_stream_and_another_for_that_number_in_
     session.batch(REGION, STREAM, 28, records(13, 28));
     session.batch(Region(8), STREAM, 28, records(13, 28));
     let mut publisher = Publisher { sessions, now };
-    let here = AckCursor {
-        region: REGION,
-        stream: STREAM,
-        seq: Seq(20),
-        lost: 0,
-        dead: 0,
-        uncertain: 0,
-        open: false,
-    };
+    let here = cursor(20, [0; 3]);
     let mut acks = |cursors: Vec<AckCursor>| {
         publisher.hears(&peer(1), Message::Ack(Ack { session: SessionId(1), cursors }))
     };
