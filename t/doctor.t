@@ -150,6 +150,19 @@ sub changed {
     chmod 0700, $ring;
 }
 {
+    my $second = Sparkngin->new(program => 0);
+    my $ring = $t->path('ring');
+    $second->conf(http => "sparkngin_listen off; sparkngin_buf_path $ring;", location => 'sparkngin_root_loc;');
+    $second->start->ready;
+    $t->logged(qr/another nginx/);
+    my $both = join ' and ', map { quotemeta(sprintf '"%s/nginx.conf" (pid file "%s/nginx.pid")', $_->dir, $_->dir) } $t, $second;
+    finds('a directory of two nginx', 'error', 'directory', qr/^more than one nginx uses \Q$ring\E, $both: each/, qr/^give each a sparkngin_buf_path/);
+    $second->stop;
+    $second->{finished} = 1;
+    poll(5, 'it is gone', sub { $t->get('/sn/imok')->{body} !~ /another nginx/ });
+    $t->{expected} = qr/another nginx uses this ring's directory/;
+}
+{
     my $memory = '/dev/shm';
     die "no tmpfs\n" if qx(stat -f -c %T $memory) ne "tmpfs\n";
     my $ring = File::Temp->newdir("$memory/sn-XXXXXX");

@@ -112,10 +112,20 @@ for my $round (1 .. 5) {
     ok(epoch() > $before, 'who is configured later publishes, though the first goes on');
     is($t->get('/sn/log?topic=a')->{status}, 204, 'both take events');
     is($second->get('/sn/log?topic=a')->{status}, 204, 'into one ring');
+    my ($own, $other) = ("$dir/nginx", $second->dir . '/nginx');
+    my $uses = sub { my ($name) = @_; qr/\[warn\].* another nginx uses this ring's directory, "\Q$name\E\.conf" \(pid file "\Q$name\E\.pid"\): each replaces/ };
+    $t->logged($uses->($other));
+    $second->logged($uses->($own));
+    is(scalar(() = $t->error_log =~ /another nginx/g), 1, 'each says of the other that it is there, once');
+    like($_->get('/sn/imok')->{body}, qr/^imok\n(?:.*\n)*shared: another nginx uses the ring's directory, error.log names it$/m, 'so does /imok') for $t, $second;
+    is(scalar(grep { /^Another nginx uses the ring's directory/ } $t->status->{wrong}->@*), 1, 'and /status');
     pause_until(time + 1.5);
     ok($second->publisher_worker($second->port('live')), 'and it stays so');
     $second->stop;
     poll(5, 'the first publishes again', sub { $t->publisher_worker });
+    $t->logged(qr/\[notice\].* the other nginx uses this ring's directory no longer, "\Q$other\E\.conf"/);
+    unlike($t->get('/sn/imok')->{body}, qr/another nginx/, '/imok speaks of it no longer');
+    $t->{expected} = qr/another nginx uses this ring's directory/;
     ok(1, 'until it leaves');
     $second->{finished} = 1;
 }

@@ -105,6 +105,7 @@ mod search;
 mod slot_bell;
 mod superblock;
 mod sync;
+mod tenant;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -138,6 +139,7 @@ pub use reader::Reader;
 pub use refusals::{Refusals, Why};
 pub use scan::{Blocks, Scan};
 pub use sync::{Syncer, Work};
+pub use tenant::{Tenant, Who as Server};
 pub use verify::{Flaw, Verified, verify};
 pub use view::View;
 pub use waiter::Waiter;

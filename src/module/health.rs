@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ngx::ffi::NGINX_VER;
-use sparkngin_core::ring::{Found, Lease, PublisherState, Refused, Ring};
+use sparkngin_core::ring::{Found, Lease, PublisherState, Refused, Ring, Tenant};
 use sparkngin_publisher::figures::{Figures, Host, is_published};
 use sparkngin_publisher::{metrics, page, status};
 
@@ -52,6 +52,9 @@ pub fn imok(worker: &mut Worker) -> Answer {
     if !found.rings.is_empty() {
         let names: Vec<String> = found.rings.iter().map(draining).collect();
         let _ = writeln!(text, "draining: {}", names.join(", "));
+    }
+    if Tenant::all(worker.store.dir()).is_ok_and(|all| all.len() > 1) {
+        text.push_str("shared: another nginx uses the ring's directory, error.log names it\n");
     }
     for left in &found.left_alone {
         let _ = writeln!(text, "left alone: ring.{}, {}", left.number, left.why);

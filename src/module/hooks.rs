@@ -12,10 +12,10 @@ use ngx::ffi::{
     ngx_pool_cleanup_add, ngx_pool_t, ngx_process, ngx_str_t,
 };
 
-use sparkngin_core::ring::Replaced;
+use sparkngin_core::ring::{Replaced, Server};
 
 use crate::args::{Place, Prefix, full_name};
-use crate::bytes::kept;
+use crate::bytes::{self, kept};
 use crate::conf::{Directory, MainConf, main_of};
 use crate::guard::guard;
 use crate::location::{LocationConf, location_of};
@@ -228,13 +228,24 @@ unsafe fn main_in<'a>(cycle: NonNull<ngx_cycle_t>) -> Option<&'a mut MainConf> {
 }
 
 fn worker_processes(cycle: NonNull<ngx_cycle_t>) -> u64 {
+    core_in(cycle).map_or(1, |conf| u64::try_from(conf.worker_processes).unwrap_or(1).max(1))
+}
+
+/// Who this nginx is, among those that may use the ring's directory.
+fn server(cycle: NonNull<ngx_cycle_t>) -> Server {
+    // SAFETY: the cycle that this process runs.
+    let file = bytes::of(unsafe { &cycle.as_ref().conf_file });
+    Server::new(file, core_in(cycle).map_or(b"", |conf| bytes::of(&conf.pid)))
+}
+
+/// The core module's settings.
+fn core_in<'a>(cycle: NonNull<ngx_cycle_t>) -> Option<&'a mut ngx_core_conf_t> {
     // SAFETY: nginx's own static, written while modules are counted.
     let index = unsafe { ngx_core_module.index };
     // SAFETY: the cycle that is made now, by this thread.
     let conf_ctx = unsafe { cycle.as_ref() }.conf_ctx;
     // SAFETY: nginx's core module makes its settings for every cycle, and has filled in its defaults before us.
-    let conf: Option<&mut ngx_core_conf_t> = unsafe { kept(conf_ctx.cast(), index) };
-    conf.map_or(1, |conf| u64::try_from(conf.worker_processes).unwrap_or(1).max(1))
+    unsafe { kept(conf_ctx.cast(), index) }
 }
 
 /// A process begins. Never an error: nginx would not start another worker in its place.
@@ -251,7 +262,7 @@ pub unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         if let Some(main) = unsafe { main_in(cycle) }
             && main.used
         {
-            worker::start(main);
+            worker::start(main, server(cycle));
         }
         OK
     })

@@ -28,6 +28,7 @@ mod line;
 mod listen;
 mod location;
 mod log;
+mod neighbours;
 mod privacy;
 mod refusal;
 mod request;

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 
 use ngx::ffi::{ngx_event_t, ngx_exiting, ngx_worker};
 use sparkngin_core::event::Given;
+use sparkngin_core::ring::Server;
 
 use crate::answer::Answer;
 use crate::conf::MainConf;
@@ -15,6 +16,7 @@ use crate::intake::Intake;
 use crate::lead::Lead;
 use crate::leave;
 use crate::log;
+use crate::neighbours::Neighbours;
 use crate::request::Incoming;
 use crate::store::Store;
 use crate::syncing::Syncing;
@@ -39,6 +41,8 @@ pub struct Worker {
     pub waiting: Waiting,
     /// Its part in syncing.
     pub syncing: Syncing,
+    /// Who else uses the directory.
+    pub neighbours: Neighbours,
 }
 
 thread_local! {
@@ -51,7 +55,7 @@ fn with<T>(run: impl FnOnce(&mut Worker) -> T) -> Option<T> {
 }
 
 /// Begins to open the ring, and starts the timer.
-pub fn start(conf: &MainConf) {
+pub fn start(conf: &MainConf, own: Server) {
     // SAFETY: nginx numbers its workers before it calls them.
     let number = unsafe { ngx_worker };
     let worker = Worker {
@@ -62,6 +66,7 @@ pub fn start(conf: &MainConf) {
         intake: Intake::new(conf),
         waiting: Waiting::new(conf.max_pending(), conf.configuration()),
         syncing: Syncing::new(conf.sync_interval()),
+        neighbours: Neighbours::new(conf.directory(), own, number == 0),
     };
     WORKER.with(|place| place.replace(Some(worker)));
     with(attend);
@@ -179,6 +184,7 @@ fn turn(worker: &mut Worker) -> u64 {
         lead.turn(worker.store.to_publish(), now);
     }
     sync(worker, now);
+    worker.neighbours.turn(now);
     let eager = worker.lead.as_ref().is_some_and(Lead::eager) || worker.syncing.eager();
     match worker.store.ring() {
         None => OPENING.max(worker.store.due(now)),

@@ -1,7 +1,7 @@
 //! What there is to show of the rings of a directory, looked at once: `/status`, `/metrics` and the page say the same.
 
 use sparkngin_core::ring::{
-    Found, Lease, Ledger, Name, PublisherState, Ring, SubscriberBooks, SubscriberState,
+    Found, Lease, Ledger, Name, PublisherState, Ring, SubscriberBooks, SubscriberState, Tenant,
 };
 
 use crate::past::Past;
@@ -34,6 +34,8 @@ pub struct Figures<'a> {
     pub found: &'a Found,
     /// Of the ring, or while there is none of the newest that is drained: its publisher, and the books over all files.
     pub known: Option<Known>,
+    /// Whether more than one nginx uses the directory.
+    pub shared: bool,
     /// What came and went in the last ten minutes, the subscribers in the order of [`Figures::subscribers`].
     pub past: Past,
     /// When this was looked at, ns since 1970.
@@ -76,8 +78,11 @@ impl<'a> Figures<'a> {
             let present = Lease::is_held(known.dir()).unwrap_or(false);
             Known { present, state: known.state(), ledger: sum }
         });
+        let dir = ring.iter().chain(&older).next().map(|(ring, _)| ring.dir());
+        // Who cannot look has a line in the log that says why.
+        let shared = dir.is_some_and(|dir| Tenant::all(dir).is_ok_and(|all| all.len() > 1));
         let past = Past::default();
-        let mut figures = Figures { host, ring, older, found, known, past, now };
+        let mut figures = Figures { host, ring, older, found, known, shared, past, now };
         let names: Vec<Name> = figures.subscribers().map(|held| held.books.name.clone()).collect();
         figures.past = Past::read(figures.files(), &names, now);
         figures

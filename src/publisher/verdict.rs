@@ -65,6 +65,10 @@ pub fn verdict(figures: &Figures<'_>) -> (Grade, Vec<String>) {
             ));
         }
     }
+    if figures.shared {
+        let text = "Another nginx uses the ring's directory, and each replaces the other's subscribers: error.log names it.";
+        wrong.push((Grade::Ill, text.to_owned()));
+    }
     for left in &figures.found.left_alone {
         wrong.push((Grade::Ill, format!("ring.{} is left alone: {}.", left.number, left.why)));
     }

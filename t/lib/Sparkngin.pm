@@ -336,7 +336,7 @@ sub complaints {
     my $own = join '|', keys %{ $self->{killed} }, 0;
     my @logs = ($self->error_log, map { $_->log_text } grep { !$_->{foreign} && $_->{name} ne 'nginx' } @{ $self->{daemons} });
     return grep {
-        /\[alert\]|\[emerg\]|panick|AddressSanitizer|ThreadSanitizer|exited on signal|core dumped/
+        /\[alert\]|\[emerg\]|another nginx|panick|AddressSanitizer|ThreadSanitizer|exited on signal|core dumped/
             && !/process (?:$own) exited on signal 9/
             && !($self->{expected} && $_ =~ $self->{expected})
     } map { split /\n/ } @logs;

@@ -10,7 +10,7 @@ use super::disk;
 use super::lock::{Hold, held_by_another, try_lock};
 use super::writer::PUBLISHER;
 
-const FILE: &str = "lock";
+pub(super) const FILE: &str = "lock";
 const LEASE: u64 = 0;
 const BID: u64 = 1;
 pub(super) const MAKING: u64 = 3;

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use sparkngin_core::ring::Ground;
+use sparkngin_core::ring::{Ground, Tenant};
 use sparkngin_publisher::words::bytes;
 
 use crate::args::doctor::Area;
@@ -37,6 +37,7 @@ pub fn look(nginx: &Nginx, findings: &mut Findings) {
         let found = format!("others may enter {shown}: its mode is {:04o}", about.mode() & 0o777);
         findings.warn(AREA, found, format!("chmod 0700 {shown}"));
     }
+    tenants(&dir, findings);
     let ground = match Ground::look(&dir) {
         Ok(ground) => ground,
         Err(error) => {
@@ -70,6 +71,19 @@ pub fn look(nginx: &Nginx, findings: &mut Findings) {
         findings.warn(AREA, found, "make room there, or set a smaller sparkngin_buf_size");
     } else {
         findings.ok(AREA, format!("{shown} has {left} left, for ring files of {}", bytes(largest)));
+    }
+}
+
+/// More than one nginx.
+fn tenants(dir: &Path, findings: &mut Findings) {
+    let all = Tenant::all(dir).unwrap_or_default();
+    if all.len() > 1 {
+        let names: Vec<String> = all.iter().map(ToString::to_string).collect();
+        let (shown, names) = (dir.display(), names.join(" and "));
+        let found = format!(
+            "more than one nginx uses {shown}, {names}: each replaces the other's subscribers and overflow policy"
+        );
+        findings.error(AREA, found, "give each a sparkngin_buf_path of its own, and reload them");
     }
 }
 
