@@ -111,11 +111,13 @@ impl Producer {
         })?;
         let wake = waker.socket().map_err(|error| format!("no descriptor: {error}"))?;
         let events = EventQueue::new(inner.client(), wake.into());
-        let sender = Some(Sender::new(inner.client()));
+        // A transaction's end waits for nobody but librdkafka, on another thread; and what travels alone waits for nobody.
+        let lends = access.transactional_id().is_none() && batching == Batching::Many;
+        let sender = Some(Sender::new(inner.client(), lends));
         Ok(Producer { events, sender, inner: Some(Arc::new(inner)), notes })
     }
 
-    /// Hands a message over; it is copied.
+    /// Hands a message over; it is not read after this returns. Tickets grow.
     pub fn send(&self, message: &Outgoing<'_>, ticket: Ticket) -> Handed {
         let Some(sender) = &self.sender else { return Handed::Full };
         let Err(code) = sender.send(message, ticket) else { return Handed::Yes };
@@ -136,6 +138,7 @@ impl Producer {
             inner.poll(Duration::ZERO);
         }
         std::mem::swap(&mut *lock(&self.notes), into);
+        self.sender.iter().for_each(|sender| sender.settle(into));
         // rdkafka hands an error out without saying whether it is the end.
         if into.iter().any(|note| matches!(note, Note::Trouble(_))) {
             into.extend(self.why_fatal().map(Note::Fatal));
@@ -145,6 +148,9 @@ impl Producer {
     /// Gives up what is only queued; `all` gives up what is on its way, too, and may have arrived. Each is reported, by
     /// and by: librdkafka's threads are not waited for.
     pub fn purge(&self, all: bool) {
+        if let Some(sender) = &self.sender {
+            lock(&self.notes).extend(sender.give_up());
+        }
         let purge = PurgeConfig::default().queue().non_blocking();
         if let Some(inner) = &self.inner {
             inner.purge(if all { purge.inflight() } else { purge });
@@ -200,10 +206,11 @@ pub fn hand_over(
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        drop(self.sender.take());
-        let inner = self.inner.take();
+        let lent = self.sender.take().map(Sender::end);
+        // In this order: what was lent goes last.
+        let end = (self.inner.take(), lent);
         // It waits for librdkafka's threads, which may take a while: not the loop's time. Without a thread, it is.
-        let _ = thread::Builder::new().name("kafka-end".to_owned()).spawn(move || drop(inner));
+        let _ = thread::Builder::new().name("kafka-end".to_owned()).spawn(move || drop(end));
     }
 }
 

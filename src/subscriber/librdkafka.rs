@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
+use std::rc::Rc;
 
 use rdkafka::bindings::{
     RD_KAFKA_MSG_F_COPY, rd_kafka_header_add, rd_kafka_headers_destroy, rd_kafka_headers_new,
@@ -23,8 +24,10 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::backlog::Ticket;
-use crate::fault::{self, Blame};
-use crate::kafka::Outgoing;
+use crate::fault::{self, Blame, Fault};
+use crate::gate::{GateNo, Gates, Taken};
+use crate::kafka::{Note, Outgoing};
+use crate::slab::{Place, Slabs};
 
 /// The queue. It must be dropped before its client.
 pub struct EventQueue {
@@ -63,85 +66,250 @@ impl Drop for EventQueue {
     }
 }
 
-/// Handles kept at most: twice as many as topics are used at a time.
+/// Topics kept at most: twice as many as are used at a time.
 const MOST: usize = 2 * crate::topics::MOST;
+/// Messages at most, those that wait behind gates and those that librdkafka has: its queue takes as many.
+const FULL: usize = 100_000;
+/// Bytes of slabs above which messages are copied: a message that stays unreported holds 64 KiB.
+const LENT: usize = 16 << 20;
 
 /// Hands messages to one client. It must be dropped before that client.
 pub struct Sender {
     client: *mut rd_kafka_t,
-    topics: RefCell<HashMap<Box<str>, Topic>>,
+    topics: RefCell<HashMap<Rc<str>, Rc<Topic>>>,
+    /// None: each message is copied, and handed over at once.
+    lent: Option<RefCell<Lent>>,
+}
+
+/// What librdkafka reads until it reports it, and what waits to be read.
+#[derive(Default)]
+struct Lent {
+    slabs: Slabs,
+    gates: Gates<Waiting>,
+}
+
+/// A topic: the handle is replaced when the topic was, its partitions' gates stay.
+struct Topic {
+    name: Rc<str>,
+    handle: RefCell<Handle>,
+    gates: RefCell<Vec<Option<GateNo>>>,
 }
 
 /// A topic's handle.
-struct Topic(NonNull<rd_kafka_topic_t>);
+struct Handle(NonNull<rd_kafka_topic_t>);
+
+/// A message behind a gate.
+struct Waiting {
+    topic: Rc<Topic>,
+    partition: i32,
+    ticket: Ticket,
+    value: Place,
+    key: Option<Box<[u8]>>,
+    timestamp: Option<i64>,
+    headers: Headers,
+}
 
 /// Headers that no message owns yet.
 struct Headers(*mut rd_kafka_headers_t);
 
+/// What a message of librdkafka's is made of.
+struct Parts<'a> {
+    partition: i32,
+    value: Option<&'a [u8]>,
+    /// The value is read where it lies, until the message is reported.
+    lent: bool,
+    key: Option<&'a [u8]>,
+    timestamp: Option<i64>,
+    opaque: usize,
+}
+
 impl Sender {
-    /// For this client.
-    pub fn new<C: ClientContext>(client: &Client<C>) -> Sender {
-        Sender { client: client.native_ptr(), topics: RefCell::default() }
+    /// For this client. If it lends, librdkafka reads messages where they lie here and never has more of a partition than
+    /// one request takes; then [`Sender::settle`] must see each note.
+    pub fn new<C: ClientContext>(client: &Client<C>, lends: bool) -> Sender {
+        let lent = lends.then(RefCell::default);
+        Sender { client: client.native_ptr(), topics: RefCell::default(), lent }
     }
 
-    /// Hands a message over; it is copied.
+    /// Hands a message over, or has it wait for those before it. Tickets grow.
     ///
     /// # Errors
     /// What librdkafka says.
     pub fn send(&self, message: &Outgoing<'_>, ticket: Ticket) -> Result<(), RDKafkaErrorCode> {
-        let mut topics = self.topics.borrow_mut();
-        if let Some(topic) = topics.get(message.topic) {
-            let sent = self.put(topic, message, ticket);
-            let old = |code: &RDKafkaErrorCode| {
-                fault::of(&KafkaError::MessageProduction(*code)).blame == Blame::Topic
+        let known = self.topics.borrow().get(message.topic).cloned();
+        let topic = match known {
+            Some(topic) => topic,
+            None => self.topic(message.topic)?,
+        };
+        match &self.lent {
+            None => self.copy(&topic, message, ticket as usize),
+            Some(lent) => self.lend(&topic, message, ticket, &mut lent.borrow_mut()),
+        }
+    }
+
+    fn copy(
+        &self,
+        topic: &Topic,
+        message: &Outgoing<'_>,
+        opaque: usize,
+    ) -> Result<(), RDKafkaErrorCode> {
+        let &Outgoing { partition, value, key, timestamp, .. } = message;
+        let parts = Parts { partition, value, lent: false, key, timestamp, opaque };
+        self.put(topic, &parts, &mut Headers::new(message.headers)?)
+    }
+
+    fn lend(
+        &self,
+        topic: &Rc<Topic>,
+        message: &Outgoing<'_>,
+        ticket: Ticket,
+        lent: &mut Lent,
+    ) -> Result<(), RDKafkaErrorCode> {
+        let Lent { slabs, gates } = lent;
+        let &Outgoing { partition, key, timestamp, .. } = message;
+        let gate = topic.gate(partition, gates);
+        let bytes = size(message);
+        if gates.held() >= FULL {
+            return Err(RDKafkaErrorCode::QueueFull);
+        }
+        let open = gate.is_none_or(|gate| gates.is_open(gate, bytes));
+        if open && (slabs.held() >= LENT || message.value.is_none()) {
+            self.copy(topic, message, Tag { ticket, gate, lent: false }.pack())?;
+        } else if open {
+            let mut headers = Headers::new(message.headers)?;
+            let value = slabs.put(ticket, message.value.unwrap_or_default());
+            let opaque = Tag { ticket, gate, lent: true }.pack();
+            let value = Some(slabs.get(value));
+            let parts = Parts { partition, value, lent: true, key, timestamp, opaque };
+            let sent = self.put(topic, &parts, &mut headers);
+            sent.inspect_err(|_| slabs.leave(ticket, 1))?;
+        } else if let Some(gate) = gate {
+            let headers = Headers::new(message.headers)?;
+            let value = slabs.put(ticket, message.value.unwrap_or_default());
+            let (topic, key) = (Rc::clone(topic), key.map(Box::from));
+            gates.wait(gate, Waiting { topic, partition, ticket, value, key, timestamp, headers });
+            return Ok(());
+        }
+        gate.inspect(|gate| gates.passed(*gate, bytes));
+        Ok(())
+    }
+
+    /// Of a sender that lends: the notes' numbers become tickets, what they report is read no more, and what waited for it
+    /// goes out. A new round begins.
+    pub fn settle(&self, notes: &mut Vec<Note>) {
+        let Some(lent) = &self.lent else { return };
+        let Lent { slabs, gates } = &mut *lent.borrow_mut();
+        gates.begin_round();
+        for note in notes.iter_mut() {
+            let (number, count) = match note {
+                Note::Delivered { first, count } => (first, *count),
+                Note::Failed(ticket, _) => (ticket, 1),
+                _ => continue,
             };
-            if !sent.as_ref().is_err_and(old) {
-                return sent;
+            let tag = Tag::unpack(*number as usize);
+            *number = tag.ticket;
+            tag.gate.inspect(|gate| gates.reported(*gate, count as usize));
+            if tag.lent {
+                slabs.leave(tag.ticket, count);
             }
-            topics.remove(message.topic);
         }
+        gates.release(|gate, waiting| {
+            let Waiting { topic, partition, ticket, value, key, timestamp, headers } = waiting;
+            let tag = Tag { ticket: *ticket, gate: Some(gate), lent: true };
+            let (value, key) = (slabs.get(*value), key.as_deref());
+            let (lent, opaque) = (true, tag.pack());
+            let bytes = value.len() + key.map_or(0, <[u8]>::len) + FRAMING;
+            let (partition, timestamp, value) = (*partition, *timestamp, Some(value));
+            let parts = Parts { partition, value, lent, key, timestamp, opaque };
+            match self.put(topic, &parts, headers) {
+                Ok(()) => Taken::Yes(bytes),
+                Err(RDKafkaErrorCode::QueueFull) => Taken::Full,
+                Err(code) => {
+                    slabs.leave(*ticket, 1);
+                    notes.push(Note::Failed(*ticket, fault_of(code)));
+                    Taken::No
+                }
+            }
+        });
+    }
+
+    /// Gives up what waits; what becomes of each is for [`Sender::settle`] to see.
+    pub fn give_up(&self) -> Vec<Note> {
+        let Some(lent) = &self.lent else { return Vec::new() };
+        let fault = fault_of(RDKafkaErrorCode::PurgeQueue);
+        let number = |ticket| Tag { ticket, gate: None, lent: true }.pack() as Ticket;
+        let mut lent = lent.borrow_mut();
+        lent.gates.drain().map(|w| Note::Failed(number(w.ticket), fault.clone())).collect()
+    }
+
+    /// Ends it; what it lent must outlive the client.
+    pub fn end(mut self) -> Option<Slabs> {
+        self.lent.take().map(|lent| lent.into_inner().slabs)
+    }
+
+    fn topic(&self, name: &str) -> Result<Rc<Topic>, RDKafkaErrorCode> {
+        let mut topics = self.topics.borrow_mut();
         if topics.len() >= MOST {
-            topics.clear();
+            match &self.lent {
+                None => topics.clear(),
+                Some(lent) => topics.retain(|_, topic| !topic.leave(&mut lent.borrow_mut().gates)),
+            }
         }
-        let topic = self.topic(message.topic).ok_or(RDKafkaErrorCode::InvalidTopic)?;
-        let sent = self.put(&topic, message, ticket);
-        if sent.is_ok() {
-            topics.insert(message.topic.into(), topic);
+        let handle = RefCell::new(self.handle(name)?);
+        let topic = Rc::new(Topic { name: name.into(), handle, gates: RefCell::default() });
+        topics.insert(Rc::clone(&topic.name), Rc::clone(&topic));
+        Ok(topic)
+    }
+
+    fn handle(&self, name: &str) -> Result<Handle, RDKafkaErrorCode> {
+        let name = CString::new(name).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+        // SAFETY: the client outlives the sender; the name is copied, and NULL stands for the client's own settings.
+        let topic = unsafe { rd_kafka_topic_new(self.client, name.as_ptr(), ptr::null_mut()) };
+        NonNull::new(topic).map(Handle).ok_or(RDKafkaErrorCode::InvalidTopic)
+    }
+
+    /// Hands a message over; on success it owns the headers. A refusal that is the topic's fault is asked again with a new
+    /// handle: the old one keeps what the client knew of the topic.
+    fn put(
+        &self,
+        topic: &Topic,
+        parts: &Parts<'_>,
+        headers: &mut Headers,
+    ) -> Result<(), RDKafkaErrorCode> {
+        let sent = self.produce(&topic.handle.borrow(), parts, headers);
+        if sent.as_ref().is_err_and(|code| fault_of(*code).blame == Blame::Topic) {
+            let handle = self.handle(&topic.name)?;
+            topic.handle.replace(handle);
+            return self.produce(&topic.handle.borrow(), parts, headers);
         }
         sent
     }
 
-    fn topic(&self, name: &str) -> Option<Topic> {
-        let name = CString::new(name).ok()?;
-        // SAFETY: the client outlives the sender; the name is copied, and NULL stands for the client's own settings.
-        let topic = unsafe { rd_kafka_topic_new(self.client, name.as_ptr(), ptr::null_mut()) };
-        NonNull::new(topic).map(Topic)
-    }
-
-    fn put(
+    fn produce(
         &self,
-        topic: &Topic,
-        message: &Outgoing<'_>,
-        ticket: Ticket,
+        topic: &Handle,
+        parts: &Parts<'_>,
+        headers: &mut Headers,
     ) -> Result<(), RDKafkaErrorCode> {
         use rd_kafka_vtype_t as Is;
-        let headers = Headers::new(message.headers)?;
         let bytes = |of: Option<&[u8]>| match of {
             None => (ptr::null::<c_void>(), 0),
             Some(bytes) => (bytes.as_ptr().cast(), bytes.len()),
         };
-        let ((value, value_len), (key, key_len)) = (bytes(message.value), bytes(message.key));
-        // SAFETY: client and handle are alive; each kind is followed by what the C API takes for it; value and key are
-        // copied; on success the message owns the headers.
+        let ((value, value_len), (key, key_len)) = (bytes(parts.value), bytes(parts.key));
+        let flags = if parts.lent { 0 } else { RD_KAFKA_MSG_F_COPY };
+        // SAFETY: client and handle are alive; each kind is followed by what the C API takes for it; the key is copied, and
+        // a value that is not lies in a slab until `settle` hears its report, or beyond the client's end; on
+        // success the message owns the headers.
         let error = unsafe {
             rd_kafka_producev(
                 self.client,
                 Is::RD_KAFKA_VTYPE_RKT,
                 topic.0.as_ptr(),
                 Is::RD_KAFKA_VTYPE_PARTITION,
-                message.partition,
+                parts.partition,
                 Is::RD_KAFKA_VTYPE_MSGFLAGS,
-                RD_KAFKA_MSG_F_COPY,
+                flags,
                 Is::RD_KAFKA_VTYPE_VALUE,
                 value,
                 value_len,
@@ -149,9 +317,9 @@ impl Sender {
                 key,
                 key_len,
                 Is::RD_KAFKA_VTYPE_OPAQUE,
-                ticket as *mut c_void,
+                parts.opaque as *mut c_void,
                 Is::RD_KAFKA_VTYPE_TIMESTAMP,
-                message.timestamp.unwrap_or(0),
+                parts.timestamp.unwrap_or(0),
                 Is::RD_KAFKA_VTYPE_HEADERS,
                 headers.0,
                 Is::RD_KAFKA_VTYPE_END,
@@ -159,12 +327,83 @@ impl Sender {
         };
         match error {
             rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {
-                std::mem::forget(headers);
+                headers.0 = ptr::null_mut();
                 Ok(())
             }
             error => Err(error.into()),
         }
     }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        // Without `end` nobody waits for the client: it may read on.
+        if let Some(lent) = self.lent.take() {
+            std::mem::forget(lent.into_inner().slabs);
+        }
+    }
+}
+
+impl Topic {
+    /// A partition's gate; none when there are too many.
+    fn gate(&self, partition: i32, gates: &mut Gates<Waiting>) -> Option<GateNo> {
+        let at = usize::try_from(partition).ok()?;
+        let mut mine = self.gates.borrow_mut();
+        if mine.len() <= at {
+            mine.resize(at + 1, None);
+        }
+        mine[at] = mine[at].or_else(|| gates.add());
+        mine[at]
+    }
+
+    /// Gives its gates back, if all are idle; whether it did.
+    fn leave(&self, gates: &mut Gates<Waiting>) -> bool {
+        let mut mine = self.gates.borrow_mut();
+        let idle = mine.iter().flatten().all(|gate| gates.is_idle(*gate));
+        if idle {
+            mine.drain(..).flatten().for_each(|gate| gates.give_back(gate));
+        }
+        idle
+    }
+}
+
+/// What librdkafka carries along with a message of a sender that lends: one behind the other in the tickets' order is a
+/// number more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tag {
+    ticket: Ticket,
+    gate: Option<GateNo>,
+    /// The value lies in a slab.
+    lent: bool,
+}
+
+impl Tag {
+    const LENT: usize = 1 << 47;
+    const GATE: u32 = 48;
+
+    fn pack(self) -> usize {
+        let gate = self.gate.map_or(u16::MAX, |gate| gate.0);
+        usize::from(gate) << Tag::GATE
+            | self.ticket as usize
+            | if self.lent { Tag::LENT } else { 0 }
+    }
+
+    fn unpack(number: usize) -> Tag {
+        let gate = Some((number >> Tag::GATE) as u16).filter(|gate| *gate != u16::MAX);
+        let ticket = (number & (Tag::LENT - 1)) as Ticket;
+        Tag { ticket, gate: gate.map(GateNo), lent: number & Tag::LENT != 0 }
+    }
+}
+
+/// Bytes that a record takes in a request beside its key and value, about.
+const FRAMING: usize = 90;
+
+fn size(message: &Outgoing<'_>) -> usize {
+    message.value.map_or(0, <[u8]>::len) + message.key.map_or(0, <[u8]>::len) + FRAMING
+}
+
+fn fault_of(code: RDKafkaErrorCode) -> Fault {
+    fault::of(&KafkaError::MessageProduction(code))
 }
 
 impl Headers {
@@ -196,7 +435,7 @@ impl Drop for Headers {
     }
 }
 
-impl Drop for Topic {
+impl Drop for Handle {
     fn drop(&mut self) {
         // SAFETY: this gives back the one reference that `rd_kafka_topic_new` gave; the client is alive.
         unsafe { rd_kafka_topic_destroy(self.0.as_ptr()) };

@@ -1,0 +1,285 @@
+//! Before each partition a gate: while a request to it is on its way, what comes after waits here, and goes together.
+//!
+//! An idempotent librdkafka makes no second request to a partition before the first is answered, and until then its thread
+//! asks again and again whether it may: a core's worth of nothing. So it never has more than one request takes. Pure:
+//! no producer, no clock.
+
+use std::collections::VecDeque;
+
+/// Messages that pass together; librdkafka's own limit of a batch (`batch.num.messages`).
+const MESSAGES: usize = 10_000;
+/// Bytes that pass together; a tenth below librdkafka's own limit (`batch.size`), which counts the framing, too.
+const BYTES: usize = 900_000;
+
+/// A gate's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GateNo(pub u16);
+
+/// What became of a message that was let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It passed, with so many bytes.
+    Yes(usize),
+    /// It will not be taken.
+    No,
+    /// There is no room: it is the first again at the next release.
+    Full,
+}
+
+/// One partition's.
+#[derive(Debug)]
+struct Gate<M> {
+    /// Messages that passed and were not reported.
+    out: usize,
+    /// Messages and bytes that passed since none was out.
+    passed: (usize, usize),
+    /// The round in which the last one passed.
+    round: u64,
+    waiting: VecDeque<M>,
+}
+
+/// All gates.
+#[derive(Debug)]
+pub struct Gates<M> {
+    gates: Vec<Gate<M>>,
+    /// Those that nobody uses.
+    free: Vec<GateNo>,
+    round: u64,
+    /// Those behind which something waits that may pass, or may soon.
+    open: VecDeque<GateNo>,
+    waiting: usize,
+    out: usize,
+}
+
+impl<M> Default for Gates<M> {
+    fn default() -> Gates<M> {
+        Gates {
+            gates: Vec::new(),
+            free: Vec::new(),
+            round: 0,
+            open: VecDeque::new(),
+            waiting: 0,
+            out: 0,
+        }
+    }
+}
+
+impl<M> Gates<M> {
+    /// One that is used by nobody else, if there are not too many.
+    pub fn add(&mut self) -> Option<GateNo> {
+        if let Some(no) = self.free.pop() {
+            return Some(no);
+        }
+        let number = GateNo(u16::try_from(self.gates.len()).ok().filter(|no| *no < u16::MAX)?);
+        self.gates.push(Gate { out: 0, passed: (0, 0), round: 0, waiting: VecDeque::new() });
+        Some(number)
+    }
+
+    /// Whether nothing waits behind it and nothing that passed is out: then it can be given back.
+    pub fn is_idle(&self, no: GateNo) -> bool {
+        self.gate(no).is_none_or(|gate| gate.out == 0 && gate.waiting.is_empty())
+    }
+
+    /// An idle one is used no more.
+    pub fn give_back(&mut self, no: GateNo) {
+        self.free.push(no);
+    }
+
+    /// What is handed over from here on is not in the same request as what was before.
+    pub fn begin_round(&mut self) {
+        self.round += 1;
+    }
+
+    /// Messages that wait, or passed and were not reported.
+    pub fn held(&self) -> usize {
+        self.waiting + self.out
+    }
+
+    /// Whether a message of so many bytes may pass now: nothing is on its way, or what is was handed over in this round
+    /// and makes no request full. Those that wait come first.
+    pub fn is_open(&self, no: GateNo, bytes: usize) -> bool {
+        self.gate(no).is_none_or(|gate| gate.waiting.is_empty() && gate.takes(self.round, bytes))
+    }
+
+    /// A message passed.
+    pub fn passed(&mut self, no: GateNo, bytes: usize) {
+        let round = self.round;
+        let Some(gate) = self.gates.get_mut(usize::from(no.0)) else { return };
+        if gate.out == 0 {
+            gate.passed = (0, 0);
+        }
+        gate.out += 1;
+        self.out += 1;
+        gate.passed.0 += 1;
+        gate.passed.1 += bytes;
+        gate.round = round;
+    }
+
+    /// A message waits.
+    pub fn wait(&mut self, no: GateNo, message: M) {
+        let Some(gate) = self.gates.get_mut(usize::from(no.0)) else { return };
+        gate.waiting.push_back(message);
+        self.waiting += 1;
+    }
+
+    /// So many messages that passed were reported.
+    pub fn reported(&mut self, no: GateNo, count: usize) {
+        let Some(gate) = self.gates.get_mut(usize::from(no.0)) else { return };
+        gate.out = gate.out.saturating_sub(count);
+        self.out = self.out.saturating_sub(count);
+        if gate.out == 0 && !gate.waiting.is_empty() {
+            self.open.push_back(no);
+        }
+    }
+
+    /// Hands those that waited, and now may, to `hand`.
+    pub fn release(&mut self, mut hand: impl FnMut(GateNo, &mut M) -> Taken) {
+        for _ in 0..self.open.len() {
+            let Some(no) = self.open.pop_front() else { return };
+            while let Some(gate) = self.gates.get_mut(usize::from(no.0)) {
+                if !gate.takes(self.round, 0) {
+                    break;
+                }
+                let Some(first) = gate.waiting.front_mut() else { break };
+                let taken = hand(no, first);
+                if taken == Taken::Full {
+                    self.open.push_back(no);
+                    break;
+                }
+                gate.waiting.pop_front();
+                self.waiting -= 1;
+                if let Taken::Yes(bytes) = taken {
+                    self.passed(no, bytes);
+                }
+            }
+        }
+    }
+
+    /// All that wait, who wait no longer.
+    pub fn drain(&mut self) -> impl Iterator<Item = M> {
+        self.open.clear();
+        self.waiting = 0;
+        self.gates.iter_mut().flat_map(|gate| gate.waiting.drain(..))
+    }
+
+    fn gate(&self, no: GateNo) -> Option<&Gate<M>> {
+        self.gates.get(usize::from(no.0))
+    }
+}
+
+impl<M> Gate<M> {
+    fn takes(&self, round: u64, bytes: usize) -> bool {
+        let (messages, before) = self.passed;
+        self.out == 0
+            || self.round == round && messages < MESSAGES && before.saturating_add(bytes) <= BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: [u32; 0] = [];
+
+    /// Sends what may pass, has the rest wait; what passed.
+    fn send(
+        gates: &mut Gates<u32>,
+        no: GateNo,
+        messages: std::ops::Range<u32>,
+        bytes: usize,
+    ) -> Vec<u32> {
+        let mut passed = Vec::new();
+        for message in messages {
+            if gates.is_open(no, bytes) {
+                gates.passed(no, bytes);
+                passed.push(message);
+            } else {
+                gates.wait(no, message);
+            }
+        }
+        passed
+    }
+
+    fn released(gates: &mut Gates<u32>, bytes: usize) -> Vec<u32> {
+        let mut passed = Vec::new();
+        gates.begin_round();
+        gates.release(|_, message| {
+            passed.push(*message);
+            Taken::Yes(bytes)
+        });
+        passed
+    }
+
+    #[test]
+    fn what_comes_while_a_request_is_on_its_way_waits_and_goes_together_in_order() {
+        let mut gates = Gates::default();
+        let no = gates.add().unwrap();
+        assert_eq!(send(&mut gates, no, 0..3, 10), [0, 1, 2], "one round, one request");
+        gates.begin_round();
+        assert_eq!(send(&mut gates, no, 3..5, 10), NONE);
+        gates.reported(no, 2);
+        assert_eq!(released(&mut gates, 10), NONE, "one of the request is not reported");
+        gates.reported(no, 1);
+        assert_eq!(released(&mut gates, 10), [3, 4]);
+        assert_eq!(send(&mut gates, no, 5..6, 10), [5], "the same round");
+        assert_eq!(gates.waiting, 0);
+    }
+
+    #[test]
+    fn a_partition_waits_for_itself_alone() {
+        let mut gates = Gates::default();
+        let (one, other) = (gates.add().unwrap(), gates.add().unwrap());
+        send(&mut gates, one, 0..1, 10);
+        gates.begin_round();
+        assert_eq!(send(&mut gates, one, 1..2, 10), NONE);
+        assert_eq!(send(&mut gates, other, 2..3, 10), [2]);
+        gates.reported(one, 1);
+        assert_eq!(released(&mut gates, 10), [1]);
+    }
+
+    #[test]
+    fn no_more_passes_than_one_request_takes_but_one_message_always_does() {
+        let mut gates = Gates::default();
+        let (few, large) = (gates.add().unwrap(), gates.add().unwrap());
+        let all = MESSAGES as u32 + 5;
+        assert_eq!(send(&mut gates, few, 0..all, 1).len(), MESSAGES);
+        assert_eq!(send(&mut gates, large, 0..3, 2 * BYTES), [0]);
+        for (no, out) in [(few, MESSAGES), (large, 1)] {
+            gates.reported(no, out);
+        }
+        let rest = released(&mut gates, 2 * BYTES);
+        assert_eq!(rest, [all - 5, 1], "each as much as one request takes");
+        assert_eq!(gates.waiting, 4 + 1);
+    }
+
+    #[test]
+    fn who_finds_no_room_is_the_first_again_and_who_is_refused_holds_up_nobody() {
+        let mut gates = Gates::default();
+        let no = gates.add().unwrap();
+        send(&mut gates, no, 0..1, 1);
+        gates.begin_round();
+        send(&mut gates, no, 1..4, 1);
+        gates.reported(no, 1);
+        gates.release(|_, _| Taken::Full);
+        let mut asked = Vec::new();
+        gates.release(|_, message| {
+            asked.push(*message);
+            if *message == 1 { Taken::No } else { Taken::Yes(1) }
+        });
+        assert_eq!((asked, gates.waiting), (vec![1, 2, 3], 0));
+        gates.reported(no, 2);
+        assert!(gates.is_open(no, 1));
+    }
+
+    #[test]
+    fn who_is_drained_waits_no_longer() {
+        let mut gates = Gates::default();
+        let no = gates.add().unwrap();
+        send(&mut gates, no, 0..1, 1);
+        gates.begin_round();
+        send(&mut gates, no, 1..4, 1);
+        assert_eq!(gates.drain().collect::<Vec<_>>(), [1, 2, 3]);
+        gates.reported(no, 1);
+        assert_eq!((released(&mut gates, 1), gates.waiting), (vec![], 0));
+    }
+}
