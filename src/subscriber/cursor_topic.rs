@@ -95,12 +95,7 @@ pub fn unfit(access: &Access, topic: &str) -> Result<Option<String>, String> {
     match described {
         Ok(described) => {
             let policy = described.get("cleanup.policy").and_then(|entry| entry.value.clone());
-            Ok(policy.filter(|policy| policy != "compact").map(|policy| {
-                format!(
-                    "--cursors {topic}: this topic has cleanup.policy={policy}, and Kafka would forget cursors in it: \
-                     it must be \"compact\" alone; set that, or name another topic"
-                )
-            }))
+            Ok(policy.and_then(|policy| forgets(topic, &policy)))
         }
         Err(
             code @ (RDKafkaErrorCode::TopicAuthorizationFailed
@@ -115,12 +110,31 @@ pub fn unfit(access: &Access, topic: &str) -> Result<Option<String>, String> {
     }
 }
 
+/// A sentence, if Kafka forgets cursors in a topic of this `cleanup.policy`.
+fn forgets(topic: &str, policy: &str) -> Option<String> {
+    (policy != "compact").then(|| {
+        format!(
+            "--cursors {topic}: this topic has cleanup.policy={policy}, and Kafka would forget cursors in it: \
+             it must be \"compact\" alone; set that, or name another topic"
+        )
+    })
+}
+
 /// Reads all that is committed, up to where the topic ends now. Who calls it has the id for itself: no transaction of
 /// the id is open.
 ///
 /// # Errors
 /// A sentence: Kafka does not answer, or another id's transaction is open in the topic. It may be called again.
 pub fn read(access: &Access, topic: &str, id: &str) -> Result<Contents, String> {
+    read_within(READING, access, topic, id)
+}
+
+fn read_within(
+    patience: Duration,
+    access: &Access,
+    topic: &str,
+    id: &str,
+) -> Result<Contents, String> {
     let ends = ends(access, topic)?;
     let consumer = consumer(access, true)?;
     let mut assigned = TopicPartitionList::new();
@@ -128,7 +142,7 @@ pub fn read(access: &Access, topic: &str, id: &str) -> Result<Contents, String> 
     for (partition, end) in ends {
         // Up to here nothing is open any more: then the end of what is committed is behind it.
         let (first, stable) = watermarks(&consumer, topic, partition)?;
-        if stable < end {
+        if is_open(stable, end) {
             return Err(format!("a transaction of another subscriber is open in \"{topic}\""));
         }
         if first < end {
@@ -147,11 +161,16 @@ pub fn read(access: &Access, topic: &str, id: &str) -> Result<Contents, String> 
             Some(Err(error)) => tracing::debug!(%error, "reading cursors"),
             None => {}
         }
-        if start.elapsed() > READING {
+        if start.elapsed() > patience {
             return Err(format!("\"{topic}\" was not read to its end"));
         }
     }
     Ok(reading.contents())
+}
+
+/// Whether a partition that is read up to `stable`, where the first open transaction begins, ends later.
+fn is_open(stable: i64, end: i64) -> bool {
+    stable < end
 }
 
 /// Where each partition ends, open transactions included.
@@ -226,8 +245,66 @@ fn stream(text: &str) -> Option<Key> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use rdkafka::ClientConfig;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
     use sparkngin_core::id::Region;
+
+    use super::*;
+
+    /// A topic of three partitions with the cursors of some streams, all in partition 1.
+    fn with_cursors<T>(streams: u16, see: impl FnOnce(&Access) -> T) -> T {
+        let kafka = MockCluster::new(1).unwrap();
+        kafka.create_topic("cursors", 3, 1).unwrap();
+        let servers = kafka.bootstrap_servers();
+        let producer: BaseProducer =
+            ClientConfig::new().set("bootstrap.servers", &servers).create().unwrap();
+        for stream in 0..streams {
+            let key = key("id", (Region(7), Stream(stream)));
+            let record = BaseRecord::to("cursors").partition(1).key(&key);
+            let text = r#"{"v":1,"seq":7,"feed":"f"}"#;
+            producer.send(record.payload(text)).map_err(|e| e.0).unwrap();
+        }
+        producer.flush(PATIENCE).unwrap();
+        see(&Access::new(&servers, "none", &[], Some("id")).unwrap())
+    }
+
+    #[test]
+    fn a_partition_ends_where_kafka_says() {
+        with_cursors(2, |access| {
+            assert_eq!(ends(access, "cursors"), Ok(vec![(0, 0), (1, 2), (2, 0)]));
+            let consumer = consumer(access, true).unwrap();
+            assert_eq!(watermarks(&consumer, "cursors", 1), Ok((0, 2)));
+        });
+    }
+
+    #[test]
+    fn what_is_read_is_all_there_is_or_an_error() {
+        with_cursors(5, |access| {
+            assert_eq!(read(access, "cursors", "id").unwrap().cursors.len(), 5);
+            let late = read_within(Duration::ZERO, access, "cursors", "id").unwrap_err();
+            assert_eq!(late, "\"cursors\" was not read to its end");
+        });
+    }
+
+    #[test]
+    fn a_transaction_is_open_where_what_is_stable_ends_early() {
+        assert_eq!(
+            [(4, 5), (5, 5), (6, 5)].map(|(stable, end)| is_open(stable, end)),
+            [true, false, false]
+        );
+    }
+
+    #[test]
+    fn only_a_topic_that_is_compacted_alone_forgets_no_cursor() {
+        assert_eq!(forgets("c", "compact"), None);
+        for policy in ["delete", "compact,delete"] {
+            let why = forgets("c", policy).unwrap();
+            assert!(
+                why.starts_with(&format!("--cursors c: this topic has cleanup.policy={policy},"))
+            );
+        }
+    }
 
     #[test]
     fn a_key_names_the_id_the_region_and_the_stream_and_is_read_back() {
@@ -236,5 +313,6 @@ mod tests {
         assert_eq!(key, "sparkngin.kafka/00000000000000000000000000000abc-7");
         assert_eq!(stream(key.strip_prefix("sparkngin.kafka/").unwrap()), Some(at));
         assert_eq!(stream("owner"), None);
+        assert_eq!(owner_key("sparkngin.kafka"), "sparkngin.kafka/owner");
     }
 }

@@ -425,9 +425,10 @@ fn of_a_region_that_a_welcome_leaves_out_a_client_takes_nothing_twice_when_it_is
     give(&mut client, batch(1, 13, 4, records(13, 4)), now).expect("taken");
     client.connected(now);
     client.due(now);
-    // The next publisher does not know the file.
+    // The next publisher does not know the file, but another one.
     let mut sessions = Sessions::new(vec!["kafka".to_owned()]);
-    let mut packets = let_in(&mut sessions, &peer(1), &hello(vec![]), SessionId(2), &[], now);
+    let other = [Shelf { region: Region(99), ..shelf(0, 0) }];
+    let mut packets = let_in(&mut sessions, &peer(1), &hello(vec![]), SessionId(2), &other, now);
     give(&mut client, packets.remove(0), now).expect("a WELCOME");
     // What was taken of it is on its way, but nothing can be acknowledged there.
     assert_eq!(client.in_flight(), 4 * 104 + 256);
