@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # `sparkngin heartbeat`: green while events get through nginx, the subscriber and a real Kafka; red with the reason when
-# one of them stands still or is away, and green again after it. Told as line, exit code, plugin, metrics and webhook.
+# one of them stands still or is away, and green again after it. Told as line, exit code, plugin, metrics and webhook. Beats are in
+# the books and in no figure of traffic; who sends what only looks like them hides nothing.
 
 use strict;
 use warnings;
@@ -21,6 +22,7 @@ sub beat {
 
 # --- one beat ---
 
+poll(60, 'a tick is known', sub { $t->status->{recent}{seconds} });
 my ($code, $text) = beat('--once');
 like("$code $text", qr/^0 green: in Kafka after [\d.]+ s\n\z/, 'green, though its topic was just being made');
 cmp_ok($kafka->count('sparkngin.heartbeat'), '==', 1, '  and it is there');
@@ -40,6 +42,54 @@ like("$code $text", qr/^2 SPARKNGIN HEARTBEAT CRITICAL - Kafka does not answer: 
 ($code, $text) = beat('--once', '--interval', 'soon');
 like("$code $text", qr/^2 sparkngin: --interval "soon": it must be a time/, 'a word that cannot be');
 is((beat('--check', '--wrong'))[0], 3, '  to who runs a plugin it is UNKNOWN');
+
+# --- no traffic, and in the books ---
+
+sub total {
+    my ($name) = @_;
+    my $sum = 0;
+    $sum += $_ for $t->get('/sn/metrics')->{body} =~ /^sparkngin_$name(?:\{[^ ]*)? (\S+)$/mg;
+    return $sum;
+}
+
+sub balanced {
+    my $books = $t->books;
+    return $books->{committed} == $books->{in_kafka} + $books->{in_ring} + $books->{lost} + $books->{dead_lettered} + $books->{uncertain};
+}
+
+poll(60, 'four beats are acknowledged', sub { $t->books->{heartbeats} == 4 });
+my $status = $t->status;
+is("$status->{ring}{committed} $status->{ring}{heartbeats} $status->{subscribers}[0]{in_kafka}", '4 4 4', 'four beats are in the books');
+ok(balanced(), '  which close');
+is_deeply([map { total($_) } qw(events_committed_total heartbeats_committed_total subscriber_delivered_events_total subscriber_delivered_heartbeats_total)],
+    [0, 4, 0, 4], 'the metrics count them apart from events');
+poll(60, 'the ticks have them', sub { $t->status->{recent}{heartbeats} == 4 });
+my $recent = $t->status->{recent};
+is("$recent->{taken} $recent->{in_kafka}{kafka} $recent->{taken_per_second}", '0 0 0', '  and no traffic');
+my $page = $t->get('/sn/status', headers => [Accept => 'text/html'])->{body};
+like($page, qr{<li>4 heartbeats came in over the last ten minutes}, 'the page has their number');
+like($page, qr{<li>0 events a second came in over the last minute}, '  and no rate of them');
+is($t->post('/sn/log?topic=a', 'x')->{status}, 204, 'an event');
+is(total('events_committed_total'), 1, '  is traffic');
+
+# --- what looks like one ---
+
+my $mark = 'sparkngin-heartbeat-mine-1.';
+my %forged = (
+    'says more' => $t->post("/sn/log?topic=a&id=$mark", "$mark and more"),
+    'says nothing' => $t->post("/sn/log?topic=a&id=$mark", ''),
+    'has another id' => $t->post('/sn/log?topic=a&id=mine', $mark),
+    'is one of several' => $t->post("/sn/log?topic=a&id=$mark", qq(["$mark"]), headers => ['Content-Type' => 'application/json']),
+);
+is($forged{$_}{status}, 204, "an event that $_") for sort keys %forged;
+is(total('events_committed_total') . ' ' . total('heartbeats_committed_total'), '5 4', '  is traffic');
+my $began = time;
+$t->post("/sn/log?topic=a&id=$mark", $mark) for 1 .. 300;
+my $most = 2 * 10 * (int(time - $began) + 2);
+cmp_ok(total('heartbeats_committed_total') - 4, '<=', $most, "of 300 that look like beats two workers believe $most at most");
+is(total('events_committed_total') + total('heartbeats_committed_total'), 309, '  the others are traffic');
+poll(60, 'all of it is in Kafka', sub { $t->books->{in_kafka} == 309 });
+ok(balanced(), '  and in the books');
 
 # --- beat after beat ---
 
@@ -101,5 +151,5 @@ $t->start->ready;
 told('green', qr/^\z/);
 
 is($heart->stop, 0, 'asked to end, it ends with 0');
-is(join(' ', grep { !/^__|^sparkngin\./ } keys %{ { $kafka->topics } }), '', 'no topic of others had any of it');
+is(join(' ', grep { !/^__|^sparkngin\./ } keys %{ { $kafka->topics } }), 'a', 'no topic of others had any of it');
 $t->finish;

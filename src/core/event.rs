@@ -13,6 +13,7 @@ mod decoded;
 mod found;
 mod given;
 mod head;
+pub mod heartbeat;
 mod invalid;
 mod json;
 mod limits;
@@ -243,6 +244,12 @@ impl<'a> Event<'a> {
     /// Whether it is a CloudEvent: its payload is what Kafka gets as value.
     pub fn is_cloud(&self) -> bool {
         cloud::is_one(self)
+    }
+
+    /// Whether it is a beat of `sparkngin heartbeat`: no traffic.
+    #[inline]
+    pub fn is_heartbeat(&self) -> bool {
+        self.text_of(Field::Id).is_some_and(|id| heartbeat::is_one(id, self.data()))
     }
 
     /// Fields of a newer version, by id: kept, not understood.

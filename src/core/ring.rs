@@ -80,6 +80,7 @@ mod file;
 mod filesystem;
 mod folder;
 mod hand;
+mod heartbeats;
 mod history;
 mod hours;
 mod known;

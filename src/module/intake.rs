@@ -14,6 +14,7 @@ use sparkngin_core::ring::{Refusals, Refused, Why};
 use crate::answer::Answer;
 use crate::body::{self, Missing};
 use crate::conf::MainConf;
+use crate::heartbeats::Heartbeats;
 use crate::kept::{Faults, Kept};
 use crate::level::Level;
 use crate::location::LocationConf;
@@ -36,6 +37,7 @@ pub struct Intake {
     unpacked: Vec<u8>,
     cookie: Vec<u8>,
     stage: Stage,
+    heartbeats: Heartbeats,
     invalid: Throttle,
     full: Throttle,
     away: Throttle,
@@ -75,6 +77,7 @@ impl Intake {
             unpacked: Vec::new(),
             cookie: Vec::new(),
             stage: Stage::default(),
+            heartbeats: Heartbeats::default(),
             invalid: Throttle::default(),
             full: Throttle::default(),
             away: Throttle::default(),
@@ -218,7 +221,14 @@ impl Intake {
         };
         let (spare, stage) = (take(&mut self.spare), &mut self.stage);
         self.spare = match framing {
-            None => stage_one(stage, spare, &request, &place, settings)?,
+            None => {
+                let event = read_one(spare, &request, &place, settings)?;
+                stage.add(0, &event);
+                if event.is_heartbeat() && self.heartbeats.believes(received) {
+                    stage.heartbeat();
+                }
+                event.into_spare()
+            }
             Some(framing) => stage_all(stage, spare, &request, &place, framing, settings)?,
         };
         Ok(())
@@ -266,8 +276,9 @@ impl Intake {
             limits: settings.limits().event(),
         };
         self.stage.clear();
-        let spare = take(&mut self.spare);
-        self.spare = stage_one(&mut self.stage, spare, &request, &place, settings)?;
+        let event = read_one(take(&mut self.spare), &request, &place, settings)?;
+        self.stage.add(0, &event);
+        self.spare = event.into_spare();
         self.stage.commit(received, writer).map_err(Refusal::Ring)?;
         Ok(())
     }
@@ -352,18 +363,16 @@ fn body_of<'a, 'r: 'a>(
     }
 }
 
-/// Stages the one event of a request.
-fn stage_one<'a>(
-    stage: &mut Stage,
+/// Reads the one event of a request.
+fn read_one<'a>(
     spare: Spare,
     request: &Request<'a>,
     place: &event::Intake<'a>,
     settings: &LocationConf,
-) -> Result<Spare, Refusal> {
+) -> Result<Event<'a>, Refusal> {
     let event = Event::read_with(spare, request, place).map_err(Refusal::Invalid)?;
     is_taken(settings, &event)?;
-    stage.add(0, &event);
-    Ok(event.into_spare())
+    Ok(event)
 }
 
 /// Stages the events of a body, so many bytes of them at most as the place allows.

@@ -17,6 +17,7 @@ mod fields;
 mod guard;
 mod handler;
 mod health;
+mod heartbeats;
 mod hooks;
 mod intake;
 mod kept;

@@ -21,6 +21,8 @@ pub struct Stage {
     faults: Faults,
     /// The body is one of several events, though it may have one alone.
     several: bool,
+    /// The one event is a heartbeat.
+    heartbeat: bool,
 }
 
 impl Stage {
@@ -30,12 +32,17 @@ impl Stage {
         self.bytes.shrink_to(KEPT);
         self.ends.clear();
         self.faults = Faults::default();
-        self.several = false;
+        (self.several, self.heartbeat) = (false, false);
     }
 
     /// The body is one of several events: what becomes of each is told.
     pub fn several(&mut self) {
         self.several = true;
+    }
+
+    /// The one event is a heartbeat.
+    pub fn heartbeat(&mut self) {
+        self.heartbeat = true;
     }
 
     /// Adds the event at a place of the body.
@@ -89,7 +96,11 @@ impl Stage {
     /// [`Refused`], when nothing is stored. Where some are, the others are among the faults.
     pub fn commit(&mut self, received: u64, writer: &mut Writer) -> Result<Kept, Refused> {
         if let [_] = self.ends[..] {
-            let first = writer.append(received, &self.bytes)?.id();
+            let stored = match self.heartbeat {
+                false => writer.append(received, &self.bytes),
+                true => writer.append_heartbeat(received, &self.bytes),
+            };
+            let first = stored?.id();
             return Ok(Kept { first, count: 1, faults: self.take_faults() });
         }
         let mut start = 0;

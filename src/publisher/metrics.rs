@@ -50,14 +50,25 @@ fn ring(out: &mut Exposition, figures: &Figures<'_>) {
 /// What each file counts.
 fn files(out: &mut Exposition, figures: &Figures<'_>) {
     type Number = fn(&(&Ring, Ledger)) -> u64;
-    let families: [(&'static str, Kind, &str, Number); 4] = [
+    let families: [(&'static str, Kind, &str, Number); 5] = [
         (
             "sparkngin_ring_poisoned",
             Kind::Gauge,
             "Whether nothing more is written to the file.",
             |f| f.1.poisoned.into(),
         ),
-        ("sparkngin_events_committed_total", Kind::Counter, "Events stored.", |f| f.1.committed),
+        (
+            "sparkngin_events_committed_total",
+            Kind::Counter,
+            "Events stored, but for heartbeats.",
+            |f| f.1.committed.saturating_sub(f.1.heartbeats),
+        ),
+        (
+            "sparkngin_heartbeats_committed_total",
+            Kind::Counter,
+            "Events stored that are beats of sparkngin heartbeat.",
+            |f| f.1.heartbeats,
+        ),
         (
             "sparkngin_traffic_lost_events_total",
             Kind::Counter,
@@ -143,11 +154,16 @@ fn subscribers(out: &mut Exposition, figures: &Figures<'_>) {
 /// Each subscriber's books, by file: what is behind its cursor, so none of them ever falls.
 fn books(out: &mut Exposition, figures: &Figures<'_>) {
     type Number = fn(&SubscriberBooks) -> u64;
-    let families: [(&'static str, &str, Number); 4] = [
+    let families: [(&'static str, &str, Number); 5] = [
         (
             "sparkngin_subscriber_delivered_events_total",
-            "Events acknowledged: they are in Kafka.",
-            |held| held.books.delivered,
+            "Events acknowledged: they are in Kafka; but for heartbeats.",
+            |held| held.books.delivered.saturating_sub(held.books.heartbeats),
+        ),
+        (
+            "sparkngin_subscriber_delivered_heartbeats_total",
+            "Heartbeats acknowledged: they are in Kafka.",
+            |held| held.books.heartbeats,
         ),
         (
             "sparkngin_subscriber_lost_events_total",

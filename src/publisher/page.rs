@@ -202,6 +202,14 @@ fn processes(out: &mut String, figures: &Figures<'_>) {
         let _ =
             writeln!(out, "<li>{} events a second came in over the last minute.</li>", rate(taken));
     }
+    let heartbeats = figures.past.sum(|tick| tick.heartbeats);
+    if heartbeats > 0 {
+        let _ = writeln!(
+            out,
+            "<li>{} heartbeats came in over the last ten minutes: they are in the books, and in none of the rates.</li>",
+            count(heartbeats)
+        );
+    }
     for (ring, ledger) in &figures.older {
         let left: u64 = ledger
             .subscribers

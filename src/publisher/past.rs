@@ -7,15 +7,17 @@ use sparkngin_core::ring::{Ledger, Name, Ring, TICK, TICKS};
 /// What happened in one tick.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tick {
-    /// Events stored.
+    /// Events stored, but for heartbeats.
     pub taken: u64,
+    /// Heartbeats stored.
+    pub heartbeats: u64,
     /// Events that were not.
     pub refused: u64,
     /// Events lost.
     pub lost: u64,
     /// Blocks claimed.
     pub claims: u64,
-    /// Events delivered, in the order of the names.
+    /// Events delivered, but for heartbeats, in the order of the names.
     pub delivered: Vec<u64>,
 }
 
@@ -41,6 +43,7 @@ impl Past {
                 let tick = seen.entry(sample.tick).or_default();
                 tick.delivered.resize(names.len(), 0);
                 tick.taken += u64::from(sample.taken);
+                tick.heartbeats += u64::from(sample.heartbeats);
                 tick.refused += u64::from(sample.refused);
                 tick.lost += u64::from(sample.lost);
                 tick.claims += u64::from(sample.claims);

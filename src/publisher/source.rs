@@ -115,6 +115,7 @@ impl Source {
             uncertain: place.uncertain,
             uncertain_open: place.open,
             unheld: place.unheld,
+            ..Cursor::default()
         };
         self.reader.store(who, stream, cursor);
         self.reader.wake(stream);

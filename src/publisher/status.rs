@@ -93,6 +93,7 @@ fn ring_object(ring: &Ring, ledger: &Ledger) -> Value {
         },
         "streams": ledger.streams.len(),
         "committed": ledger.committed,
+        "heartbeats": ledger.heartbeats,
         "readable": ledger.readable,
         "poisoned": ledger.poisoned,
         "syncs_refused": ring.refused(),
@@ -111,6 +112,7 @@ fn publisher(figures: &Figures<'_>, known: &Known) -> Value {
 fn subscriber(figures: &Figures<'_>, held: Held<'_>) -> Value {
     let Books { committed, delivered, in_ring, lost, dead, uncertain, uncertain_open, .. } =
         held.books.books;
+    let heartbeats = held.books.books.heartbeats;
     let (connected, state) = (held.connected(), held.state);
     let ago = |then: Option<u64>| ms(then.and_then(|then| figures.ago(then)));
     json!({
@@ -124,6 +126,7 @@ fn subscriber(figures: &Figures<'_>, held: Held<'_>) -> Value {
         "lag_ms": ago(held.books.oldest),
         "committed": committed,
         "in_kafka": delivered,
+        "heartbeats": heartbeats,
         "in_ring": in_ring,
         "lost": lost,
         "dead_lettered": dead,
@@ -147,6 +150,7 @@ fn recent(figures: &Figures<'_>) -> Value {
     json!({
         "seconds": past.seconds(),
         "taken": past.sum(|tick| tick.taken),
+        "heartbeats": past.sum(|tick| tick.heartbeats),
         "refused": past.sum(|tick| tick.refused),
         "lost": past.sum(|tick| tick.lost),
         "in_kafka": Value::Object(delivered.collect::<Map<_, _>>()),

@@ -28,7 +28,7 @@ pub struct Nginx {
     pub refused: u64,
     /// Events lost in the last ten minutes.
     pub lost: u64,
-    /// The ring's file, and how many events were stored in it.
+    /// The ring's file, and how many events were stored in it, but for heartbeats.
     pub committed: Option<(String, u64)>,
     /// The ring's blocks, and how many of them hold events.
     pub blocks: Option<(u64, u64)>,
@@ -84,7 +84,10 @@ impl Nginx {
             }
         };
         let ring = &status["ring"];
-        let committed = ring["region"].as_str().map(str::to_owned).zip(ring["committed"].as_u64());
+        // An older nginx does not tell them apart.
+        let heartbeats = ring["heartbeats"].as_u64().unwrap_or(0);
+        let traffic = ring["committed"].as_u64().map(|all| all.saturating_sub(heartbeats));
+        let committed = ring["region"].as_str().map(str::to_owned).zip(traffic);
         let held = |held: &Value| {
             Some(Held {
                 name: held["name"].as_str()?.to_owned(),

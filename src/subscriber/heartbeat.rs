@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use sparkngin_core::event::heartbeat::MARK;
 
 use self::hook::Hook;
 use self::pulse::{Pulse, Red};
@@ -27,9 +28,6 @@ use crate::subscribe::stop_on_signals;
 use crate::view::Board;
 use crate::wake;
 use crate::word::{Given, Origin, Word, Wrong, time, word};
-
-/// What a beat's text begins with.
-const MARK: &str = "sparkngin-heartbeat";
 
 struct Settings {
     url: Url,
@@ -118,7 +116,7 @@ impl Heart {
         // Where its topic ends must be known before it is sent.
         self.reader.look(Instant::now() + self.timeout, stop).map_err(Red::Kafka)?;
         self.beats += 1;
-        let mark = format!("{MARK}-{}-{}.", self.own, self.beats);
+        let mark = format!("{MARK}{}-{}.", self.own, self.beats);
         let sent = Instant::now();
         self.send(&mark)?;
         self.reader.find(&mark, sent + self.timeout, stop).map_err(|why| {

@@ -84,13 +84,24 @@ impl Carried {
 /// What stays of a file that goes: what its reader has not passed was not held for it.
 fn pack(books: &Books) -> [u64; CARRIED_BOOKS] {
     let open = u64::from(books.uncertain_open);
-    [books.delivered, books.lost, books.dead, books.uncertain, open, 0, 0, 0]
+    [books.delivered, books.lost, books.dead, books.uncertain, open, books.heartbeats, 0, 0]
 }
 
 fn unpack(words: &[u64]) -> Books {
-    let [delivered, lost, dead, uncertain, open, ..] = *words else { return Books::default() };
+    let [delivered, lost, dead, uncertain, open, heartbeats, ..] = *words else {
+        return Books::default();
+    };
     let passed = [delivered, lost, dead, uncertain];
     let committed = passed.into_iter().fold(0, u64::saturating_add);
     let uncertain_open = open != 0;
-    Books { committed, delivered, lost, dead, uncertain, uncertain_open, ..Books::default() }
+    Books {
+        committed,
+        delivered,
+        lost,
+        dead,
+        uncertain,
+        uncertain_open,
+        heartbeats,
+        ..Books::default()
+    }
 }

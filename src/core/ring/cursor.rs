@@ -38,6 +38,8 @@ pub struct Cursor {
     pub uncertain_open: bool,
     /// Everything beyond is held for it, or lost; what is up to here may go without being lost.
     pub unheld: Seq,
+    /// Of those that were delivered, heartbeats.
+    pub heartbeats: u64,
 }
 
 impl Cursor {
@@ -57,13 +59,15 @@ impl Cursor {
 
     pub(super) fn words(&self) -> [u64; CURSOR_WORDS] {
         let open = u64::from(self.uncertain_open);
-        [self.start.0, self.acked.0, self.lost, self.dead, self.uncertain, open, self.unheld.0, 0]
+        let Cursor { start, acked, lost, dead, uncertain, unheld, heartbeats, .. } = *self;
+        [start.0, acked.0, lost, dead, uncertain, open, unheld.0, heartbeats]
     }
 
     pub(super) fn from_words(words: [u64; CURSOR_WORDS]) -> Cursor {
-        let [start, acked, lost, dead, uncertain, open, unheld, _] = words;
+        let [start, acked, lost, dead, uncertain, open, unheld, heartbeats] = words;
         let (start, acked, unheld) = (Seq(start), Seq(acked), Seq(unheld));
-        Cursor { start, acked, lost, dead, uncertain, uncertain_open: open != 0, unheld }
+        let uncertain_open = open != 0;
+        Cursor { start, acked, lost, dead, uncertain, uncertain_open, unheld, heartbeats }
     }
 }
 

@@ -2,9 +2,9 @@
 //! worker shows them. For looking only: a kill between two stores spoils a sample, and the books do not read it.
 //!
 //! ```text
-//!   totals, words   0 tick    1 taken   2 refused   3 lost   4 claims   5 to 8 delivered, by place
+//!   totals, words   0 tick    1 taken   2 refused   3 lost   4 claims   5 to 8 delivered, by place    9 heartbeats
 //!   sample, words   its tick's remainder says where; each is two halves of 32 bits, low and high:
-//!                   tick, taken | refused, lost | claims, delivered 0 | delivered 1, 2 | delivered 3, zero
+//!                   tick, taken | refused, lost | claims, delivered 0 | delivered 1, 2 | delivered 3, heartbeats
 //! ```
 
 use super::layout::{At, HISTORY, NAMES, TICKET};
@@ -22,7 +22,7 @@ pub const TICKS: u64 = 100;
 pub struct Sample {
     /// The tick at whose beginning it was taken: ns since 1970 / [`TICK`], its low 32 bits.
     pub tick: u32,
-    /// Events stored.
+    /// Events stored, but for heartbeats.
     pub taken: u32,
     /// Events that were not.
     pub refused: u32,
@@ -30,12 +30,14 @@ pub struct Sample {
     pub lost: u32,
     /// Blocks claimed.
     pub claims: u32,
-    /// Events delivered, by the subscriber's place.
+    /// Events delivered, by the subscriber's place, but for heartbeats.
     pub delivered: [u32; NAMES],
+    /// Heartbeats stored.
+    pub heartbeats: u32,
 }
 
 /// All that is counted, since the file was made.
-type Totals = [u64; 4 + NAMES];
+type Totals = [u64; 5 + NAMES];
 
 impl<M: Memory> View<M> {
     /// Takes a sample if a tick has begun since the last one. Only for who holds the lease; `now` in ns since 1970.
@@ -45,14 +47,15 @@ impl<M: Memory> View<M> {
             return;
         }
         let ledger = ledger();
-        let mut totals: Totals = [0; 4 + NAMES];
-        totals[0] = ledger.committed;
+        let mut totals: Totals = [0; 5 + NAMES];
+        totals[0] = ledger.committed.saturating_sub(ledger.heartbeats);
         totals[1] = ledger.refusals.each().fold(0, |sum, (_, count)| sum.saturating_add(count));
         totals[3] = self.load(TICKET);
+        totals[4 + NAMES] = ledger.heartbeats;
         for held in ledger.subscribers.iter().filter(|held| held.active) {
             totals[2] = totals[2].saturating_add(held.books.lost);
-            if let Some(place) = totals.get_mut(4 + held.place) {
-                *place = held.books.delivered;
+            if let Some(place) = totals[4..4 + NAMES].get_mut(held.place) {
+                *place = held.books.delivered.saturating_sub(held.books.heartbeats);
             }
         }
         let total = |n: usize| HISTORY.plus(1 + n);
@@ -63,8 +66,8 @@ impl<M: Memory> View<M> {
             };
             let delivered = std::array::from_fn(|place| since(4 + place));
             let (taken, refused, lost, claims) = (since(0), since(1), since(2), since(3));
-            let tick = tick as u32;
-            self.store_sample(Sample { tick, taken, refused, lost, claims, delivered });
+            let (tick, heartbeats) = (tick as u32, since(4 + NAMES));
+            self.store_sample(Sample { tick, taken, refused, lost, claims, delivered, heartbeats });
         }
         for (n, count) in totals.into_iter().enumerate() {
             self.store(total(n), count);
@@ -79,7 +82,7 @@ impl<M: Memory> View<M> {
         self.store(at.plus(1), pair(sample.refused, sample.lost));
         self.store(at.plus(2), pair(sample.claims, d0));
         self.store(at.plus(3), pair(d1, d2));
-        self.store(at.plus(4), pair(d3, 0));
+        self.store(at.plus(4), pair(d3, sample.heartbeats));
         self.store(at, pair(sample.tick, sample.taken));
     }
 
@@ -94,11 +97,11 @@ impl<M: Memory> View<M> {
         let at = self.place(tick)?;
         let word = |n: usize| halves(self.load(at.plus(n)));
         let (seen, taken) = word(0);
-        let ((refused, lost), (claims, d0), (d1, d2), (d3, _)) =
+        let ((refused, lost), (claims, d0), (d1, d2), (d3, heartbeats)) =
             (word(1), word(2), word(3), word(4));
         let delivered = [d0, d1, d2, d3];
         let whole = seen == tick && word(0) == (seen, taken);
-        whole.then_some(Sample { tick, taken, refused, lost, claims, delivered })
+        whole.then_some(Sample { tick, taken, refused, lost, claims, delivered, heartbeats })
     }
 
     fn place(&self, tick: u32) -> Option<At> {
@@ -145,6 +148,11 @@ mod tests {
         note(&view, 1001, 57);
         note(&view, 1001, 99);
         note(&view, 1002, 60);
+        let of_beats =
+            |committed, heartbeats| Ledger { committed, heartbeats, ..Ledger::of(&view) };
+        view.note_history(1003 * TICK, || of_beats(64, 3));
+        let beats = view.history(1003 * TICK).last().map(|s| (s.taken, s.heartbeats));
+        assert_eq!(beats, Some((1, 3)), "heartbeats are counted apart");
         let seen: Vec<_> =
             view.history(1002 * TICK).iter().map(|s| (s.tick, s.taken, s.refused)).collect();
         assert_eq!(seen, [(1001, 7, 5), (1002, 3, 0)]);

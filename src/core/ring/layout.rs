@@ -23,21 +23,22 @@
 //!                         16 to 19 named subscribers by place, words: 0 connected since    1 last BEAT
 //!                         2 last ACK    3 holds the ring full since
 //!                         20 refused, words by reason: 0 full    1 busy    2 away    3 invalid    4 large    5 denied
-//!                         21 history, words: 0 tick    1 to 8 what was counted until then
+//!                         21 history, words: 0 tick    1 to 9 what was counted until then
 //!   configuration, bytes  0 selector    1024, 2048 the two copies, each in words: 0 policy (0 none yet, 1 overwrite,
 //!                         2 reject)    1 configured at    2 names in force, a bit for each place
 //!                         8 + 8 x place: name, 64 bytes, filled up with NUL
 //!   carried, bytes        0 selector    1024, 2048 the two copies, each in words: 0 number of the file that came last
 //!                         1 traffic lost    2 to 7 refused, by reason
 //!                         8 + 8 x n: 0 live, 1 to 4 named by place, in words:
-//!                         0 delivered    1 lost    2 dead    3 uncertain    4 open-ended (0 or 1)    5 to 7 zero
+//!                         0 delivered    1 lost    2 dead    3 uncertain    4 open-ended (0 or 1)    5 heartbeats    6, 7 zero
 //!   slot, bytes           0 last      8 block claimed last (a hint)    16 hour floor    128 synced    136 waiting
 //!                         144 urgent    152 beginning
 //!                         256 64 pairs of words: hour, first seq of it
 //!                         1280 + 256 x n cursor n: 0 live, 1 to 4 named by place; bytes: 0 selector
 //!                         128, 192 the two copies, each in words: 0 start    1 acked    2 lost    3 dead
-//!                         4 uncertain    5 uncertain and open-ended (0 or 1)    6 unheld    7 zero
+//!                         4 uncertain    5 uncertain and open-ended (0 or 1)    6 unheld    7 heartbeats
 //!                         2560 38 samples of 5 words each, of the history: in the last three slots alone
+//!                         2560 heartbeats: their number, the seqs of the last 128: in all other slots
 //!   descriptor, words     0 state     1 committed      2 ticket            3 first seq    4 last seq, once sealed
 //! ```
 //!
@@ -81,13 +82,18 @@ const SLOT_AREA: usize = 4 * PAGE_WORDS;
 const SLOT_PAIRS: usize = 2 * LINE;
 const SLOT_CURSORS: usize = SLOT_PAIRS + 2 * PAIRS;
 const SLOT_SAMPLES: usize = SLOT_CURSORS + (1 + NAMES) * 2 * LINE;
+/// Heartbeats that a stream remembers the seqs of.
+pub const HEARTBEATS: u64 = 128;
 /// Words of a sample of the history.
 const SAMPLE_WORDS: usize = 5;
 /// Samples in the room that a slot has left.
 const SLOT_HOLDS: usize = (PAGE_WORDS - SLOT_SAMPLES) / SAMPLE_WORDS;
+/// Slots that have them.
+const SLOTS_OF_SAMPLES: u16 = 3;
 
 const _: () = assert!(16 * 8 <= PAGE && 16 + NAMES <= 20 && 22 * LINE <= PAGE_WORDS);
 const _: () = assert!(SLOT_CURSORS + (1 + NAMES) * 2 * LINE <= PAGE_WORDS);
+const _: () = assert!(SLOT_SAMPLES + 1 + HEARTBEATS as usize <= PAGE_WORDS);
 const _: () =
     assert!(CONFIGURATION_WORDS <= 1024 / 8 && CARRIED_WORDS <= 1024 / 8 && 3 * 1024 <= PAGE);
 const _: () = assert!(cfg!(target_endian = "little"));
@@ -301,6 +307,13 @@ impl Layout {
         let slot = self.geometry.slots.checked_sub(back)?;
         let at = SLOT_SAMPLES + number % SLOT_HOLDS * SAMPLE_WORDS;
         Some(At(self.slot(Stream(slot)).0 + at))
+    }
+
+    /// The number of a stream's heartbeats, behind which the seqs of the last ones stand. None in the slots that may have
+    /// samples of the history.
+    pub fn heartbeats(&self, stream: Stream) -> Option<At> {
+        let last = self.geometry.slots.checked_sub(SLOTS_OF_SAMPLES)?;
+        (stream.0 < last).then(|| At(self.slot(stream).0 + SLOT_SAMPLES))
     }
 
     /// The lock byte of a slot: who holds it is the stream's only writer.

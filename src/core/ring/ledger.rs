@@ -38,7 +38,9 @@ pub struct Ledger {
     pub blocks: Blocks,
     /// Events committed since the file was made.
     pub committed: u64,
-    /// Of these, still readable.
+    /// Of these, heartbeats.
+    pub heartbeats: u64,
+    /// Of these events, still readable.
     pub readable: u64,
     /// Each stream.
     pub streams: Vec<StreamBooks>,
@@ -97,6 +99,8 @@ pub struct Books {
     pub uncertain: u64,
     /// A range without a known end is among the uncertain, and counts 0.
     pub uncertain_open: bool,
+    /// Of those that were delivered, heartbeats.
+    pub heartbeats: u64,
 }
 
 impl Ledger {
@@ -150,6 +154,7 @@ impl Ledger {
             refusals: view.refusals(),
             blocks: scan.blocks(),
             committed: sum(runs.iter().map(|r| r.last.0)),
+            heartbeats: sum(runs.iter().map(|r| view.heartbeats(r.stream, r.last))),
             readable: sum(runs.iter().map(|r| r.readable(Seq(0)))),
             streams: runs.iter().map(Runs::stream_books).collect(),
             live: books(0),
@@ -237,6 +242,7 @@ impl Runs {
             dead: cursor.dead,
             uncertain: cursor.uncertain,
             uncertain_open: cursor.uncertain_open,
+            heartbeats: cursor.heartbeats,
         }
     }
 
@@ -277,6 +283,7 @@ impl Books {
             dead: self.dead.saturating_add(other.dead),
             uncertain: self.uncertain.saturating_add(other.uncertain),
             uncertain_open: self.uncertain_open || other.uncertain_open,
+            heartbeats: self.heartbeats.saturating_add(other.heartbeats),
         }
     }
 }

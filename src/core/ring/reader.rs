@@ -173,9 +173,11 @@ impl<M: Memory> Reader<M> {
         Eyes { eye: &self.eye, remains: self.remains.as_ref() }
     }
 
-    /// Stores it: a kill leaves the old one or this one.
+    /// Stores it: a kill leaves the old one or this one. The heartbeats that it passes are counted here.
     pub fn store(&mut self, who: Who, stream: Stream, cursor: Cursor) {
-        cursor::store(self.ring.view(), stream, self.hand.index(who), cursor);
+        let (view, index) = (self.ring.view(), self.hand.index(who));
+        let before = cursor::read(view, stream, index);
+        cursor::store(view, stream, index, view.with_heartbeats(stream, &before, cursor));
     }
 
     /// Frees the blocks that every named subscriber has acknowledged; how many. None in a file that takes no events any more.

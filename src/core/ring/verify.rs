@@ -188,7 +188,7 @@ impl Verified {
                 );
                 self.flaw(format!("slot {stream}"), at, what);
             }
-            if cursor[5] > 1 || cursor[7] != 0 {
+            if cursor[5] > 1 || of.heartbeats > of.acked.0 {
                 self.flaw(
                     format!("slot {stream}"),
                     at.plus(5),

@@ -91,6 +91,20 @@ impl<M: Memory> Writer<M> {
         self.append_all(received, &[bytes])
     }
 
+    /// Stores one event that is a heartbeat: figures of traffic leave it out.
+    ///
+    /// # Errors
+    /// As [`Writer::append`].
+    pub fn append_heartbeat(&mut self, received: u64, bytes: &[u8]) -> Result<Committed, Refused> {
+        let (stream, next) = (self.pen.stream(), self.pen.last().next());
+        self.ring.view().add_heartbeat(stream, next);
+        let stored = self.append(received, bytes);
+        if stored.is_err() {
+            self.ring.view().take_heartbeat_back(stream);
+        }
+        stored
+    }
+
     /// Stores several events under one commit: all of them or none.
     ///
     /// # Errors

@@ -553,6 +553,7 @@ fn cursor(place: Place) -> Cursor {
         uncertain: place.uncertain,
         uncertain_open: place.open,
         unheld: place.unheld,
+        ..Cursor::default()
     }
 }
 

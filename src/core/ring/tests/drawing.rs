@@ -118,6 +118,9 @@ fn the_drawing_of_the_layout_has_the_places_of_the_code() {
     ] {
         named(slot(at), name);
     }
+    let heartbeats = layout.heartbeats(Stream(0)).map(slot);
+    named(heartbeats.unwrap_or(0), "heartbeats: their number, the seqs of the last 128");
+    assert_eq!((HEARTBEATS, layout.heartbeats(Stream(253))), (128, None));
     let (live, one) = (first.cursor(0), first.cursor(1));
     let step = slot(one.selector()) - slot(live.selector());
     named(slot(live.selector()), &format!("+ {step} x n cursor n"));
@@ -144,8 +147,9 @@ fn the_drawing_of_the_layout_has_the_places_of_the_code() {
         uncertain: 4,
         uncertain_open: true,
         unheld: Seq(6),
+        heartbeats: 7,
     };
-    assert_eq!(cursor.words(), [0, 1, 2, 3, 4, 1, 6, 0]);
+    assert_eq!(cursor.words(), [0, 1, 2, 3, 4, 1, 6, 7]);
 }
 
 #[test]

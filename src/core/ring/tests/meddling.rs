@@ -187,6 +187,7 @@ fn whatever_the_publisher_stores_between_two_loads_a_cursor_and_a_configuration_
                 uncertain: n,
                 uncertain_open: false,
                 unheld: Seq(n),
+                heartbeats: n,
             };
             cursor::store(&other, ONE, 1, cursor(100));
             let mine = view(Meddled {

@@ -192,7 +192,8 @@ pub fn acked(seq: u64) -> Cursor {
 /// A cursor all of whose numbers are the same.
 pub fn whole(n: u64) -> Cursor {
     let (seq, uncertain_open) = (Seq(n), false);
-    Cursor { start: seq, acked: seq, lost: n, dead: n, uncertain: n, uncertain_open, unheld: seq }
+    let (start, acked, unheld, lost, dead, uncertain) = (seq, seq, seq, n, n, n);
+    Cursor { start, acked, lost, dead, uncertain, uncertain_open, unheld, heartbeats: n }
 }
 
 /// Gives back a slot that is held for longer than a scope.

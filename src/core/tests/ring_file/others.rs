@@ -368,10 +368,12 @@ fn the_books_of_two_rings_together_are_their_sums() {
         dead: 3,
         uncertain: 2,
         uncertain_open: false,
+        heartbeats: 1,
     };
     let open = Books { uncertain_open: true, ..one };
     let both = one.and(open);
     assert_eq!((both.committed, both.delivered, both.in_ring), (56, 14, 12));
     assert_eq!((both.lost, both.ahead, both.dead, both.uncertain), (10, 8, 6, 4));
+    assert_eq!(both.heartbeats, 2);
     assert!(both.uncertain_open && open.and(one).uncertain_open && !one.and(one).uncertain_open);
 }
