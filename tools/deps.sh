@@ -28,7 +28,7 @@ if [ "$what" = all ]; then
     packages+=(mandoc zsh fish systemd)
 fi
 if [ "$what" = packages ]; then
-    packages+=(debhelper dpkg-dev fakeroot lintian debootstrap rpm binutils)
+    packages+=(debhelper dpkg-dev fakeroot lintian debootstrap rpm rpmlint binutils)
 fi
 
 missing=()

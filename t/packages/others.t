@@ -16,6 +16,7 @@ use Sparkngin::Root qw(slurp);
 
 chdir "$FindBin::Bin/../.." or die;
 my $dir = File::Temp->newdir('/tmp/sn-XXXXXX');
+delete $ENV{PACKAGER};
 my ($version) = slurp('Cargo.toml') =~ /^version = "(.*)"/m;
 
 # --- RPMs ---
@@ -23,14 +24,17 @@ my ($version) = slurp('Cargo.toml') =~ /^version = "(.*)"/m;
 my @rpms = split /\n/, qx(tools/rpm);
 is(scalar @rpms, 2, 'two RPMs');
 my %rpm = map { m{/(nginx-mod-http-sparkngin|sparkngin)-\Q$version\E} ? ($1 => $_) : () } @rpms;
+my $found = qx(rpmlint --strict -c packaging/rpmlint.toml -r packaging/rpmlintrc @rpms 2>&1);
+like($found, qr/ 0 errors, 0 warnings,/, 'rpmlint finds nothing') or diag($found);
 is(system("rpm -K --nosignature @rpms >/dev/null"), 0, 'their digests are right');
 my ($nginx) = qx(/usr/sbin/nginx -v 2>&1) =~ m{nginx/([\d.]+)};
 like(qx(rpm -qp --requires $rpm{'nginx-mod-http-sparkngin'}), qr/^nginx\(abi\) = \Q$nginx\E$/m, 'the module wants the nginx that it was built for');
+is(qx(rpm -qp --qf '%{PACKAGER}\n' $rpm{$_}), slurp('packaging/packager'), "who packed $_ is said") for sort keys %rpm;
 like(qx(rpm -qp --requires $rpm{sparkngin}), qr/^libzmq\.so\.5\(\)\(64bit\)$/m, 'the program wants its libraries');
 is(qx(rpm -qpc $rpm{sparkngin}), "/etc/sparkngin/subscribe.toml\n", 'the settings are kept over an upgrade');
 is(system("rpm --root $dir/root --nodeps --noscripts -i @rpms 2>$dir/said"), 0, 'installed') or diag(slurp("$dir/said"));
 for my $file (qw(usr/bin/sparkngin usr/lib64/nginx/modules/ngx_http_sparkngin_module.so usr/share/nginx/modules/mod-http-sparkngin.conf
-    usr/lib/systemd/system/sparkngin.service usr/share/man/man1/sparkngin-subscribe.1.gz usr/share/man/man7/sparkngin-feed.7.gz
+    usr/lib/systemd/system/sparkngin.service usr/share/man/man1/sparkngin.1.gz usr/share/man/man1/sparkngin-subscribe.1.gz usr/share/man/man7/sparkngin-feed.7.gz
     usr/share/fish/vendor_completions.d/sparkngin.fish)) {
     ok(-s "$dir/root/$file", $file);
 }
