@@ -168,6 +168,8 @@ sub run {
 # command returns. (Without a daemon of its own a master takes no USR2.)
 sub start {
     my ($self, %opt) = @_;
+    # The command returns before its nginx has written it, and one that was killed left its own.
+    unlink "$self->{dir}/nginx.pid";
     my ($code, $text) = $self->run({ env => $opt{env} // {} }, $self->nginx_command);
     die "nginx did not start ($code): $text" . $self->error_log if $code;
     my $pid = poll(5, 'nginx.pid is written', sub { $self->read_file('nginx.pid') =~ /^(\d+)\n/ && $1 });
