@@ -67,6 +67,7 @@ fn older_object(ring: &Ring, ledger: &Ledger) -> Value {
 fn left_alone(left: &LeftAlone) -> Value {
     let why = match left.why {
         Difference::NotARing => "not_a_ring",
+        Difference::Short { .. } => "cut_off",
         Difference::Layout(_) => "layout",
         Difference::Copy => "copy",
         Difference::Unreadable(_) => "unreadable",

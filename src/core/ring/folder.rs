@@ -69,6 +69,27 @@ impl Replaced {
     }
 }
 
+impl Wanted {
+    /// That there is no room for the file that will be made, as a sentence; None if there is, if none will be made beside
+    /// what is there, or if nobody can tell. Looks only.
+    pub fn no_room(&self) -> Option<String> {
+        let bytes = Layout::new(self.geometry().ok()?).bytes();
+        let takes_events = |(_, path): &(u64, PathBuf)| match judge(path, false) {
+            Ok(Judged::Ours(file, _, Origin::Here)) => word(&file, POISONED).unwrap_or(0) == 0,
+            _ => false,
+        };
+        if files(&self.dir).is_ok_and(|files| files.iter().any(takes_events)) {
+            return None;
+        }
+        // Its last part is perhaps made later.
+        let there = self.dir.ancestors().find(|part| part.is_dir())?;
+        let dir = self.dir.display();
+        (!filesystem::has_room(there, bytes)).then(|| {
+            format!("there is no room in \"{dir}\" for a ring's file of {bytes} bytes: /log is 503 until there is")
+        })
+    }
+}
+
 impl fmt::Display for Replaced {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Replaced { number, has, wanted, room } = self;
@@ -172,6 +193,7 @@ impl From<Strange> for Difference {
     fn from(strange: Strange) -> Difference {
         match strange {
             Strange::NotARing => Difference::NotARing,
+            Strange::Short { says, has } => Difference::Short { says, has },
             Strange::Layout(version) => Difference::Layout(version),
         }
     }

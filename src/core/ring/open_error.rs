@@ -92,6 +92,16 @@ pub enum Difference {
     /// Its first bytes are not a ring's.
     #[error("it is not a ring's file; move it away")]
     NotARing,
+    /// Its end is missing.
+    #[error(
+        "it is cut off: a ring's file of {says} bytes by its head, and {has} are there; copy it once more in full, or move it away"
+    )]
+    Short {
+        /// The bytes that it says it has.
+        says: u64,
+        /// Those that are there.
+        has: u64,
+    },
     /// Another version made it.
     #[error(
         "its layout is version {0}, this program reads version {VERSION}; drain it with the version that made it, or move it away"

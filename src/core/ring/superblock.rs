@@ -27,6 +27,8 @@ pub(super) struct Superblock {
 pub(super) enum Strange {
     /// It is no ring.
     NotARing,
+    /// Its end is missing: the bytes that it says it has, and those that are there.
+    Short { says: u64, has: u64 },
     /// It is one of another layout.
     Layout(u64),
 }
@@ -102,8 +104,11 @@ impl Superblock {
             return Err(Strange::NotARing);
         }
         let bytes = Layout::new(geometry).bytes();
-        if bytes != words[2] || bytes > length {
+        if bytes != words[2] {
             return Err(Strange::NotARing);
+        }
+        if bytes > length {
+            return Err(Strange::Short { says: bytes, has: length });
         }
         let wide = |low: usize| u128::from(words[low + 1]) << 64 | u128::from(words[low]);
         Ok(Superblock {

@@ -68,6 +68,11 @@ pub fn verify(path: &Path) -> io::Result<Verified> {
             let what = format!("its layout is version {version}, which this program does not read");
             found.flaw("superblock", At(1), what);
         }
+        Err(Strange::Short { says, has }) => {
+            let what =
+                format!("the file is cut off: its head says {says} bytes, and {has} are there");
+            found.flaw("superblock", At(2), what);
+        }
         Err(Strange::NotARing) => {
             let what = "the first 128 bytes fail their check, or the file is shorter than they say";
             found.flaw("superblock", At(0), what);

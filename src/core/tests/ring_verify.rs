@@ -124,7 +124,7 @@ fn each_bit_of_the_superblock_counts() {
         flawed(&made.flipped(bit), "superblock", "");
     }
     flawed(&made.changed(|bytes| bytes.truncate(100)), "superblock", "shorter");
-    flawed(&made.changed(|bytes| bytes.truncate(bytes.len() - 8)), "superblock", "shorter");
+    flawed(&made.changed(|bytes| bytes.truncate(bytes.len() - 8)), "superblock", "cut off");
 }
 
 #[test]
