@@ -30,14 +30,19 @@ pub fn imok(worker: &mut Worker) -> Answer {
     if !away.is_empty() {
         let _ = writeln!(text, "away: {}", away.join(", "));
     }
+    // Who listens, and who says why it cannot.
+    let (named, log) = match worker.lead {
+        Some(_) => ("in \"sparkngin_listen\"", "error.log"),
+        None => ("of \"sparkngin publish\"", "its log"),
+    };
     for (what, whose, since) in
-        [("not fed", "of the feed", state.feed_deaf), ("not live", "of live", state.live_deaf)]
+        [("not fed", "the feed", state.feed_deaf), ("not live", "live", state.live_deaf)]
     {
         if let Some(since) = since.filter(|_| published) {
             let ago = now.saturating_sub(since) / 1_000_000_000;
             let _ = writeln!(
                 text,
-                "{what}: the address {whose} in \"sparkngin_listen\" cannot be listened at for {ago} s, error.log says why"
+                "{what}: the address of {whose} {named} cannot be listened at for {ago} s, {log} says why"
             );
         }
     }
@@ -46,6 +51,11 @@ pub fn imok(worker: &mut Worker) -> Answer {
         let _ = writeln!(
             text,
             "not synced: the disk refuses syncs, {failed} failed in a row; the level \"disk\" is answered with 503"
+        );
+    }
+    if state.removed > 0 || ring.is_removed() {
+        text.push_str(
+            "removed: a ring's file was removed while it is used, what is in it is lost if nginx ends before it has gone out; error.log names it\n",
         );
     }
     let found = others(worker);

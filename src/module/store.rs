@@ -20,6 +20,8 @@ const AGAIN: u64 = 1000;
 const THERE: Duration = Duration::from_secs(5);
 /// One that has to be made may take long; /log is 503 until it is there.
 const TO_MAKE: Duration = Duration::from_millis(250);
+/// How long a file without a name may go unheard by who publishes, ms.
+const UNHEARD: u64 = 3000;
 /// How long the same failure is not told again, ms.
 const SILENT: u64 = 60_000;
 
@@ -47,6 +49,8 @@ pub struct Store {
     left: Option<Ring>,
     /// Another one is being opened since the last turn.
     hurry: bool,
+    /// Since when its file's name is gone, and whether that was told.
+    removed: Option<(u64, bool)>,
 }
 
 impl Store {
@@ -54,7 +58,8 @@ impl Store {
     pub fn start(wanted: Wanted, now: u64) -> Store {
         let state = State::Away { again: 0 };
         let patience = if Ring::is_there(&wanted.dir) { THERE } else { TO_MAKE };
-        let mut store = Store { wanted, state, failure: None, left: None, hurry: false };
+        let mut store =
+            Store { wanted, state, failure: None, left: None, hurry: false, removed: None };
         store.turn(now);
         store.take(now, patience);
         store
@@ -65,6 +70,7 @@ impl Store {
         if self.ring().is_some_and(|ring| ring.view().poisoned()) {
             self.abandon(now);
         }
+        self.tell_of_removed(now);
         match self.state {
             State::Opening(..) => self.take(now, Duration::ZERO),
             State::Away { again } if again <= now => match self.begin() {
@@ -108,6 +114,25 @@ impl Store {
                 self.state = State::Open(Box::new(open));
             }
             Err(absent) => self.away(now, *absent),
+        }
+    }
+
+    /// Who publishes gives up a file whose name was removed. If nobody does, that is told here.
+    fn tell_of_removed(&mut self, now: u64) {
+        let Some(ring) = self.ring().filter(|ring| ring.is_removed()) else {
+            self.removed = None;
+            return;
+        };
+        let number = ring.number();
+        let (since, told) = *self.removed.get_or_insert((now, false));
+        if !told && now >= since + UNHEARD {
+            line(
+                Level::Error,
+                format_args!(
+                    "the name of ring.{number} was removed while it is used, and nobody publishes it: what is in it is lost when nginx ends"
+                ),
+            );
+            self.removed = Some((since, true));
         }
     }
 

@@ -127,6 +127,12 @@ impl<'a> Figures<'a> {
         self.published()?.state.feed_deaf.and_then(|since| self.ago(since))
     }
 
+    /// Whether a file's name was removed while it is used, and something may still be in it.
+    pub fn removed(&self) -> bool {
+        self.ring.as_ref().is_some_and(|(ring, _)| ring.is_removed())
+            || self.known.as_ref().is_some_and(|known| known.state.removed > 0)
+    }
+
     fn published(&self) -> Option<&Known> {
         self.known.as_ref().filter(|_| self.is_published())
     }

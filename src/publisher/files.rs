@@ -68,6 +68,7 @@ impl Files {
             return false;
         }
         self.next = now + if self.complete() { PAUSE } else { SOON };
+        tell_of_removed(sources);
         let found = self.find(sources, lease, now, lines);
         judge(sources, lines);
         let removed = self.remove(sources, now, lines);
@@ -109,7 +110,10 @@ impl Files {
         now: Instant,
         lines: &Lines,
     ) -> bool {
-        let has = |number| sources.iter().any(|source| source.number() == number);
+        let is = |source: &Source, number| {
+            source.number() == number && !source.reader.ring().is_removed()
+        };
+        let has = |number| sources.iter().any(|source| is(source, number));
         let found = Ring::find_all(&self.dir, |n| has(n) || self.refused.contains(&n));
         let found = match found {
             Ok(found) => found,
@@ -204,6 +208,19 @@ impl Files {
     }
 }
 
+/// Gives up each file whose name was removed while it is used: nobody finds it when its users are gone. So another one takes
+/// the events, and what is in it goes out while it can.
+fn tell_of_removed(sources: &mut [Source]) {
+    let removed = |source: &Source| source.reader.ring().is_removed();
+    let count = sources.iter().filter(|source| removed(source)).count() as u64;
+    for source in sources {
+        if removed(source) && source.reader.ring().alive() {
+            source.reader.give_up();
+        }
+        source.reader.note_removed(count);
+    }
+}
+
 /// The newest file that takes events.
 fn newest(sources: &[Source]) -> Option<usize> {
     sources.iter().rposition(|source| source.reader.ring().alive())
@@ -228,6 +245,10 @@ fn reason(ring: &Ring, newer: Option<u64>) -> (Level, String) {
     let newer =
         newer.map_or("no other is there yet".to_owned(), |n| format!("ring.{n} takes the events"));
     match ring.origin() {
+        _ if ring.is_removed() => {
+            let why = "its name was removed while it is used, and what is in it is lost if nginx ends or reloads before it has gone out";
+            (Level::Error, format!("{why}; {newer}"))
+        }
         Origin::Earlier { clean: true } => {
             let why = "the machine was booted since, in order: nothing is missing";
             (Level::Info, format!("{why}; {newer}"))

@@ -34,6 +34,11 @@ pub fn verdict(figures: &Figures<'_>) -> (Grade, Vec<String>) {
     if figures.ring.as_ref().is_some_and(|(ring, _)| ring.refused()) {
         wrong.push((Grade::Bad, "The disk refuses syncs: look at it now.".to_owned()));
     }
+    if figures.removed() {
+        let text = "A ring's file was removed while it is used: what is in it is lost if nginx ends before it has gone out, \
+            error.log names it.";
+        wrong.push((Grade::Bad, text.to_owned()));
+    }
     if figures.known.is_some() && !figures.is_published() {
         let next =
             if figures.host.publishes { "error.log says why" } else { "start `sparkngin publish`" };
@@ -46,7 +51,9 @@ pub fn verdict(figures: &Figures<'_>) -> (Grade, Vec<String>) {
     ] {
         let said = |ns| {
             let long = duration(ns);
-            format!("{who}: {whose} address cannot be listened at for {long}, error.log says why.")
+            let log =
+                if figures.host.publishes { "error.log" } else { "the log of `sparkngin publish`" };
+            format!("{who}: {whose} address cannot be listened at for {long}, {log} says why.")
         };
         wrong.extend(deaf.map(|ns| (Grade::Ill, said(ns))));
     }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::cursor::{read_twice, store_twice};
 use super::layout::{
     CONFIGURATION_WORDS, EPOCH, FEED_DEAF, HOLDER, LAST_TURN, LIVE_DEAF, LIVE_DROPPED, NAMES,
-    configuration, presence, progress,
+    REMOVED, configuration, presence, progress,
 };
 use super::memory::Memory;
 use super::view::View;
@@ -162,6 +162,8 @@ pub struct PublisherState {
     pub live_deaf: Option<u64>,
     /// Since when the feed's address cannot be listened at, ns since 1970; None while it is.
     pub feed_deaf: Option<u64>,
+    /// Files whose names were removed while they were used, and that wait to be drained.
+    pub removed: u64,
     /// Nothing more is written to the file.
     pub poisoned: bool,
 }
@@ -206,6 +208,7 @@ pub(super) fn state<M: Memory>(view: &View<M>) -> PublisherState {
         live_dropped: view.load(LIVE_DROPPED),
         live_deaf: Some(view.load(LIVE_DEAF)).filter(|since| *since != 0),
         feed_deaf: Some(view.load(FEED_DEAF)).filter(|since| *since != 0),
+        removed: view.load(REMOVED),
         poisoned: view.poisoned(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -59,6 +60,12 @@ pub(super) fn in_memory(file: &File) -> io::Result<bool> {
 /// Opens a file that is there, and only a file: no link is followed.
 pub(super) fn open(path: &Path, writable: bool) -> io::Result<File> {
     options(writable).open(path)
+}
+
+/// Opens a file once more that is open, also when it has no name any more.
+pub(super) fn open_again(file: &File, writable: bool) -> io::Result<File> {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    OpenOptions::new().read(true).write(writable).open(path)
 }
 
 /// Opens the file, made empty and for its owner alone if it is not there.

@@ -195,7 +195,12 @@ impl Ring {
         let failed = |error| system("open", &self.path, error);
         let inode = |file: &File| file.metadata().map(|m| (m.dev(), m.ino()));
         let mine = inode(self.file.file()).map_err(failed)?;
-        let file = disk::open(&self.path, self.writable).map_err(failed)?;
+        // One whose name is gone is still there for who has it open.
+        let file = match self.is_removed() {
+            true => disk::open_again(self.file.file(), self.writable),
+            false => disk::open(&self.path, self.writable),
+        };
+        let file = file.map_err(failed)?;
         if inode(&file).map_err(failed)? != mine {
             return Err(failed(io::Error::other("another file has its name now")));
         }
@@ -285,9 +290,16 @@ impl Ring {
     pub fn remove_if(&mut self, empty: impl FnOnce(&View<Mapping>) -> bool) -> io::Result<bool> {
         let (view, path, number) = (&self.view, &self.path, self.number());
         let dir = path.parent().unwrap_or(Path::new("."));
+        let is_removed = self.is_removed();
         self.file.alone(|| {
             if !empty(view) {
                 return Ok(false);
+            }
+            if is_removed {
+                if !path.exists() {
+                    bell::remove_all(dir, number);
+                }
+                return Ok(true);
             }
             Linux.remove(path)?;
             bell::remove_all(dir, number);
@@ -375,6 +387,11 @@ impl<M: Memory> Ring<M> {
     /// Of its name, `ring.<n>`.
     pub fn number(&self) -> u64 {
         number(&self.path).unwrap_or(0)
+    }
+
+    /// Whether its name was removed while it is open: what is in it is gone when nobody has it open any more.
+    pub fn is_removed(&self) -> bool {
+        self.file.file().metadata().is_ok_and(|meta| meta.nlink() == 0)
     }
 
     /// Whether events may be stored in it: it is of this boot, and not poisoned.

@@ -20,6 +20,7 @@
 //!                         13 words: 0 syncs, odd while one is under way    1 beginnings
 //!                         14 words: 0 failed in a row before    1 the disk refuses syncs
 //!                         15 words, cannot listen since: 0 live    1 the feed
+//!                         2 files removed under their users that wait to be drained
 //!                         16 to 19 named subscribers by place, words: 0 connected since    1 last BEAT
 //!                         2 last ACK    3 holds the ring full since
 //!                         20 refused, words by reason: 0 full    1 busy    2 away    3 invalid    4 large    5 denied
@@ -169,6 +170,8 @@ pub const REFUSES: At = FAILED.plus(1);
 pub const LIVE_DEAF: At = control(15);
 /// The same of the feed.
 pub const FEED_DEAF: At = LIVE_DEAF.plus(1);
+/// How many files whose names were removed under their users wait to be drained.
+pub const REMOVED: At = LIVE_DEAF.plus(2);
 
 const fn control(line: usize) -> At {
     At(CONTROL + line * LINE)

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::bell::Fifo;
@@ -14,6 +15,8 @@ pub(super) const FILE: &str = "lock";
 const LEASE: u64 = 0;
 const BID: u64 = 1;
 pub(super) const MAKING: u64 = 3;
+/// Where the number of the file that was made last stands.
+const MADE: u64 = 8;
 
 /// How long the lease must have been free for who would rather not take it, ms. All others look at least each second.
 const FREE_FOR: u64 = 2000;
@@ -125,6 +128,20 @@ impl Bid {
         }
         Ok(bid)
     }
+}
+
+/// The number of the file that was made last, as far as anybody noted it; 0 for none.
+pub(super) fn last_made(dir: &Path) -> u64 {
+    let mut le = [0; 8];
+    let read =
+        disk::open(&dir.join(FILE), false).and_then(|file| file.read_exact_at(&mut le, MADE));
+    read.map_or(0, |()| u64::from_le_bytes(le))
+}
+
+/// Notes it. Only for who holds the byte for making; without it a number is used again when its file was removed by hand.
+pub(super) fn note_made(dir: &Path, number: u64) {
+    let file = disk::open(&dir.join(FILE), true);
+    let _ = file.and_then(|file| file.write_all_at(&number.to_le_bytes(), MADE));
 }
 
 /// One byte of the file `lock`, through a description of its own.

@@ -11,6 +11,7 @@ use super::doubt::{self, FEW};
 use super::filesystem;
 use super::folder::{files, put};
 use super::layout::{FAILED, Geometry, Layout};
+use super::lease;
 use super::open_error::{OpenError, system};
 use super::superblock::{Boot, Superblock};
 use crate::id::Region;
@@ -18,7 +19,9 @@ use crate::id::Region;
 /// Makes `ring.<n>`, whole and on the disk before it has its name. Only for who holds the byte for it.
 pub(super) fn make(disk: &impl Disk, dir: &Path, geometry: Geometry) -> Result<(), OpenError> {
     let unusable = |error| OpenError::Directory { dir: dir.to_owned(), error };
-    let number = files(dir)?.last().map_or(1, |(n, _)| n + 1);
+    // The last one's name may have been removed while it is used: its bells have the number.
+    let there = files(dir)?.last().map_or(0, |(n, _)| *n);
+    let number = there.max(lease::last_made(dir)) + 1;
     let (name, temporary) = (format!("ring.{number}"), format!("ring.{number}.new"));
     let (name, temporary) = (dir.join(name), dir.join(temporary));
     // What a process left that died while it made one.
@@ -38,9 +41,10 @@ pub(super) fn make(disk: &impl Disk, dir: &Path, geometry: Geometry) -> Result<(
         .and_then(|()| {
             File::open(dir).and_then(|d| disk.sync(&d)).map_err(|e| system("sync", dir, e))
         });
-    if made.is_err() {
+    match &made {
+        Ok(()) => lease::note_made(dir, number),
         // That it cannot be removed either is not what the operator should read about.
-        let _ = disk.remove(&temporary);
+        Err(_) => drop(disk.remove(&temporary)),
     }
     made
 }

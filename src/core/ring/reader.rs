@@ -11,7 +11,7 @@ use super::eye::{Eye, Next};
 use super::file::Ring;
 use super::hand::Hand;
 use super::layout::{
-    FEED_DEAF, LAST_TURN, LIVE_DEAF, LIVE_DROPPED, NAMES, SLEEPING, presence, progress,
+    FEED_DEAF, LAST_TURN, LIVE_DEAF, LIVE_DROPPED, NAMES, REMOVED, SLEEPING, presence, progress,
 };
 use super::lease::Lease;
 use super::ledger::Ledger;
@@ -241,6 +241,19 @@ impl<M: Memory> Reader<M> {
     /// Notes how many live messages were dropped at full pipes, since the ring was made.
     pub fn note_live_dropped(&mut self, dropped: u64) {
         self.ring.view().store(LIVE_DROPPED, dropped);
+    }
+
+    /// Notes how many files whose names were removed under their users wait to be drained.
+    pub fn note_removed(&mut self, files: u64) {
+        self.ring.view().store(REMOVED, files);
+    }
+
+    /// Gives the file up: nothing more is written to it, and who waits for a sync of it is told.
+    pub fn give_up(&mut self) {
+        self.ring.view().poison();
+        for stream in self.ring.view().streams() {
+            self.bells.wake(&self.ring, stream);
+        }
     }
 
     /// Notes since when the live port and the feed's address cannot be listened at, in ns since 1970; None while one is.

@@ -348,7 +348,24 @@ fn a_file_whose_name_was_taken_by_another_is_not_opened_again() {
     let aside = dir.0.join("aside");
     fs::rename(ring.path(), &aside).unwrap();
     assert!(ring.again().is_err());
-    Ring::open_or_make(&dir.wanted(8)).unwrap();
+    let other = Ring::open_or_make(&dir.wanted(8)).unwrap();
+    fs::rename(other.path(), ring.path()).unwrap();
     let sentence = ring.again().err().unwrap().to_string();
     assert!(sentence.contains("another file has its name now"), "{sentence}");
+}
+
+#[test]
+fn a_file_whose_name_is_gone_is_opened_again_and_its_number_is_not_used_again() {
+    let dir = Dir::new("nameless");
+    let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
+    Writer::take(ring.again().unwrap()).unwrap().append(1, b"one").unwrap();
+    assert!(!ring.is_removed());
+    fs::remove_file(ring.path()).unwrap();
+    assert!(ring.is_removed());
+    let again = ring.again().unwrap();
+    assert_eq!(again.region(), ring.region());
+    let mut writer = Writer::take(again).unwrap();
+    assert_eq!(writer.append(1, b"two").unwrap().id().seq, Seq(2), "locks of its own");
+    let heir = Ring::open_or_make(&dir.wanted(8)).unwrap();
+    assert!(heir.number() == 2 && heir.region() != ring.region());
 }

@@ -49,12 +49,13 @@ fn what_is_no_ring_of_ours_is_left_alone_and_keeps_nobody_from_a_new_one() {
         fs::write(&path, &before).unwrap();
         damage();
         let bytes = fs::read(&path).unwrap();
-        assert_eq!(opened(&dir.wanted(8)), 2, "{why}");
+        let made = opened(&dir.wanted(8));
+        assert!(made > 1, "{why}");
         let (rings, left) = found(&dir);
-        assert_eq!(rings, [2], "{why}");
+        assert_eq!(rings, [made], "{why}");
         assert!(left.len() == 1 && left[0].0 == 1 && left[0].1.contains(why), "{left:?}");
         assert!(fs::read(&path).unwrap() == bytes, "{why}: it was written to");
-        fs::remove_file(dir.0.join("ring.2")).unwrap();
+        fs::remove_file(dir.0.join(format!("ring.{made}"))).unwrap();
     };
     expect("it is a copy", &|| forge(&path, 10, 1));
     expect("its layout is version 2", &|| forge(&path, 1, VERSION + 1));
@@ -66,14 +67,17 @@ fn what_is_no_ring_of_ours_is_left_alone_and_keeps_nobody_from_a_new_one() {
     }
     let shorten = |bytes| File::options().write(true).open(&path).unwrap().set_len(bytes).unwrap();
     expect("not a ring's file", &|| shorten(100));
-    expect("not a ring's file", &|| shorten(8192));
+    expect(
+        &format!("cut off: a ring's file of {} bytes by its head, and 8192", before.len()),
+        &|| shorten(8192),
+    );
     // A real copy: another inode in its place.
     fs::write(&path, &before).unwrap();
     let copy = dir.0.join("copy");
     fs::copy(&path, &copy).unwrap();
     fs::rename(&copy, &path).unwrap();
-    assert_eq!(opened(&dir.wanted(8)), 2);
-    assert_eq!(found(&dir).0, [2]);
+    let made = opened(&dir.wanted(8));
+    assert!(made > 1 && found(&dir).0 == [made]);
 }
 
 #[test]
@@ -123,7 +127,7 @@ fn a_drained_file_is_removed_only_when_nobody_uses_it_and_nothing_is_left_in_it(
     assert!(reader.remove_if_drained(false, None).unwrap());
     assert!(!dir.0.join("ring.1").exists());
     drop(readers);
-    assert_eq!(opened(&dir.wanted(8)), 1);
+    assert_eq!(opened(&dir.wanted(8)), 2, "no number is used twice");
 }
 
 #[test]

@@ -84,6 +84,39 @@ fn a_poisoned_file_is_drained_before_the_new_one_and_removed() {
 }
 
 #[test]
+fn a_file_whose_name_was_removed_is_drained_while_another_one_takes_the_events() {
+    let mut rig = Rig::with_blocks(64, 4096);
+    let removed = rig.ring.region();
+    let publisher = rig.publish(rig.settings(Overflow::Reject, &["kafka"]));
+    let mut old = rig.writer();
+    for n in 0..100u64 {
+        old.append(1, &n.to_le_bytes()).expect("room");
+    }
+    fs::remove_file(rig.dir.join("ring.1")).expect("it was there");
+    until("nothing more is written to it", || old.append(1, b"more").is_err().then_some(()));
+    let many = old.ring().scan().streams().map(|s| old.ring().scan().last(s).0).sum::<u64>();
+    let line = said(&publisher, "ring.1 is drained: its name was removed while it is used");
+    assert!(line.contains("is lost if nginx ends or reloads before it has gone out"), "{line}");
+    // Who publishes next finds it by who has it open.
+    let again = old.ring().again().expect("it is open");
+    assert!(again.is_removed() && again.region() == removed);
+    drop((old, again));
+    let mut new = renew(&mut rig, 64);
+    assert_eq!(new.ring().number(), 2, "no number is used twice");
+    until("the new file says it", || (new.ring().state().removed == 1).then_some(()));
+    new.append(1, b"last").expect("room");
+    let mut subscriber = Subscriber::new(&rig.feed(), "kafka", 1);
+    subscriber.take_all(many + 1);
+    subscriber.assert_in_order();
+    let (last, before) = subscriber.taken.split_last().expect("some");
+    assert!(last.0 == new.ring().region() && before.iter().all(|(region, ..)| *region == removed));
+    subscriber.until("it is drained", |_| (new.ring().state().removed == 0).then_some(()));
+    let books = format!("region {removed}, {many} events, of which \"kafka\" has {many}, 0 lost");
+    assert!(said(&publisher, "ring.1 is drained and removed").contains(&books));
+    assert!(rig.dir.join("ring.2").exists());
+}
+
+#[test]
 fn after_an_orderly_reboot_everything_arrives_and_nothing_is_uncertain() {
     let mut rig = Rig::with_blocks(8, 4096);
     let mut old = rig.writer();
