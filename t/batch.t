@@ -76,7 +76,7 @@ for my $kind ('application/jsonl', 'Application/NDJSON; charset=utf-8', 'text/x-
     my $errors = errors($answer);
     is_deeply([map { [@$_{qw(index status field)}] } @$errors], [[1, 400, 'data'], [2, 400, 'topic'], [4, 400, 'timestamp'], [5, 413, undef]],
         '  a list of the others: index, status, field');
-    like($errors->[0]{error}, qr/at line 1 column 6 there must be a value$/, '  and why');
+    like($errors->[0]{error}, qr/at line 2 column 6 there must be a value$/, '  and why, by the line of the body');
     like($errors->[1]{error}, qr/^topic "a b" is not the name of a topic/, '  and why');
     want(['default', 'some-0', { a => 1 }], ['default', 'some-3', { a => 2 }]);
     for my $framing ('array', 'sequence') {

@@ -125,7 +125,11 @@ pub fn read_all<'a>(
         }
         Framing::Lines | Framing::Sequence => {
             let between = if framing == Framing::Lines { b'\n' } else { RECORD };
+            let mut place = Place::default();
+            let mut at = 0;
             for text in body.split(|byte| *byte == between) {
+                let begins = at;
+                at += text.len() + 1;
                 if text.iter().all(u8::is_ascii_whitespace) {
                     continue;
                 }
@@ -134,11 +138,33 @@ pub fn read_all<'a>(
                     Ok(()) => json::check(text, depth, |name, value| found.see(name, value)),
                     Err(invalid) => Err(invalid),
                 };
+                let checked = checked.map_err(|invalid| place.of(body, begins, invalid));
                 see(&mut base, checked.map(|()| (text.trim_ascii(), found)))?;
             }
         }
     }
     if count == 0 { Err(Invalid::NoEvents) } else { Ok(base.into_spare()) }
+}
+
+/// A place in a body, found by going on from the one before.
+#[derive(Default)]
+struct Place {
+    at: usize,
+    lines: usize,
+    /// Where its line begins.
+    line: usize,
+}
+
+impl Place {
+    /// What is wrong with the text that begins `at`, by the lines of the whole body.
+    fn of(&mut self, body: &[u8], at: usize, invalid: Invalid) -> Invalid {
+        for (n, _) in body[self.at..at].iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
+            self.lines += 1;
+            self.line = self.at + n + 1;
+        }
+        self.at = at;
+        invalid.behind(self.lines, at - self.line)
+    }
 }
 
 /// A number or a word at the end of a sequence's text may have been cut off, unless a space follows (RFC 7464, 2.4).

@@ -178,6 +178,16 @@ pub enum Invalid {
 }
 
 impl Invalid {
+    /// The same of a text that begins behind so many lines of its body, and so many bytes of the next one.
+    pub(super) fn behind(mut self, lines: usize, bytes: usize) -> Invalid {
+        if let Invalid::Json { line, column, .. } | Invalid::Depth { line, column, .. } = &mut self
+        {
+            *column += if *line == 1 { bytes } else { 0 };
+            *line += lines;
+        }
+        self
+    }
+
     /// 413 for what is too large, 400 for all else.
     pub fn status(&self) -> u16 {
         match self {

@@ -114,13 +114,15 @@ fn an_array_that_is_none_is_refused_as_a_whole() {
 fn a_bad_line_or_text_is_refused_alone() {
     let seen = payloads(Framing::Lines, b"{\"a\":1}\n{\"a\":\n2\n\xFF\n{}").unwrap();
     assert_eq!((&*seen[0], &*seen[2], &*seen[4]), (r#"{"a":1}"#, "2", "{}"));
-    assert!(seen[1].contains("at line 1 column 6 there must be a value"), "{}", seen[1]);
-    assert!(seen[3].contains("there must be UTF-8"), "{}", seen[3]);
+    assert!(seen[1].contains("at line 2 column 6 there must be a value"), "{}", seen[1]);
+    assert!(seen[3].contains("at line 4 column 1 there must be UTF-8"), "{}", seen[3]);
     // What is cut off is told from a number that is whole (RFC 7464, 2.4).
     let seen = payloads(Framing::Sequence, b"\x1E{}\n\x1E12\x1E{\"a\"\n\x1Etrue\n\x1E[1]").unwrap();
     assert_eq!((&*seen[0], &*seen[3], &*seen[4]), ("{}", "true", "[1]"));
     assert!(seen[1].contains("may be cut off"), "{}", seen[1]);
-    assert!(seen[2].contains("there must be a \":\""), "{}", seen[2]);
+    assert!(seen[2].contains("at line 3 column 1 there must be a \":\""), "{}", seen[2]);
+    let seen = payloads(Framing::Sequence, b"\x1E{}\n\x1E1 \x1E{1}\n").unwrap();
+    assert!(seen[2].contains("at line 2 column 6 there must be a name"), "{}", seen[2]);
 }
 
 #[test]
