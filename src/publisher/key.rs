@@ -50,6 +50,22 @@ pub enum KeyError {
         /// Its mode's last nine bits.
         mode: u32,
     },
+    /// The public half of a pair stands where the secret one is wanted.
+    #[error("\"{}\" is a public key, and a secret one is wanted here: the other file of the pair, \"{}\"", path.display(), other.display())]
+    Public {
+        /// The file.
+        path: PathBuf,
+        /// The one that has the other half.
+        other: PathBuf,
+    },
+    /// The secret half of a pair stands where the public one is wanted.
+    #[error("\"{}\" is a secret key, and a public one is wanted here: the other file of the pair, \"{}\"", path.display(), other.display())]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// The one that has the other half.
+        other: PathBuf,
+    },
     /// Something else stands there.
     #[error("\"{}\" holds no key, it must be a line of 40 characters as \"sparkngin keygen\" writes it", path.display())]
     NoKey {
@@ -97,7 +113,8 @@ impl PublicKey {
     /// [`KeyError`], with the file's name.
     pub fn read(path: &Path) -> Result<PublicKey, KeyError> {
         let text = read(path, false)?;
-        decode(text.trim_ascii()).map(PublicKey).ok_or_else(|| no_key(path))
+        let key = decode(text.trim_ascii()).map(PublicKey).ok_or_else(|| no_key(path))?;
+        not_secret(path, key)
     }
 
     /// The keys in a file, each on a line of its own; at least one.
@@ -109,7 +126,11 @@ impl PublicKey {
         let lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
         let keys: Option<Vec<_>> =
             lines.filter(|line| !line.is_empty()).map(|line| decode(line).map(PublicKey)).collect();
-        keys.filter(|keys| !keys.is_empty()).ok_or_else(|| no_key(path))
+        let keys = keys.filter(|keys| !keys.is_empty()).ok_or_else(|| no_key(path))?;
+        if let [key] = keys.as_slice() {
+            not_secret(path, *key)?;
+        }
+        Ok(keys)
     }
 }
 
@@ -131,7 +152,11 @@ impl SecretKey {
     /// # Errors
     /// [`KeyError`], with the file's name.
     pub fn read(path: &Path) -> Result<SecretKey, KeyError> {
-        let text = read(path, true)?;
+        let text = read(path, true);
+        if let (Err(KeyError::Exposed { .. }) | Ok(_), Some(other)) = (&text, is_public(path)) {
+            return Err(KeyError::Public { path: path.to_owned(), other });
+        }
+        let text = text?;
         decode(text.trim_ascii()).map(SecretKey).ok_or_else(|| no_key(path))
     }
 
@@ -180,6 +205,30 @@ pub fn supported() -> Result<(), KeyError> {
         Some(true) => Ok(()),
         _ => Err(KeyError::NoCurve),
     }
+}
+
+/// The file that "sparkngin keygen" wrote beside this one, and its key. None if there is none.
+fn sibling(path: &Path, ending: &str) -> Option<(PathBuf, [u8; BYTES])> {
+    let other = path.with_extension(ending);
+    let text = read(&other, false).ok().filter(|_| other != path)?;
+    Some((other, decode(text.trim_ascii())?))
+}
+
+/// The key, unless the file beside it says that it is a secret one.
+fn not_secret(path: &Path, key: PublicKey) -> Result<PublicKey, KeyError> {
+    match sibling(path, "pub") {
+        Some((other, public)) if SecretKey(key.0).public().is_ok_and(|own| own.0 == public) => {
+            Err(KeyError::Secret { path: path.to_owned(), other })
+        }
+        _ => Ok(key),
+    }
+}
+
+/// The secret half of the pair of which this file has the public one, as the file beside it says.
+fn is_public(path: &Path) -> Option<PathBuf> {
+    let own = decode(read(path, false).ok()?.trim_ascii())?;
+    let (other, secret) = sibling(path, "key")?;
+    SecretKey(secret).public().is_ok_and(|public| public.0 == own).then_some(other)
 }
 
 fn no_key(path: &Path) -> KeyError {
@@ -264,6 +313,34 @@ mod tests {
         ] {
             assert_eq!(decode(bad.as_bytes()), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_key_of_a_pair_that_stands_in_the_others_place_is_told() {
+        let dir = std::env::temp_dir().join(format!("sgp-{}", std::process::id()));
+        fs::create_dir(&dir).unwrap();
+        let (secret, public) = SecretKey::draw().unwrap();
+        let (own, shared) = (dir.join("a.key"), dir.join("a.pub"));
+        fs::write(&own, secret.line()).unwrap();
+        fs::set_permissions(&own, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&shared, public.to_string()).unwrap();
+        assert_eq!(PublicKey::read(&shared).unwrap(), public);
+        assert!(SecretKey::read(&own).unwrap() == secret);
+        let (a, b) = (own.display(), shared.display());
+        let wanted = format!(
+            "\"{a}\" is a secret key, and a public one is wanted here: the other file of the pair, \"{b}\""
+        );
+        assert_eq!(PublicKey::read(&own).unwrap_err().to_string(), wanted);
+        assert_eq!(PublicKey::read_all(&own).unwrap_err().to_string(), wanted);
+        for mode in [0o644, 0o600] {
+            fs::set_permissions(&shared, fs::Permissions::from_mode(mode)).unwrap();
+            let said = SecretKey::read(&shared).unwrap_err().to_string();
+            let wanted = format!(
+                "\"{b}\" is a public key, and a secret one is wanted here: the other file of the pair, \"{a}\""
+            );
+            assert_eq!(said, wanted);
+        }
+        fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]
