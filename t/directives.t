@@ -157,7 +157,8 @@ my @rows = (
         [$place => 'sparkngin_receipt on off;', sprintf($number, 'sparkngin_receipt'), 'sparkngin_receipt off;'],
         [$place => 'sparkngin_receipt on; sparkngin_receipt on;', sprintf($duplicate, 'sparkngin_receipt'), 'sparkngin_receipt on;'],
 
-        [$place => 'sparkngin_max_event -1;', 'invalid value "-1" in "sparkngin_max_event" directive, it must be a size like "512k", "4m" or "1g"', 'sparkngin_max_event 1;'],
+        [$place => 'sparkngin_max_event -1;', 'invalid value "-1" in "sparkngin_max_event" directive, it must be a size like "512k", "4m" or "1g"', 'sparkngin_max_event 128;'],
+        [$place => 'sparkngin_max_event 127;', 'invalid value "127" in "sparkngin_max_event" directive, it must be 128 or more: an event has a time, an address and a topic at least', 'sparkngin_max_event 128;'],
         [$place => 'sparkngin_max_event 2097153;', 'invalid value "2097153" in "sparkngin_max_event" directive, it must be 2m or less: an event has to fit twice into a block, and blocks have 4m at most', 'sparkngin_max_event 2m;'],
         [$place => 'sparkngin_limits batch=0;', 'invalid value "0" in "sparkngin_limits" directive, it must be a number from 1 to 1000000', 'sparkngin_limits batch=1;'],
         [$place => 'sparkngin_limits name=256;', 'invalid value "256" in "sparkngin_limits" directive, it must be a number from 1 to 255', 'sparkngin_limits name=255;'],
@@ -341,6 +342,13 @@ my $processes = qr/too small for (\d+) worker processes/;
     is(whole("http { %%HTTP%% sparkngin_buf_path %%DIR%%/used; } "), 'accepted', 'an http without a server');
 }
 is(whole(''), 'accepted', 'no http at all');
+{
+    $t->conf(http => 'sparkngin_buf_path ring; sparkngin_buf_size 900000g;', location => 'sparkngin_root_loc;');
+    my ($code, $said) = $t->check;
+    my $dir = $t->path('ring');
+    is($code, 0, 'a size for which there is no room now');
+    like($said, qr{\[warn\] there is no room in "\Q$dir\E" for a ring's file of \d+ bytes: /log is 503 until there is\n}, '  is told');
+}
 # What is there already: nginx gives whatever has this name to its user, and opens it to him, so that must be a directory.
 {
     my $http = 'http { %%HTTP%% sparkngin_buf_path';

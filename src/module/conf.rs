@@ -24,6 +24,9 @@ use crate::traffic::Columns;
 /// The largest `sparkngin_max_event`.
 pub const LARGEST_EVENT: usize = LARGEST_BLOCK as usize / 2;
 
+/// The smallest one.
+pub const SMALLEST_EVENT: usize = 128;
+
 const LARGEST_BLOCK: u32 = 4 << 20;
 const SMALLEST_BLOCK: u32 = 64 << 10;
 /// Each writes into a slot of its own.

@@ -203,7 +203,9 @@ pub unsafe extern "C" fn init_conf(cycle: *mut ngx_cycle_t, _: *mut c_void) -> *
         }
         let replaced = if main.used { Replaced::by(&main.wanted()) } else { None };
         let in_vain = main.in_vain().map(|(text, place)| placed(&text, &place));
-        let texts = [main.narrow(), in_vain, replaced.map(|replaced| replaced.to_string())];
+        let crowded = if main.used { main.wanted().no_room() } else { None };
+        let replaced = replaced.map(|replaced| replaced.to_string());
+        let texts = [main.narrow(), in_vain, replaced, crowded];
         if let Some(log) = NonNull::new(log) {
             texts.iter().flatten().for_each(|text| log::write(Level::Warn, log, text));
         }

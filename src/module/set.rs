@@ -11,7 +11,7 @@ use sparkngin_core::ring::{Name, Overflow};
 use sparkngin_publisher::key::{PublicKey, SecretKey};
 
 use crate::args::{Args, ConfError};
-use crate::conf::{Directory, Given, LARGEST_EVENT, MainConf};
+use crate::conf::{Directory, Given, LARGEST_EVENT, MainConf, SMALLEST_EVENT};
 use crate::cors::Cors;
 use crate::fields;
 use crate::level::{Ack, LEVELS, Level};
@@ -242,6 +242,10 @@ pub fn receipt(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
 
 pub fn max_event(conf: &mut LocationConf, args: &mut Args<'_>) -> Done {
     match usize::try_from(args.size()?) {
+        Ok(size) if size < SMALLEST_EVENT => Err(args.invalid(
+            args.first(),
+            "128 or more: an event has a time, an address and a topic at least",
+        )),
         Ok(size) if size <= LARGEST_EVENT => once(&mut conf.max_event, size),
         _ => Err(args.invalid(
             args.first(),
