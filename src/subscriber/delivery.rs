@@ -51,6 +51,8 @@ pub struct Delivery {
     /// Since when reports are collected, and when the queue was last purged.
     collecting: Option<(Instant, Instant)>,
     renewed: u64,
+    /// Why the last letter became one.
+    dead: Option<String>,
     /// When Kafka last reported something, or had nothing to report.
     heard: Instant,
     /// Nothing was reported for too long.
@@ -91,6 +93,7 @@ impl Delivery {
             creating: false,
             collecting: None,
             renewed: 0,
+            dead: None,
             heard: now,
             silent: false,
             begun: false,
@@ -249,6 +252,7 @@ impl Sink for Delivery {
             waiting: self.queue.rooms.len() + self.queue.parked.len(),
             sent_again: self.queue.backlog.again(),
             renewed: self.renewed,
+            dead: self.dead.clone(),
         }
     }
 

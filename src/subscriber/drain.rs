@@ -97,17 +97,33 @@ pub fn run(args: &args::Drain) -> Result<(), Ended> {
     let (waker, mut wakes) = wake::pair().map_err(failed)?;
     let stop = stop_on_signals(&waker).map_err(failed)?;
     let window = settings.window;
+    let mut dead = 0;
     let mut sink = sink(settings, waker, Instant::now()).map_err(Ended::Wrong)?;
     for (path, drain) in drains {
         let drainer = Drainer::new(drain, &mut *sink, window, &mut wakes, &stop);
-        let (drain, books) = drainer.run()?;
+        let (drain, books, letters) = drainer.run()?;
+        dead += letters;
         println!("{path}: region {}: {books}, nothing is left", drain.region());
         if args.delete {
             drain.remove().map_err(|error| Ended::Failed(format!("{path}: {error}")))?;
         }
     }
+    let why = sink.condition().dead;
     sink.close();
-    Ok(())
+    match dead {
+        0 => Ok(()),
+        count => Err(Ended::Failed(sentence(count, why.as_deref()))),
+    }
+}
+
+/// What is not where it was to go.
+fn sentence(count: u64, why: Option<&str>) -> String {
+    let (events, are) = if count == 1 { ("event", "is") } else { ("events", "are") };
+    let why = why.map_or(String::new(), |why| format!("; the last one since {why}"));
+    format!(
+        "{count} {events} {are} in the dead letter and not in their topics{why}. To do: make the topics, or name them with --topics, \
+         and send the dead letters again"
+    )
 }
 
 fn settings(args: &args::Drain) -> Result<Settings, Ended> {
@@ -140,8 +156,8 @@ impl<'a> Drainer<'a> {
         Drainer { drain, scan, lanes, flight, sink, reports, window, wakes, stop, seldom }
     }
 
-    /// Until nothing is left, or until it is told to stop; gives the books in words.
-    fn run(mut self) -> Result<(Drain, String), Ended> {
+    /// Until nothing is left, or until it is told to stop; gives the books in words, and how many events are dead letters.
+    fn run(mut self) -> Result<(Drain, String, u64), Ended> {
         let mut deadline = None;
         loop {
             let now = Instant::now();
@@ -270,7 +286,7 @@ impl<'a> Drainer<'a> {
         self.drain.sync().map_err(|error| Ended::Failed(error.to_string()))
     }
 
-    fn finish(mut self) -> Result<(Drain, String), Ended> {
+    fn finish(mut self) -> Result<(Drain, String, u64), Ended> {
         for (stream, lane) in self.lanes.iter_mut().filter(|(_, lane)| lane.open) {
             lane.cursor.uncertain_open = true;
             self.drain.store(*stream, lane.cursor).map_err(|e| Ended::Failed(e.to_string()))?;
@@ -285,7 +301,7 @@ impl<'a> Drainer<'a> {
         if open > 0 {
             books += &format!(", {open} streams whose end is not known");
         }
-        Ok((self.drain, books))
+        Ok((self.drain, books, totals.dead))
     }
 }
 

@@ -71,6 +71,8 @@ pub struct Condition {
     pub sent_again: u64,
     /// Clients made after the first, because one failed.
     pub renewed: u64,
+    /// Why the last event that is in a dead letter's topic is there.
+    pub dead: Option<String>,
 }
 
 /// How the program ended.

@@ -95,6 +95,7 @@ impl Delivery {
             As::Letter(reason) => {
                 // Here they all come by, whichever way they became letters.
                 if parcel.told().is_none() {
+                    self.dead = Some(reason.text.clone());
                     self.seldom.warn(now, "dead", || {
                         let id = parcel.id();
                         format!("{id} is in the dead letter: {}", reason.text)
