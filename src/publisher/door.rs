@@ -4,7 +4,7 @@
 //! On the feed a key is the name that it was given to, and libzmq then says that name with every message of the connection.
 //! On the live port it is one of the readers', if these are listed; if not, who knows the publisher's own key is let in.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use sparkngin_core::feed::printable;
@@ -21,6 +21,8 @@ pub const LIVE: &str = "live";
 pub const FEED: &str = "feed";
 /// The user that stands for nobody in particular: no subscriber's name.
 pub const ANYBODY: &str = "*";
+/// Who is shut out tries again and again.
+const REMIND: Duration = Duration::from_secs(10);
 /// Handshakes answered in one turn, so that a flood of them does not keep the ring waiting.
 const TURN: usize = 100;
 
@@ -48,7 +50,8 @@ struct List {
 pub struct Door {
     socket: Socket,
     list: List,
-    refused: Throttle,
+    /// By door and reason.
+    refused: BTreeMap<(Vec<u8>, &'static str), Throttle>,
 }
 
 impl Door {
@@ -60,8 +63,7 @@ impl Door {
         let socket = context.socket(REP)?;
         socket.set_linger(0)?;
         socket.bind(ENDPOINT)?;
-        let refused = Throttle::new(Duration::from_secs(1));
-        Ok(Door { socket, list: List::new(curve, names), refused })
+        Ok(Door { socket, list: List::new(curve, names), refused: BTreeMap::new() })
     }
 
     /// The socket, to wait on.
@@ -76,7 +78,11 @@ impl Door {
             let (user, text) = match self.list.admit(&request) {
                 Ok(user) => (Some(user), "OK"),
                 Err(why) => {
-                    if let Some(times) = self.refused.pass(now) {
+                    let door = request.get(2).cloned().unwrap_or_default();
+                    // libzmq alone asks here, for the two sockets.
+                    let throttle = self.refused.entry((door, why));
+                    let throttle = throttle.or_insert_with(|| Throttle::new(REMIND));
+                    if let Some(times) = throttle.pass(now) {
                         lines.say(Level::Warn, said(&request, why, times));
                     }
                     (None, why)
@@ -146,6 +152,31 @@ mod tests {
         let frames: [&[u8]; 7] =
             [b"1.0", b"1", domain.as_bytes(), b"192.0.2.1", b"", mechanism.as_bytes(), key];
         frames.map(<[u8]>::to_vec).to_vec()
+    }
+
+    #[test]
+    fn who_is_shut_out_again_and_again_is_told_once_for_each_door() {
+        let context = Context::new();
+        let (secret, _) = SecretKey::draw().unwrap();
+        let key = PublicKey::from_bytes(&[1; 32]);
+        let curve = Curve { secret, subscribers: vec![key], readers: Some(Vec::new()) };
+        let mut door = Door::new(&context, &curve, &["a".to_owned()]).unwrap();
+        let asks = context.socket(zmq::REQ).unwrap();
+        asks.connect(ENDPOINT).unwrap();
+        let (lines, now) = (Lines::default(), Instant::now());
+        for (at, seconds) in [("feed", 0), ("feed", 5), ("live", 6), ("feed", 11)] {
+            asks.send_multipart(request(at, "CURVE", &[9; 32]), 0).unwrap();
+            assert_eq!(zmq::poll(&mut [door.socket().as_poll_item(zmq::POLLIN)], 20_000), Ok(1));
+            door.answer(now + Duration::from_secs(seconds), &lines);
+            assert_eq!(asks.recv_multipart(0).unwrap()[2], b"400");
+        }
+        let said: Vec<_> = lines.take().into_iter().map(|(_, text)| text).collect();
+        let line = |door, times| {
+            format!(
+                "a peer from 192.0.2.1 is not let in at {door}: its key is not known ({times} since the last line)"
+            )
+        };
+        assert_eq!(said, [line("feed", 1), line("live", 1), line("feed", 2)]);
     }
 
     #[test]

@@ -86,7 +86,9 @@ impl Feed {
                     self.client.shut_out(now);
                     self.why_not = Some(why.to_owned());
                     let endpoint = &self.endpoint;
-                    seldom.warn(now, "shut out", || format!("{endpoint}: {why}; trying again"));
+                    seldom.warn_once_in(REMIND, now, why, || {
+                        format!("{endpoint}: {why}; trying again")
+                    });
                 }
             }
         }
@@ -99,7 +101,9 @@ impl Feed {
             Ok(incoming) => Some(incoming),
             Err(fault) => {
                 let endpoint = &self.endpoint;
-                seldom.warn(now, "fault", || format!("{endpoint}: {fault}; connecting anew"));
+                seldom.warn_once_in(REMIND, now, "fault", || {
+                    format!("{endpoint}: {fault}; connecting anew")
+                });
                 Some(Incoming::Nothing)
             }
         }
@@ -154,7 +158,10 @@ impl Feed {
                 )));
             }
         };
-        seldom.warn(now, "refused", || format!("{endpoint}: refused: {why}; asking again"));
+        let kind = if refused.reason == Reason::Key { "key" } else { "refused" };
+        seldom.warn_once_in(REMIND, now, kind, || {
+            format!("{endpoint}: refused: {why}; asking again")
+        });
         self.why_not = Some(why);
         Ok(())
     }
