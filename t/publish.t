@@ -8,6 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use File::Copy 'copy';
+use IO::Socket::INET;
 use Test::More;
 use Sparkngin::Spine;
 
@@ -161,5 +162,15 @@ $t->close_books;
     is($t->get('/acked/log?topic=acked&data=three')->{status}, 204, 'a file that is no key changes nothing');
     is($locked->stop, 0, 'TERM ends it');
     is($new->stop, 0, 'and the subscriber');
+}
+
+{
+    # Who listens in nginx's place has other words for where, and another log.
+    my $taken = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $t->port('taken'), Listen => 1, ReuseAddr => 1) or die "listen: $!";
+    my $deaf = $t->daemon(name => 'publish.deaf', command => [@as, $program, map { s/:\K\d+$/$t->port('taken')/er } publish_words()]);
+    poll(20, '/imok says it', sub { $t->get('/sn/imok')->{body} =~ /^not live: the address of live of "sparkngin publish" cannot be listened at for \d+ s, its log says why$/m });
+    my $wrong = join ' ', $t->status->{wrong}->@*;
+    like($wrong, qr/Nobody can read live: its address cannot be listened at for .+?, the log of `sparkngin publish` says why\./, '/status, too');
+    $deaf->stop;
 }
 $t->finish;

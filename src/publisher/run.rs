@@ -56,7 +56,7 @@ pub fn run(
         if files.turn(&mut publisher.sources, lease, Instant::now(), &shared.lines) {
             publisher.changed();
         }
-        publisher.complete = files.complete();
+        publisher.knows_all(files.complete());
         let wait = publisher.turn(&shared.lines);
         publisher.remember(clock());
         let wait = files.wait(Instant::now()).map_or(wait, |look| look.min(wait));
@@ -119,6 +119,13 @@ impl Publisher {
             armed: false,
             looks: Looks::new(now),
         })
+    }
+
+    /// Whether each file is known now: until then the feed does not listen, on purpose.
+    fn knows_all(&mut self, complete: bool) {
+        if complete && !std::mem::replace(&mut self.complete, complete) {
+            self.feed.since = Instant::now();
+        }
     }
 
     /// One turn; how long to sleep after it.

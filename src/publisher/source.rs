@@ -37,10 +37,14 @@ impl Source {
         for held in Ledger::read(ring).subscribers.iter().filter(|held| !held.active) {
             if let waiting @ 1.. = held.books.in_ring {
                 let (number, name) = (ring.number(), &held.name);
+                let waiting = match waiting {
+                    1 => "1 event that it has not acknowledged is".to_owned(),
+                    n => format!("{n} events that it has not acknowledged are"),
+                };
                 lines.say(
                     Level::Warn,
                     format!(
-                        "ring.{number}: \"{name}\" is configured no longer, and {waiting} events that it has not acknowledged are held for nobody"
+                        "ring.{number}: \"{name}\" is configured no longer, and {waiting} held for nobody"
                     ),
                 );
             }

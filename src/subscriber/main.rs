@@ -166,6 +166,9 @@ fn subscribe(source: &args::Source, line: &ArgMatches) -> Result<(), Failed> {
         return Ok(());
     }
     if source.test {
+        for name in &layers.ignored {
+            eprintln!("sparkngin: {name} in the environment is no setting, it is ignored");
+        }
         println!("{}: the settings are good", layers.file.as_deref().unwrap_or("command line"));
         return Ok(());
     }

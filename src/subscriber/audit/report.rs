@@ -130,6 +130,7 @@ impl Report {
             "topics": self.topics.iter().map(Topic::json).collect::<Vec<_>>(),
             "dead_letter": {"events": events, "holes": holes},
             "streams": self.streams.iter().map(stream_json).collect::<Vec<_>>(),
+            "other_topics": self.unnamed,
             "unexplained": self.verdict(exactly_once),
         });
         serde_json::to_writer(&mut *out, &all)?;

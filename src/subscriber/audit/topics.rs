@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -17,11 +17,14 @@ use crate::topics::Pattern;
 
 /// How long Kafka may take for an answer, and how long nothing may come from a partition.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may take without a word about it.
+const SILENT: Duration = Duration::from_secs(3);
 const WAIT: Duration = Duration::from_millis(100);
 
 /// A reader of whole topics.
 pub struct Topics {
     consumer: BaseConsumer<Quiet>,
+    servers: String,
 }
 
 /// One partition, as it was when it was asked for.
@@ -69,7 +72,8 @@ impl Topics {
             .set("fetch.wait.max.ms", "10")
             .set("queued.max.messages.kbytes", "16384");
         let consumer = BaseConsumer::from_config_and_context(&config, Quiet);
-        Ok(Topics { consumer: consumer.map_err(|error| error.to_string())? })
+        let servers = access.servers().to_owned();
+        Ok(Topics { consumer: consumer.map_err(|error| error.to_string())?, servers })
     }
 
     /// The topics that these patterns name, without `except`. A name that does not exist has no entry.
@@ -77,7 +81,7 @@ impl Topics {
     /// # Errors
     /// A sentence: Kafka does not answer.
     pub fn matching(&self, patterns: &[Pattern], except: Option<&str>) -> Result<Extents, String> {
-        let metadata = self.consumer.fetch_metadata(None, PATIENCE).map_err(silent)?;
+        let metadata = self.patiently(|long| self.consumer.fetch_metadata(None, long))?;
         let mut found = Extents::new();
         for topic in metadata.topics() {
             let name = topic.name();
@@ -96,7 +100,7 @@ impl Topics {
             for partition in topic.partitions() {
                 let partition = partition.id();
                 let (from, to) =
-                    self.consumer.fetch_watermarks(name, partition, PATIENCE).map_err(silent)?;
+                    self.patiently(|long| self.consumer.fetch_watermarks(name, partition, long))?;
                 extents.push(Extent { partition, from, to });
             }
             found.insert(name.to_owned(), extents);
@@ -109,11 +113,22 @@ impl Topics {
     /// # Errors
     /// A sentence: Kafka does not answer.
     pub fn others(&self, found: &Extents, except: Option<&str>) -> Result<usize, String> {
-        let metadata = self.consumer.fetch_metadata(None, PATIENCE).map_err(silent)?;
+        let metadata = self.patiently(|long| self.consumer.fetch_metadata(None, long))?;
         let is_other = |name: &str| {
             !name.starts_with("__") && Some(name) != except && !found.contains_key(name)
         };
         Ok(metadata.topics().iter().filter(|topic| is_other(topic.name())).count())
+    }
+
+    /// Asks Kafka, and says on stderr that it waits when that takes long.
+    fn patiently<T>(&self, ask: impl Fn(Duration) -> KafkaResult<T>) -> Result<T, String> {
+        let begun = Instant::now();
+        let first = ask(SILENT);
+        if !first.as_ref().err().is_some_and(is_late) {
+            return first.map_err(silent);
+        }
+        eprintln!("sparkngin: {} does not answer yet, waiting for 30 s", self.servers);
+        ask(PATIENCE.saturating_sub(begun.elapsed())).map_err(silent)
     }
 
     /// Shows each record of one partition.
@@ -161,6 +176,16 @@ impl Topics {
             }
         }
     }
+}
+
+/// Whether nobody answered in time.
+fn is_late(error: &KafkaError) -> bool {
+    let late = [
+        RDKafkaErrorCode::BrokerTransportFailure,
+        RDKafkaErrorCode::OperationTimedOut,
+        RDKafkaErrorCode::AllBrokersDown,
+    ];
+    error.rdkafka_error_code().is_some_and(|code| late.contains(&code))
 }
 
 fn silent(error: KafkaError) -> String {

@@ -54,6 +54,8 @@ fn what_went_to_several_topics_and_to_the_dead_letter_balances_and_a_topic_left_
     assert!(text.contains("300 MISSING; missing: 51 to 80, 132 to 161, "), "{text}");
     let hint = "Kafka has 1 other topic: events whose topics were not named with --topic are counted as missing\n";
     assert!(text.ends_with(hint), "{text}");
+    let (hinted, _) = report(&kafka, &["--topic", "a"]);
+    assert_eq!((&hinted["other_topics"], &all["other_topics"]), (&1.into(), &0.into()));
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(said, "sparkngin: unexplained: 300 events missing\n");
     // Where all are named it is something else.

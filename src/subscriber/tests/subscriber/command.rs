@@ -37,6 +37,19 @@ fn what_is_wrong_on_the_command_line_is_one_line_with_the_flags_name_and_exit_2(
 }
 
 #[test]
+fn an_audit_says_that_kafka_does_not_answer_while_it_waits() {
+    let mut command = sparkngin();
+    command.args(["audit", "--kafka", "127.0.0.1:9", "--topic", "clicks"]);
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "sparkngin: 127.0.0.1:9 does not answer yet, waiting for 30 s\n");
+    assert!(child.try_wait().unwrap().is_none());
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn the_version_names_the_libraries() {
     let said = text(&run(&["--version"]).stdout);
     assert!(

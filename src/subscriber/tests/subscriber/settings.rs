@@ -30,6 +30,9 @@ fn a_file_is_tested_and_shown_without_anything_being_connected() {
     let (code, out, err) = subscribe(&["-c", &path, "-t"], &[]);
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
     assert_eq!(out, format!("{path}: the settings are good\n"));
+    let (code, _, err) = subscribe(&["-c", &path, "-t"], &[("SPARKNGIN_KAFAK", "a:1")]);
+    let ignored = "sparkngin: SPARKNGIN_KAFAK in the environment is no setting, it is ignored\n";
+    assert_eq!((code, err.as_str()), (Some(0), ignored));
     let (code, dump, _) = subscribe(&["--dump-config"], &[("SPARKNGIN_CONFIG", &path)]);
     assert_eq!(code, Some(0));
     assert!(dump.contains(&format!("# {path}:2: kafka")) && !dump.contains("s3cret"), "{dump}");
