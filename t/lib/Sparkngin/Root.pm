@@ -8,6 +8,7 @@ use warnings;
 use parent 'Exporter';
 use File::Temp;
 use JSON::PP;
+use Scalar::Util 'weaken';
 use Sparkngin::Poll 'poll';
 
 our @EXPORT_OK = qw(slurp put);
@@ -15,6 +16,8 @@ our @EXPORT_OK = qw(slurp put);
 # What `apt-get install nginx` and the packages' own dependencies bring.
 my $INCLUDE = 'nginx,libzmq5,libssl3,curl,procps,iproute2,init-system-helpers,systemd,systemd-sysv,dbus';
 my $BASE = 'build/packages/base';
+
+my @roots;
 
 # new(systemd => 1 for a root that is booted)
 sub new {
@@ -43,6 +46,7 @@ sub new {
     }
     close $hold;
     @$self{qw(space held)} = ($space, $held);
+    weaken($roots[@roots] = $self);
     poll(60, 'the root is there', sub { ($self->{init}) = split ' ', slurp("/proc/$space/task/$space/children") });
     poll(90, 'the root runs', sub { $self->inside($opt{systemd} ? 'systemctl is-system-running | grep -E "running|degraded"' : 'true') == 0 });
     return $self;
@@ -85,12 +89,18 @@ sub groups {
     return @own;
 }
 
-sub DESTROY {
+# When a test ends its directory may go before the root does, and then the root's own mounts with it.
+END { $_ && $_->end for @roots }
+
+sub DESTROY { $_[0]->end }
+
+sub end {
     my ($self) = @_;
-    return if $$ != $self->{home};
+    return if $$ != $self->{home} || !$self->{held};
     local $?;
-    close $self->{held};
-    kill KILL => $self->{space} if $self->{systemd};
+    close delete $self->{held};
+    # Its first process ends after all others of the root, and what waits for that one after it: nobody writes any more.
+    kill KILL => $self->{init} // $self->{space} if $self->{systemd};
     waitpid $self->{space}, 0;
     return if !$self->{systemd};
     # Empty a moment after the last process of theirs is gone.
