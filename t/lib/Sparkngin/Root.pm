@@ -13,8 +13,8 @@ use Sparkngin::Poll 'poll';
 
 our @EXPORT_OK = qw(slurp put);
 
-# What `apt-get install nginx` and the packages' own dependencies bring.
-my $INCLUDE = 'nginx,libzmq5,libssl3,curl,procps,iproute2,init-system-helpers,systemd,systemd-sysv,dbus';
+# What `apt-get install nginx` and the packages' own dependencies bring, and what docs/guide.md has installed besides.
+my $INCLUDE = 'nginx,libzmq5,libssl3,curl,procps,iproute2,init-system-helpers,systemd,systemd-sysv,dbus,prometheus';
 my $BASE = 'build/packages/base';
 
 my @roots;
@@ -22,9 +22,9 @@ my @roots;
 # new(systemd => 1 for a root that is booted)
 sub new {
     my ($class, %opt) = @_;
-    if (!-e "$BASE/.complete") {
+    if (slurp("$BASE/.complete") ne "$INCLUDE\n") {
         run("rm -rf $BASE && mkdir -p build/packages");
-        run("debootstrap --variant=minbase --include=$INCLUDE bookworm $BASE >build/packages/log 2>&1 && touch $BASE/.complete");
+        run("debootstrap --variant=minbase --include=$INCLUDE bookworm $BASE >build/packages/log 2>&1 && echo $INCLUDE >$BASE/.complete");
     }
     my $dir = File::Temp->newdir('/tmp/sn-XXXXXX');
     my $self = bless { dir => $dir, root => "$dir/root", home => $$, %opt }, $class;
@@ -99,9 +99,11 @@ sub end {
     return if $$ != $self->{home} || !$self->{held};
     local $?;
     close delete $self->{held};
-    # Its first process ends after all others of the root, and what waits for that one after it: nobody writes any more.
-    kill KILL => $self->{init} // $self->{space} if $self->{systemd};
+    kill KILL => $self->{space} if $self->{systemd};
     waitpid $self->{space}, 0;
+    # Its first process ends after all others of the root: nobody writes any more.
+    my $init = $self->{init};
+    eval { poll(20, 'the root has ended', sub { slurp("/proc/$init/stat") !~ /\) [^ZX]/ }); 1 } or warn $@ if $init;
     return if !$self->{systemd};
     # Empty a moment after the last process of theirs is gone.
     for my $group (groups($self->{home})) {
