@@ -60,7 +60,7 @@ rpm: build ## Pack RPMs into build/rpm, with Fedora's paths; for the nginx and t
 tarball: build ## Pack what runs where it is unpacked, by ./run.sh, into build/tar
 	tools/tarball
 
-test-packages: deb rpm tarball issuer ## Install, upgrade under load, remove and purge the packages in a Debian root of their own; 5 min
+test-packages: deb rpm tarball issuer ## Install, upgrade under load, remove and purge the packages in a Debian root of their own, boot it, follow docs/guide.md there; 8 min
 	prove -It/lib t/packages
 
 issuer:

@@ -109,7 +109,7 @@ $conf =~ s/127\.0\.0\.1:7010'/127.0.0.1:$t->{metrics}'/ or die;
 $conf =~ s{(?<=# With `sparkngin heartbeat`:\n)(.*)\z}{$1 =~ s/^#  /  /mgr}se or die;
 $conf =~ s/127\.0\.0\.1:7011'/"127.0.0.1:" . $t->port('heartbeat') . "'"/e or die;
 $conf =~ s{- alerts\.yml}{- $Sparkngin::ROOT/examples/alerts.yml} or die;
-$t->write_file('prometheus.yml', "global: {scrape_interval: 1s, evaluation_interval: 1s}\n$conf");
+$t->write_file('prometheus.yml', $conf =~ s/: 15s$/: 1s/mgr);
 ($code, $said) = $t->run($promtool, 'check', 'config', $t->path('prometheus.yml'));
 is($code, 0, 'examples/prometheus.yml is one') or diag($said);
 $t->daemon(name => 'prometheus', foreign => 1, command => [$prometheus, '--config.file=' . $t->path('prometheus.yml'),
