@@ -28,7 +28,8 @@ pub(super) fn settle<M: Memory>(
 ) -> Option<Vec<usize>> {
     let Configuration { policy, subscribers, configured_at } = configuration;
     debug_assert!(subscribers.len() <= NAMES);
-    let mut written = Written::read(view);
+    let before = Written::read(view);
+    let mut written = before.clone();
     // A time to come is a clock's error: it must not keep every configuration out until then.
     let older = *configured_at < written.configured_at && written.configured_at <= now;
     if !older {
@@ -42,7 +43,9 @@ pub(super) fn settle<M: Memory>(
     let fresh: Vec<Name> = subscribers.iter().filter(known).cloned().collect();
     let places = vacate(&mut written, fresh.len(), subscribers)?;
     if !fresh.is_empty() {
-        written.store(view);
+        // Nothing is overwritten yet that was not before: it is the new names' own.
+        let Written { policy, configured_at, .. } = before;
+        Written { policy, configured_at, ..written.clone() }.store(view);
         start(view, &look(), &places);
         Carried::forget(view, &places);
     }
@@ -97,4 +100,36 @@ fn unheld(scan: &Scan, stream: Stream) -> Seq {
     let held = blocks.iter().find(|block| block.state.phase != Phase::Free);
     let free = blocks.iter().filter_map(|block| block.last).max();
     held.map_or(free.unwrap_or(scan.last(stream)), |block| block.before())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Region;
+    use crate::ring::configuration::{Overflow, policy};
+    use crate::ring::known::Known;
+    use crate::ring::layout::{Geometry, Layout};
+    use crate::ring::memory::Heap;
+    use crate::ring::scan::Sampled;
+
+    #[test]
+    fn nothing_is_overwritten_before_a_new_name_has_its_place() {
+        let layout = Layout::new(Geometry { blocks: 2, block_bytes: 64, slots: 1 });
+        let view = View { memory: Heap::new(layout.words()), layout, region: Region(7) };
+        let configuration = Configuration {
+            policy: Overflow::Overwrite,
+            subscribers: vec!["kafka".parse().unwrap()],
+            configured_at: 1,
+        };
+        let mut seen = None;
+        let places = settle(&view, &configuration, 2, || {
+            seen = Some((policy(&view), Written::read(&view).active().count()));
+            Scan::look(&view, Sampled::take(&view), &mut Known::default())
+        });
+        assert_eq!((places, seen), (Some(vec![0]), Some((Overflow::Reject, 0))));
+        assert_eq!(
+            (policy(&view), Written::read(&view).active().count()),
+            (Overflow::Overwrite, 1)
+        );
+    }
 }
