@@ -99,6 +99,16 @@ poll(60, 'it is delivered', sub { sum('subscriber', 'sparkngin_delivery_seconds_
 is(sum('subscriber', 'sparkngin_delivery_seconds_bucket', qr/le="1"/), $slow, '  and it took more than a second');
 cmp_ok(sum('subscriber', 'sparkngin_delivery_recent_seconds', qr/quantile="0.999"/), '>', 1, '  as the percentile says');
 
+# nginx knows it from the subscriber. An event leaves after a minute, so each look is one of all that can be.
+sub nginx_knows { my ($took) = map { $_->{took} } @{ $t->status->{subscribers} }; return $took && $took->{events} && $took->{p999_ms} > 1000 && $took }
+my $took = poll(30, 'nginx knows it, too', \&nginx_knows);
+cmp_ok($took->{events}, '<=', $stored, '/status says of how many events');
+cmp_ok($took->{p50_ms}, '<=', $took->{p99_ms}, '  and how long shares of them took');
+cmp_ok(sum('module', 'sparkngin_subscriber_delivery_recent_seconds', qr/quantile="0.999"/), '>', 1, '/sn/metrics says it');
+my $page = $t->get('/sn/status', headers => [Accept => 'text/html'])->{body};
+my $cells = qr{<td>\d[\d.,]*</td>(?:<td>\d[\d.]* m?s</td>){4}};
+like($page, qr{<h2>From receipt to Kafka's acknowledgement, the last minute</h2>.*<th scope="row">kafka</th>$cells}s, '  and the page');
+
 # --- a real Prometheus ---
 
 my ($code, $said) = $t->run($promtool, 'test', 'rules', "$Sparkngin::ROOT/examples/alerts_test.yml");

@@ -17,3 +17,4 @@ pub mod query;
 pub mod record;
 pub mod ring;
 pub mod time;
+pub mod took;

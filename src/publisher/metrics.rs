@@ -149,6 +149,22 @@ fn subscribers(out: &mut Exposition, figures: &Figures<'_>) {
             out.row(&[("subscriber", held.books.name.as_str())], number(figures, held));
         }
     }
+    took(out, figures);
+}
+
+/// How long events took, as each subscriber says of its last minute.
+fn took(out: &mut Exposition, figures: &Figures<'_>) {
+    let help = "From receipt to Kafka's acknowledgement, of the last minute: what a share of the events took at most.";
+    out.family("sparkngin_subscriber_delivery_recent_seconds", Kind::Summary, help);
+    for held in figures.subscribers() {
+        let own = ("subscriber", held.books.name.as_str());
+        let took = held.state.and_then(|state| state.took).unwrap_or_default();
+        for (share, seconds) in took.shares() {
+            let quantile = share.to_string();
+            out.row(&[own, ("quantile", &quantile)], seconds.unwrap_or(f64::NAN));
+        }
+        out.part("_count", &[own], took.events);
+    }
 }
 
 /// Each subscriber's books, by file: what is behind its cursor, so none of them ever falls.

@@ -9,7 +9,7 @@ use std::fmt::Write;
 
 use crate::figures::Figures;
 use crate::verdict::{Grade, verdict};
-use crate::words::{bytes, count, duration, rate};
+use crate::words::{bytes, count, duration, rate, short};
 use plot::plot;
 
 const STYLE: &str = include_str!("page/page.css");
@@ -54,6 +54,7 @@ pub fn html(figures: &Figures<'_>) -> String {
     plots(&mut out, figures);
     ring(&mut out, figures);
     subscribers(&mut out, figures);
+    took(&mut out, figures);
     books(&mut out, figures);
     refused(&mut out, figures);
     processes(&mut out, figures);
@@ -138,6 +139,37 @@ fn subscribers(out: &mut String, figures: &Figures<'_>) {
         );
     }
     out.push_str("</table></div>\n");
+}
+
+fn took(out: &mut String, figures: &Figures<'_>) {
+    let mut told = figures
+        .subscribers()
+        .filter_map(|held| Some((held.books.name.as_str(), held.state?.took?)))
+        .peekable();
+    if told.peek().is_none() {
+        return;
+    }
+    out.push_str(
+        "<h2>From receipt to Kafka's acknowledgement, the last minute</h2>\n<div class=\"scroll\"><table>\n<tr><th scope=\"col\">Name</th>\
+         <th scope=\"col\">Events</th><th scope=\"col\">Half within</th><th scope=\"col\">90 %</th><th scope=\"col\">99 %</th>\
+         <th scope=\"col\">99.9 %</th></tr>\n",
+    );
+    for (name, took) in told {
+        let _ = write!(
+            out,
+            "<tr><th scope=\"row\">{}</th><td>{}</td>",
+            escape(name),
+            count(took.events)
+        );
+        for (_, seconds) in took.shares() {
+            let time = seconds.map_or("none".to_owned(), |seconds| short((seconds * 1e6) as u64));
+            let _ = write!(out, "<td>{time}</td>");
+        }
+        out.push_str("</tr>\n");
+    }
+    out.push_str(
+        "</table></div>\n<p class=\"dim\">Of each event, as the subscriber says; what two machines' clocks differ by is in it.</p>\n",
+    );
 }
 
 fn books(out: &mut String, figures: &Figures<'_>) {

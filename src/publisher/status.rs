@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use sparkngin_core::ring::{
     Books, Difference, Ledger, LeftAlone, Origin, Overflow, Refusals, Ring,
 };
+use sparkngin_core::took::Took;
 
 use crate::figures::{Figures, Held, Known};
 use crate::verdict::verdict;
@@ -123,6 +124,7 @@ fn subscriber(figures: &Figures<'_>, held: Held<'_>) -> Value {
         "last_beat_ms": ago(state.map(|s| s.last_beat)),
         "last_ack_ms": ago(state.map(|s| s.last_ack)),
         "holds_ring_full_ms": ago(state.and_then(|s| s.holds_since)),
+        "took": state.and_then(|s| s.took).map(took),
         "lag": held.lag(),
         "lag_ms": ago(held.books.oldest),
         "committed": committed,
@@ -133,6 +135,19 @@ fn subscriber(figures: &Figures<'_>, held: Held<'_>) -> Value {
         "dead_lettered": dead,
         "uncertain": uncertain,
         "uncertain_open": uncertain_open,
+    })
+}
+
+/// How long its events took, ms; nothing for a share of none.
+fn took(took: Took) -> Value {
+    let shares = took.shares();
+    let share = |n: usize| shares[n].1.map(|seconds| seconds * 1000.0);
+    json!({
+        "events": took.events,
+        "p50_ms": share(0),
+        "p90_ms": share(1),
+        "p99_ms": share(2),
+        "p999_ms": share(3),
     })
 }
 

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use sparkngin_core::feed::{SessionId, State};
+use sparkngin_core::feed::{Session, SessionId, State};
 use sparkngin_core::ring::{Configuration, Overflow, PublisherState, Reader, SubscriberState, Who};
+use sparkngin_core::took::Took;
 
 use crate::feed::Feed;
 use crate::lines::{Level, Lines};
@@ -36,6 +37,8 @@ struct Seen {
     shown: bool,
     beat: u64,
     acked: u64,
+    /// How long its events took, as the ring has it; None while what is there is another publisher's.
+    took: Option<Option<Took>>,
 }
 
 /// One moment by both clocks.
@@ -62,6 +65,7 @@ impl Watch {
             shown: true,
             beat: state.map_or(0, |s| s.last_beat),
             acked: state.map_or(0, |s| s.last_ack),
+            took: None,
         });
         Watch {
             policy: configuration.policy,
@@ -108,6 +112,11 @@ impl Watch {
                 Some((id, since)) if id == session.id() => (id, since),
                 _ => (session.id(), now.clock),
             });
+            let took = session.and_then(Session::took);
+            if seen.took != Some(took) {
+                seen.took = Some(took);
+                sources.iter_mut().for_each(|source| source.reader.note_took(who, took));
+            }
             if let Some(session) = session {
                 let ago = now.instant.saturating_duration_since(session.heard()).as_nanos() as u64;
                 seen.beat = now.clock.saturating_sub(ago);

@@ -1,5 +1,7 @@
 //! Numbers as people read them.
 
+use sparkngin_core::took::LONGER;
+
 /// A number with its thousands apart.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -35,6 +37,17 @@ pub fn duration(ns: u64) -> String {
     }
 }
 
+/// A short time of so many us.
+pub fn short(us: u64) -> String {
+    match us {
+        0..1000 => format!("{} ms", us as f64 / 1000.0),
+        1000..1_000_000 => format!("{} ms", us / 1000),
+        1_000_000..60_000_000 => format!("{} s", (us / 100_000) as f64 / 10.0),
+        LONGER.. => "longer than 2 h".to_owned(),
+        us => duration(us.saturating_mul(1000)),
+    }
+}
+
 /// Bytes.
 pub fn bytes(number: u64) -> String {
     const UNITS: [&str; 4] = ["bytes", "KiB", "MiB", "GiB"];
@@ -60,6 +73,10 @@ mod tests {
         assert_eq!(
             [s / 4, 59 * s, 61 * s, 3600 * s, 90_000 * s].map(duration),
             ["250 ms", "59 s", "1 min 1 s", "1 h 0 min", "1 d 1 h"]
+        );
+        assert_eq!(
+            [0, 250, 4000, 1_500_000, 2_000_000, 60_000_000, LONGER].map(short),
+            ["0 ms", "0.25 ms", "4 ms", "1.5 s", "2 s", "1 min 0 s", "longer than 2 h"]
         );
         assert_eq!([512, 65_536, 1_572_864].map(bytes), ["512 bytes", "64 KiB", "1.5 MiB"]);
     }

@@ -9,6 +9,7 @@ use sparkngin_core::feed::{Client, Due, Incoming, Reason, Refused, Welcome, Why}
 
 use crate::flight::{FeedNo, Flight};
 use crate::keys::Keys;
+use crate::latency::Latency;
 use crate::report::Seldom;
 use crate::socket::{FeedSocket, Link, why_not};
 use crate::view::FeedView;
@@ -32,6 +33,8 @@ pub struct Feed {
     barred: Option<String>,
     sessions: u64,
     reminded: Instant,
+    /// How long its events took.
+    pub latency: Latency,
 }
 
 /// The publisher will not have us, and asking again would not help.
@@ -60,8 +63,8 @@ impl Feed {
         let socket = FeedSocket::connect(context, &endpoint, no.0, keys)
             .map_err(|error| format!("{} {endpoint}: {}", given.origin, why_not(error)))?;
         let barred = barred(&endpoint, reach);
-        let (why_not, sessions, reminded) = (None, 0, now);
-        Ok(Feed { no, endpoint, client, socket, why_not, barred, sessions, reminded })
+        let (why_not, sessions, reminded, latency) = (None, 0, now, Latency::new(now));
+        Ok(Feed { no, endpoint, client, socket, why_not, barred, sessions, reminded, latency })
     }
 
     /// Why there is no session, if more is known than that nobody answers.
@@ -190,6 +193,11 @@ impl Feed {
             tracing::warn!(feed = self.endpoint, "waiting: {why}");
         }
         Ok(())
+    }
+
+    /// Has the publisher know how long events took.
+    pub fn tell(&mut self) {
+        self.client.tell(self.latency.took());
     }
 
     /// Says that it ends, and lets what was sent last go out.

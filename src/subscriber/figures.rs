@@ -53,6 +53,8 @@ pub struct Held {
     pub behind: Duration,
     /// Events that it has acknowledged.
     pub delivered: u64,
+    /// Seconds that half of the last minute's events took at most, and 99 % of them; None without events.
+    pub took: Option<(f64, f64)>,
 }
 
 impl Nginx {
@@ -88,6 +90,7 @@ impl Nginx {
         let heartbeats = ring["heartbeats"].as_u64().unwrap_or(0);
         let traffic = ring["committed"].as_u64().map(|all| all.saturating_sub(heartbeats));
         let committed = ring["region"].as_str().map(str::to_owned).zip(traffic);
+        let ms = |value: &Value| Some(value.as_f64()? / 1000.0);
         let held = |held: &Value| {
             Some(Held {
                 name: held["name"].as_str()?.to_owned(),
@@ -95,6 +98,7 @@ impl Nginx {
                 lag: held["lag"].as_u64()?,
                 behind: Duration::from_millis(held["lag_ms"].as_u64().unwrap_or(0)),
                 delivered: held["in_kafka"].as_u64().unwrap_or(0),
+                took: ms(&held["took"]["p50_ms"]).zip(ms(&held["took"]["p99_ms"])),
             })
         };
         Some(Nginx {
@@ -203,11 +207,13 @@ mod tests {
             "recent": { "taken_per_second": 12.34, "refused": 1, "lost": 2, "lasts_ms": null },
             "ring": { "blocks": { "total": 64, "free": 48 } },
             "publisher": { "present": true },
-            "subscribers": [{ "name": "kafka", "connected": true, "lag": 3, "lag_ms": 1300, "in_kafka": 9 }],
+            "subscribers": [{ "name": "kafka", "connected": true, "lag": 3, "lag_ms": 1300, "in_kafka": 9,
+                "took": { "events": 3, "p50_ms": 4.0, "p99_ms": 1500.0 } }],
         });
         let seen = Nginx::read(&status).unwrap();
         assert_eq!((seen.percent(), seen.rate, seen.lasts), (Some(25.0), Some(12.34), None));
         assert_eq!(seen.subscribers[0].behind, Duration::from_millis(1300));
+        assert_eq!(seen.subscribers[0].took, Some((0.004, 1.5)));
         status["ring"] = Value::Null;
         assert_eq!(Nginx::read(&status).unwrap().blocks, None);
         status["subscribers"][0]["lag"] = Value::Null;

@@ -10,6 +10,8 @@
 
 use std::time::{Duration, Instant};
 
+use sparkngin_core::took::{LONGER, Took};
+
 /// Bounds of the counters, in units of 100 us: ten a decade, so a percentile is at most a third too high.
 const STEPS: [u64; 10] = [10, 12, 15, 20, 25, 30, 40, 50, 60, 80];
 /// From 100 us to 8,000 s; one more counter is for what took longer.
@@ -126,6 +128,27 @@ impl Latency {
         self.until = now + SLICE;
     }
 
+    /// The same, and another's, for showing.
+    pub fn and(mut self, other: &Latency) -> Latency {
+        self.before.add(&other.before);
+        self.slices.iter_mut().zip(&other.slices).for_each(|(own, other)| own.add(other));
+        self
+    }
+
+    /// The last minute, in short.
+    pub fn took(&self) -> Took {
+        let mut recent = Counts::NONE;
+        self.slices.iter().for_each(|slice| recent.add(slice));
+        let events = recent.total();
+        let share = |share: f64| match recent.share(share) {
+            _ if events == 0 => 0,
+            longer if longer.is_infinite() => LONGER,
+            seconds => (seconds * 1e6).round() as u64,
+        };
+        let [p50, p90, p99, p999] = SHARES.map(share);
+        Took { events, p50, p90, p99, p999 }
+    }
+
     /// What there is to show.
     pub fn shown(&self) -> Shown {
         let mut recent = Counts::NONE;
@@ -214,6 +237,21 @@ mod tests {
         latency.count(30 * MS);
         let shown = latency.shown();
         assert_eq!((shown.recent.0, at_most(&shown, 1.0)), (1, 102));
+    }
+
+    #[test]
+    fn the_last_minute_in_short_is_what_is_shown_and_two_together_are_their_sum() {
+        let start = Instant::now();
+        let (mut one, mut other) = (Latency::new(start), Latency::new(start));
+        assert_eq!(one.took(), Took::default());
+        (0..99).for_each(|_| one.count(4 * MS));
+        other.turn(start + Duration::from_secs(15));
+        other.count(u64::MAX);
+        assert_eq!(one.took(), Took { events: 99, p50: 4000, p90: 4000, p99: 4000, p999: 4000 });
+        let both = one.and(&other);
+        let took = both.took();
+        assert_eq!((took.events, took.p99, took.p999), (100, 4000, LONGER));
+        assert_eq!((both.shown().recent.0, both.shown().shares[3].1), (100, f64::INFINITY));
     }
 
     proptest! {

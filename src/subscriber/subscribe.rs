@@ -44,7 +44,6 @@ struct Subscriber {
     service: Service,
     board: Board,
     progress: Progress,
-    latency: Latency,
     shown: Instant,
     reports: Vec<Report>,
     window: u64,
@@ -81,7 +80,6 @@ pub fn run(settings: Settings, again: Again<'_>) -> Result<End, String> {
         flight,
         window: settings.window,
         progress: Progress::new(&settings.form, now),
-        latency: Latency::new(now),
         wakes,
         stop,
         again: flag_on(&[SIGHUP], &waker).map_err(|error| format!("signals: {error}"))?,
@@ -285,13 +283,14 @@ impl Subscriber {
     fn turn(&mut self, sink: &mut dyn Sink, now: Instant) -> Option<Instant> {
         let wake_at = sink.turn(now, &mut self.reports);
         let kept = sink.keeps_books();
-        self.latency.turn(now);
+        self.feeds.iter_mut().for_each(|feed| feed.latency.turn(now));
         // One look at the clock for all that was reported by now.
         let clock = report::clock();
         for report in self.reports.drain(..) {
             let settled = self.flight.settle(report.place, report.fate);
             if settled && report.fate == Fate::Delivered {
-                self.latency.count(clock.saturating_sub(report.received));
+                let feed = &mut self.feeds[usize::from(report.feed.0)];
+                feed.latency.count(clock.saturating_sub(report.received));
             }
             if settled && report.fate == Fate::Dead && !kept {
                 let client = &mut self.feeds[usize::from(report.feed.0)].client;
@@ -349,7 +348,9 @@ impl Subscriber {
             }
         }
         view.open = self.flight.open();
-        view.latency.clone_from(&self.latency);
+        view.latency =
+            self.feeds.iter().fold(Latency::new(now), |all, feed| all.and(&feed.latency));
+        self.feeds.iter_mut().for_each(Feed::tell);
         let status = view.unready().map_or("ready".to_owned(), |why| format!("waiting: {why}"));
         self.service.status(&status, now);
         self.progress.show(&view, now);

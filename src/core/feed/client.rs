@@ -20,6 +20,7 @@ use super::taken::Taken;
 use super::wire::SessionId;
 use super::{BEAT, SILENCE, VERSION, WINDOW_MAX};
 use crate::id::{Region, Seq, Stream};
+use crate::took::Took;
 
 /// Between two attempts after a refusal that a person must end, or after a fault.
 const RETRY: Duration = Duration::from_secs(1);
@@ -69,6 +70,8 @@ pub struct Client {
     asked: Option<Instant>,
     /// The caller keeps the books: see [`Client::done_with`].
     kept: bool,
+    /// See [`Client::tell`].
+    took: Option<Took>,
 }
 
 impl Client {
@@ -76,7 +79,15 @@ impl Client {
     pub fn new(mut settings: Settings) -> Client {
         settings.window = settings.window.clamp(1, WINDOW_MAX);
         let (streams, absent) = Default::default();
-        Client { settings, state: State::Apart, streams, absent, asked: None, kept: false }
+        Client {
+            settings,
+            state: State::Apart,
+            streams,
+            absent,
+            asked: None,
+            kept: false,
+            took: None,
+        }
     }
 
     /// Its name.
@@ -120,9 +131,16 @@ impl Client {
     /// It ends, and everything that was due was sent: the last word, if a session is open. Nothing is due any more.
     pub fn leave(&mut self) -> Option<Message> {
         match std::mem::replace(&mut self.state, State::Over) {
-            State::In { session, .. } => Some(Message::Beat(Beat { session, leaving: true })),
+            State::In { session, .. } => {
+                Some(Message::Beat(Beat { session, leaving: true, took: None }))
+            }
             _ => None,
         }
+    }
+
+    /// How long the events of this feed took: from now on each BEAT says so, until this is said anew.
+    pub fn tell(&mut self, took: Took) {
+        self.took = Some(took);
     }
 
     /// Whether a session is open.
@@ -186,7 +204,11 @@ impl Client {
             State::In { session, heard, beat } => {
                 if beat <= now {
                     self.state = State::In { session, heard, beat: now + ALONE };
-                    return Some(Due::Send(Message::Beat(Beat { session, leaving: false })));
+                    return Some(Due::Send(Message::Beat(Beat {
+                        session,
+                        leaving: false,
+                        took: self.took,
+                    })));
                 }
                 self.ack(session).map(Due::Send)
             }

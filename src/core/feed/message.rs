@@ -9,6 +9,7 @@
 //!   {"type":"LOST","session":..,"region":..,"stream":0,"from":15,"to":20,"hours":[472222,472223],"reason":"overwritten"}
 //!   {"type":"UNCERTAIN","session":..,"region":..,"stream":0,"from":21,"to":null,"since":1700000000000000000}
 //!   {"type":"ACK","session":..,"cursors":[{"region":..,"stream":0,"seq":20,"lost":6,"dead":0,"uncertain":0}]}
+//!   {"type":"BEAT","session":..,"took":{"events":9,"p50":4000,"p90":5000,"p99":8000,"p999":8000}}
 //!   {"type":"BEAT","session":..,"leaving":true}
 //!   {"type":"REFUSED","reason":"fenced","session":..,"other":"host 4712"}
 //! ```
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::wire::{SessionId, maybe, maybe_text, number, text};
 use super::{BODY_MAX, FROM_MAX, HEADER_MAX, NAME_MAX, VERSION, VERSION_SERVED};
 use crate::id::{Region, Seq, Stream};
+use crate::took::Took;
 
 /// All that is ever said on the feed. A BATCH's body is the frame after this one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -248,6 +250,9 @@ pub struct Beat {
     /// The subscriber's last word: it was asked to end, and the session with it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub leaving: bool,
+    /// The subscriber says how long its events of this feed took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took: Option<Took>,
 }
 
 /// The publisher does not go on.

@@ -13,6 +13,7 @@ use super::message::{
 use super::wire::SessionId;
 use super::{BATCH_BYTES, FREED, MESSAGE_COST, OVERWRITTEN, VERSION, WINDOW_MAX};
 use crate::id::{Region, Seq, Stream};
+use crate::took::Took;
 
 /// Who speaks: what a session belongs to is both.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -112,6 +113,7 @@ pub struct Session {
     flight: u64,
     pub(super) heard: Instant,
     pub(super) beat: Instant,
+    pub(super) took: Option<Took>,
 }
 
 /// One stream in a session.
@@ -149,6 +151,7 @@ impl Session {
             flight: 0,
             heard: now,
             beat: now,
+            took: None,
         };
         for shelf in shelves {
             for &(stream, last, place) in &shelf.streams {
@@ -209,6 +212,11 @@ impl Session {
     /// When the subscriber was last heard of.
     pub fn heard(&self) -> Instant {
         self.heard
+    }
+
+    /// How long its events took, as its last BEAT that said so has it.
+    pub fn took(&self) -> Option<Took> {
+        self.took
     }
 
     /// Bytes the next message's body should not exceed, or nothing while the window is full. A single record may.

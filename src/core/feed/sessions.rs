@@ -10,6 +10,7 @@ use super::message::{Ack, Beat, Garbage, Hello, Message, Reason, Refused};
 use super::session::{Moved, Packet, Peer, Session};
 use super::wire::SessionId;
 use super::{BEAT, SILENCE};
+use crate::took::Took;
 
 /// What follows from a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +113,7 @@ impl Sessions {
             Ok(Message::Ack(ack)) => self.ack(peer, &ack, now),
             Ok(Message::Beat(beat)) => match self.find(peer, beat.session) {
                 Some(who) if beat.leaving => self.left(who),
-                Some(who) => self.touch(who, now),
+                Some(who) => self.touch(who, beat.took, now),
                 None => self.unknown(peer, beat.session),
             },
             Ok(_) => self.garbage(peer, "a message that only a publisher sends".to_owned()),
@@ -142,7 +143,7 @@ impl Sessions {
                 due.silent.push(who);
             } else if now.saturating_duration_since(session.beat) >= BEAT * 3 / 4 {
                 session.beat = now;
-                let beat = Message::Beat(Beat { session: session.id, leaving: false });
+                let beat = Message::Beat(Beat { session: session.id, leaving: false, took: None });
                 due.packets.push(Packet::new(&session.peer, beat));
             }
         }
@@ -209,9 +210,10 @@ impl Sessions {
         }
     }
 
-    fn touch(&mut self, who: usize, now: Instant) -> Heard {
+    fn touch(&mut self, who: usize, took: Option<Took>, now: Instant) -> Heard {
         if let Some(session) = self.get_mut(who) {
             session.heard = now;
+            session.took = took.or(session.took);
         }
         Heard::Beat
     }

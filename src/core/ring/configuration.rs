@@ -6,10 +6,11 @@ use std::str::FromStr;
 use super::cursor::{read_twice, store_twice};
 use super::layout::{
     CONFIGURATION_WORDS, EPOCH, FEED_DEAF, HOLDER, LAST_TURN, LIVE_DEAF, LIVE_DROPPED, NAMES,
-    REMOVED, configuration, presence, progress,
+    REMOVED, configuration, presence, progress, took,
 };
 use super::memory::Memory;
 use super::view::View;
+use crate::took::Took;
 
 /// What a writer does when no block is FREE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +127,22 @@ pub(super) fn policy<M: Memory>(view: &View<M>) -> Overflow {
     Written::read(view).policy.unwrap_or(Overflow::Reject)
 }
 
+/// Writes down how long a subscriber's events took. Only for who holds the lease.
+pub(super) fn store_took<M: Memory>(view: &View<M>, place: usize, said: Option<Took>) {
+    let at = took(place);
+    let Took { events, p50, p90, p99, p999 } = said.unwrap_or_default();
+    for (n, word) in [events, p50, p90, p99, p999].into_iter().enumerate() {
+        view.store(at.plus(1 + n), word);
+    }
+    view.store(at, said.is_some().into());
+}
+
+fn read_took<M: Memory>(view: &View<M>, place: usize) -> Option<Took> {
+    let at = took(place);
+    let [events, p50, p90, p99, p999] = std::array::from_fn(|n| view.load(at.plus(1 + n)));
+    (view.load(at) != 0).then_some(Took { events, p50, p90, p99, p999 })
+}
+
 fn pack(name: &Name, words: &mut [u64]) {
     for (word, bytes) in words.iter_mut().zip(name.0.as_bytes().chunks(8)) {
         let mut le = [0; 8];
@@ -181,6 +198,8 @@ pub struct SubscriberState {
     pub last_ack: u64,
     /// Since when no block is FREE because this one has not acknowledged, ns since 1970; None while it is not so.
     pub holds_since: Option<u64>,
+    /// How long its events took, as it says itself; None while it is not connected, or does not say so.
+    pub took: Option<Took>,
 }
 
 /// Reads it.
@@ -196,6 +215,7 @@ pub(super) fn state<M: Memory>(view: &View<M>) -> PublisherState {
             last_beat: view.load(beat),
             last_ack: view.load(ack),
             holds_since: Some(view.load(holds)).filter(|since| *since != 0),
+            took: read_took(view, place).filter(|_| connected.is_some()),
         }
     };
     PublisherState {

@@ -22,7 +22,8 @@
 //!                         15 words, cannot listen since: 0 live    1 the feed
 //!                         2 files removed under their users that wait to be drained
 //!                         16 to 19 named subscribers by place, words: 0 connected since    1 last BEAT
-//!                         2 last ACK    3 holds the ring full since
+//!                         2 last ACK    3 holds the ring full since    4 how long its events took is told (0 or 1):
+//!                         5 events    6 to 9 what 50, 90, 99 and 99.9 % took, us
 //!                         20 refused, words by reason: 0 full    1 busy    2 away    3 invalid    4 large    5 denied
 //!                         21 history, words: 0 tick    1 to 9 what was counted until then
 //!   configuration, bytes  0 selector    1024, 2048 the two copies, each in words: 0 policy (0 none yet, 1 overwrite,
@@ -188,6 +189,11 @@ pub const fn presence(place: usize) -> (At, At) {
 pub const fn progress(place: usize) -> (At, At) {
     let at = control(16 + place);
     (at.plus(2), at.plus(3))
+}
+
+/// Whether it is told how long the events of the subscriber of this place took; what is told stands in the five words behind.
+pub const fn took(place: usize) -> At {
+    control(16 + place).plus(4)
 }
 
 /// The lock byte of who syncs the file.

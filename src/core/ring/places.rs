@@ -1,7 +1,7 @@
 //! Where each subscriber's cursors are: four places in every slot, given to names by the holder of the lease.
 
 use super::carried::Carried;
-use super::configuration::{Configuration, Held, Name, Written};
+use super::configuration::{Configuration, Held, Name, Written, store_took};
 use super::cursor::{self, Cursor};
 use super::layout::{NAMES, presence, progress};
 use super::memory::Memory;
@@ -85,6 +85,7 @@ fn start<M: Memory>(view: &View<M>, scan: &Scan, places: &[usize]) {
         let (ack, holds) = progress(*place);
         view.store(ack, 0);
         view.store(holds, 0);
+        store_took(view, *place, None);
         for stream in scan.streams() {
             let oldest = scan.of(stream).first().map_or(scan.last(stream), |b| b.before());
             let unheld = unheld(scan, stream);

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::bell::{Bell, Fifo};
 use super::carried::Carried;
-use super::configuration::Configuration;
+use super::configuration::{Configuration, store_took};
 use super::cursor::{self, Cursor, Who};
 use super::eye::{Eye, Next};
 use super::file::Ring;
@@ -24,6 +24,7 @@ use super::slot_bell::SlotBells;
 use super::view::View;
 use super::writer::PUBLISHER;
 use crate::id::{Region, Seq, Stream};
+use crate::took::Took;
 
 /// What only the holder of the lease has. It must be dropped before the lease is.
 pub struct Reader<M = Mapping> {
@@ -224,6 +225,11 @@ impl<M: Memory> Reader<M> {
         let (since, last_beat) = presence(self.hand.place(who));
         self.ring.view().store(last_beat, beat);
         self.ring.view().store(since, connected.unwrap_or(0));
+    }
+
+    /// Notes how long a subscriber's events took, as it says; None when it does not.
+    pub fn note_took(&mut self, who: usize, took: Option<Took>) {
+        store_took(self.ring.view(), self.hand.place(who), took);
     }
 
     /// Notes that a subscriber acknowledged something; `now` in ns since 1970.

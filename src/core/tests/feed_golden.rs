@@ -76,8 +76,8 @@ fn a_client_takes_the_conversation_of_the_page_from_its_first_to_its_last_messag
         let mut frames = vec![header.clone().into_bytes()];
         match header.split('"').nth(3) {
             Some("HELLO" | "ACK") => continue,
-            // The subscriber's last word.
-            Some("BEAT") if header.contains("leaving") => continue,
+            // The subscriber's own, and its last word.
+            Some("BEAT") if header.contains("took") || header.contains("leaving") => continue,
             Some("BATCH") => frames.push(body.clone()),
             _ => {}
         }

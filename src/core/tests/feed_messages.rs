@@ -7,6 +7,7 @@ use sparkngin_core::feed::{
     WINDOW_MAX, Welcome,
 };
 use sparkngin_core::id::{Region, Seq, Stream};
+use sparkngin_core::took::Took;
 
 fn one_of_each() -> Vec<Message> {
     let (region, stream, session) = (Region(0xA0), Stream(3), SessionId(0xB0));
@@ -55,7 +56,12 @@ fn one_of_each() -> Vec<Message> {
                 open: true,
             }],
         }),
-        Message::Beat(Beat { session, leaving: true }),
+        Message::Beat(Beat { session, leaving: true, took: None }),
+        Message::Beat(Beat {
+            session,
+            leaving: false,
+            took: Some(Took { events: 1, p50: 2, p90: 3, p99: 4, p999: u64::MAX }),
+        }),
         Message::Refused(Refused::for_reason(Reason::Version, None)),
         Message::Refused(Refused {
             other: Some("host 2".into()),
@@ -92,7 +98,7 @@ fn what_a_later_minor_version_adds_is_ignored() {
     let text = br#"{"type":"BEAT","session":"00000000000000b0","mood":{"good":[1,2,null]}}"#;
     assert_eq!(
         Message::read(&[text]),
-        Ok(Message::Beat(Beat { session: SessionId(0xb0), leaving: false }))
+        Ok(Message::Beat(Beat { session: SessionId(0xb0), leaving: false, took: None }))
     );
 }
 

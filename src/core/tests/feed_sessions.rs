@@ -8,6 +8,7 @@ use sparkngin_core::feed::{
 };
 use sparkngin_core::id::{Region, Seq, Stream};
 use sparkngin_core::record::{self, Record, Seed, Torn};
+use sparkngin_core::took::Took;
 
 #[path = "feed_sessions/books.rs"]
 mod books;
@@ -294,7 +295,7 @@ fn an_unknown_name_an_unknown_session_and_garbage_are_refused_and_harm_nobody() 
     let mut publisher = Publisher::new();
     let stranger = Hello { name: "other".to_owned(), ..hello(vec![]) };
     assert_eq!(refused(&publisher.hears(&peer(9), Message::Hello(stranger))), Reason::Name);
-    let beat = Message::Beat(Beat { session: SessionId(99), leaving: false });
+    let beat = Message::Beat(Beat { session: SessionId(99), leaving: false, took: None });
     assert_eq!(refused(&publisher.hears(&peer(9), beat)), Reason::Session);
     let now = publisher.now;
     for frames in [vec![vec![1, 2, 3]], vec![], vec![b"{}".to_vec(), vec![]]] {
@@ -328,7 +329,7 @@ fn beats_go_out_each_200_ms_and_3_s_of_silence_end_a_session() {
     assert_eq!(publisher.sessions.wait(start + ms(349)), Some(ms(51)));
     assert_eq!(publisher.sessions.due(start + ms(350)).packets.len(), 1, "for who is awake anyhow");
     publisher.now = start + ms(2000);
-    let beat = Message::Beat(Beat { session: SessionId(1), leaving: false });
+    let beat = Message::Beat(Beat { session: SessionId(1), leaving: false, took: None });
     assert_eq!(publisher.hears(&peer(1), beat), Heard::Beat);
     assert!(publisher.sessions.due(start + ms(4999)).silent.is_empty());
     assert_eq!(publisher.sessions.due(start + ms(5000)).silent, [0]);
@@ -336,9 +337,25 @@ fn beats_go_out_each_200_ms_and_3_s_of_silence_end_a_session() {
 }
 
 #[test]
+fn what_a_session_said_last_of_how_long_its_events_took_is_known_until_it_ends() {
+    let mut publisher = Publisher::new();
+    let says = |publisher: &mut Publisher, id, took| {
+        let beat = Beat { session: SessionId(id), leaving: false, took };
+        publisher.hears(&peer(1), Message::Beat(beat));
+        publisher.sessions.get(0).and_then(Session::took)
+    };
+    let took = |events| Some(Took { events, ..Took::default() });
+    assert_eq!(says(&mut publisher, 1, None), None);
+    assert_eq!(says(&mut publisher, 1, took(5)), took(5));
+    assert_eq!(says(&mut publisher, 1, None), took(5), "a BEAT without it says nothing else");
+    assert_eq!(says(&mut publisher, 9, took(7)), took(5), "another session's is nobody's");
+    assert_eq!(says(&mut publisher, 1, took(0)), took(0));
+}
+
+#[test]
 fn who_says_that_it_leaves_ends_its_session_and_no_other_and_its_successor_fences_nobody() {
     let mut publisher = Publisher::new();
-    let leaving = |id| Message::Beat(Beat { session: SessionId(id), leaving: true });
+    let leaving = |id| Message::Beat(Beat { session: SessionId(id), leaving: true, took: None });
     assert_eq!(refused(&publisher.hears(&peer(9), leaving(1))), Reason::Session);
     assert!(publisher.sessions.get(0).is_some(), "a number that it did not open is nothing");
     let left = Heard::Left { who: 0, from: Some("elsewhere".to_owned()) };
@@ -455,7 +472,7 @@ fn of_a_region_that_a_welcome_leaves_out_a_client_takes_nothing_twice_when_it_is
 #[test]
 fn a_client_that_leaves_says_so_once_and_nothing_after_it() {
     let (mut client, now) = subscriber();
-    let leaving = Message::Beat(Beat { session: SessionId(1), leaving: true });
+    let leaving = Message::Beat(Beat { session: SessionId(1), leaving: true, took: None });
     assert_eq!(client.leave(), Some(leaving));
     assert_eq!((client.leave(), client.due(now + ms(9000)), client.wait(now)), (None, None, None));
 }
@@ -507,7 +524,7 @@ fn messages_of_a_session_that_is_not_open_are_nothing() {
 #[test]
 fn a_client_answers_each_beat_and_needs_no_waking_of_its_own() {
     let (mut client, now) = subscriber();
-    let beat = Message::Beat(Beat { session: SessionId(1), leaving: false });
+    let beat = Message::Beat(Beat { session: SessionId(1), leaving: false, took: None });
     assert!(client.receive(beat.frames(vec![]), now + ms(90)).is_ok());
     assert_eq!(client.due(now + ms(90)), None, "it has said HELLO a moment ago");
     assert!(client.receive(beat.frames(vec![]), now + ms(200)).is_ok());
@@ -521,7 +538,7 @@ fn a_client_beats_alone_each_300_ms_and_reconnects_after_3_s_of_silence() {
     let (mut client, now) = subscriber();
     assert_eq!(client.wait(now), Some(ms(300)));
     assert_eq!(client.due(now + ms(299)), None);
-    let beat = Message::Beat(Beat { session: SessionId(1), leaving: false });
+    let beat = Message::Beat(Beat { session: SessionId(1), leaving: false, took: None });
     assert_eq!(client.due(now + ms(300)), Some(Due::Send(beat.clone())));
     assert_eq!(client.due(now + ms(300)), None);
     assert!(client.receive(beat.frames(vec![]), now + ms(1000)).is_ok());

@@ -159,7 +159,10 @@ fn held(held: &Held) -> Vec<Part> {
     };
     let behind = held.behind.as_secs_f64();
     let lag = format!("behind {} events, {behind:.1} s", held.lag);
-    vec![there, (Tone::Plain, lag), (Tone::Plain, format!("in Kafka {}", held.delivered))]
+    let mut parts = vec![there];
+    parts.extend(plain([lag, format!("in Kafka {}", held.delivered)]));
+    parts.extend(held.took.into_iter().flat_map(within));
+    parts
 }
 
 fn of_subscriber(own: &Subscriber, place: &Place) -> Vec<Vec<Part>> {
@@ -171,10 +174,13 @@ fn of_subscriber(own: &Subscriber, place: &Place) -> Vec<Vec<Part>> {
     first.push((Tone::Plain, place.trail.bars()));
     first.extend(plain([format!("delivered {}", own.delivered), format!("open {}", own.open)]));
     first.push(counted("dead", own.dead));
-    let took = own.took.map(|(half, most)| {
-        plain([format!("half within {half} s"), format!("99 % within {most} s")])
-    });
-    [first].into_iter().chain(took).collect()
+    [first].into_iter().chain(own.took.map(|took| within(took).into())).collect()
+}
+
+/// How long half of the events took, and 99 % of them.
+fn within((half, most): (f64, f64)) -> [Part; 2] {
+    [format!("half within {half} s"), format!("99 % within {most} s")]
+        .map(|text| (Tone::Plain, text))
 }
 
 /// What should be 0.
@@ -200,7 +206,13 @@ mod tests {
     use super::*;
 
     fn places() -> Vec<Place> {
-        let held = Held { name: "kafka".into(), connected: true, lag: 3, ..Held::default() };
+        let held = Held {
+            name: "kafka".into(),
+            connected: true,
+            lag: 3,
+            took: Some((0.004, 0.1)),
+            ..Held::default()
+        };
         let nginx = Nginx {
             wrong: vec!["Nobody \x1b[2J publishes.".into()],
             rate: Some(12.34),
@@ -227,7 +239,10 @@ mod tests {
         assert_eq!(lines[1], "http://a/sn/  Nobody \u{fffd}[2J publishes.");
         assert_eq!(lines[2], "  in 12.3/s  refused 0  lost 0");
         assert_eq!(lines[3], "  ring [#####...............] 25 %  lasts 2 h");
-        assert_eq!(lines[4], "  kafka connected  behind 3 events, 0.0 s  in Kafka 0");
+        assert_eq!(
+            lines[4],
+            "  kafka connected  behind 3 events, 0.0 s  in Kafka 0  half within 0.004 s  99 % within 0.1 s"
+        );
         assert_eq!(lines[5], "http://b/sn/  does not answer: no");
         assert_eq!(lines[6], "http://c/  ready");
         assert_eq!(lines[7], "  feeds 2 of 2  delivered 0  open 0  dead 0");

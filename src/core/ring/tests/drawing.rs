@@ -98,6 +98,7 @@ fn the_drawing_of_the_layout_has_the_places_of_the_code() {
         (beat, "last BEAT"),
         (ack, "last ACK"),
         (holds, "holds the ring full since"),
+        (took(0), "how long its events took is told"),
     ] {
         named(at.0 - since.0, name);
     }

@@ -205,7 +205,7 @@ fn what_a_message_may_hold_is_taken_to_the_last_byte() {
     for from in [FROM_MAX + 1, FROM_MAX + 2] {
         assert!(matches!(read(with(1, from)), Err(Garbage::Senseless(_))));
     }
-    let beat = Message::Beat(Beat { session: SessionId(1), leaving: false }).header();
+    let beat = Message::Beat(Beat { session: SessionId(1), leaving: false, took: None }).header();
     let padded = |bytes: usize| {
         let mut frame = beat.clone();
         frame.resize(bytes, b' ');
