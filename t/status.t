@@ -73,10 +73,11 @@ poll(5, 'the publisher has written its configuration down', sub { ($t->status->{
 my $status = $t->status;
 my $keys = sub { join ' ', sort keys %{ $_[0] } };
 is($keys->($status), 'access left_alone live older publisher recent refused ring server sparkngin subscribers wrong', 'the object');
-is($keys->($status->{ring}), 'block_bytes blocks bytes committed heartbeats poisoned policy readable region streams syncs_refused', 'the ring');
+is($keys->($status->{ring}), 'block_bytes blocks bytes committed heartbeats poisoned policy readable region streams syncs_refused writers', 'the ring');
 is($keys->($status->{publisher}), 'epoch feed_deaf_ms last_turn_ms present', 'the publisher');
 is($status->{ring}{committed}, 7, 'what was committed');
 is($status->{ring}{blocks}{total}, 8, 'its blocks');
+is($status->{ring}{writers}, 2, 'its writers, the two workers');
 is($status->{ring}{block_bytes}, 65536, 'of 64k');
 like($status->{server}, qr{^nginx/\d+\.\d+\.\d+$}, 'the server');
 is_deeply([map { $_->{name} } @{ $status->{subscribers} }], ['kafka', 'second'], 'the subscribers');

@@ -223,10 +223,11 @@ fn processes(out: &mut String, figures: &Figures<'_>) {
             "<li>The publisher {state}; it looked {ago}, and is number {epoch} of this file.</li>"
         );
     }
-    if let Some((_, ledger)) = &figures.ring {
+    if let Some((ring, ledger)) = &figures.ring {
+        let writers = ring.writers().map_or("An unknown number of".to_owned(), |n| count(n as u64));
         let _ = writeln!(
             out,
-            "<li>{} streams had a writer: so many workers wrote at a time, at most.</li>",
+            "<li>{writers} workers can write now; {} streams had a writer: so many could at a time, at most.</li>",
             count(ledger.streams.len() as u64)
         );
     }

@@ -94,6 +94,7 @@ fn ring_object(ring: &Ring, ledger: &Ledger) -> Value {
             "sealed": blocks.sealed,
         },
         "streams": ledger.streams.len(),
+        "writers": ring.writers().ok(),
         "committed": ledger.committed,
         "heartbeats": ledger.heartbeats,
         "readable": ledger.readable,

@@ -44,6 +44,17 @@ pub enum NoSlot {
     System(#[from] io::Error),
 }
 
+impl<M: Memory> Ring<M> {
+    /// How many writers there are now, in any process, but for one that writes through this very value.
+    ///
+    /// # Errors
+    /// When the file system has no such locks.
+    pub fn writers(&self) -> io::Result<usize> {
+        let held = |stream| held_by_another(self.file(), self.view().layout.slot_byte(stream));
+        self.view().streams().try_fold(0, |sum, stream| Ok(sum + usize::from(held(stream)?)))
+    }
+}
+
 impl<M: Memory> Writer<M> {
     /// Takes the lowest slot that nobody has, and goes on where its last owner stopped. `ring` is the writer's own: see
     /// [`Ring::again`]. A slot whose holder was killed in a sync of its own is left to those who opened the file before
