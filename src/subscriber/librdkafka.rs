@@ -28,6 +28,7 @@ use crate::fault::{self, Blame, Fault};
 use crate::gate::{GateNo, Gates, Taken};
 use crate::kafka::{Note, Outgoing};
 use crate::slab::{Place, Slabs};
+use crate::tag::Tag;
 
 /// The queue. It must be dropped before its client.
 pub struct EventQueue {
@@ -364,34 +365,6 @@ impl Topic {
             mine.drain(..).flatten().for_each(|gate| gates.give_back(gate));
         }
         idle
-    }
-}
-
-/// What librdkafka carries along with a message of a sender that lends: one behind the other in the tickets' order is a
-/// number more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Tag {
-    ticket: Ticket,
-    gate: Option<GateNo>,
-    /// The value lies in a slab.
-    lent: bool,
-}
-
-impl Tag {
-    const LENT: usize = 1 << 47;
-    const GATE: u32 = 48;
-
-    fn pack(self) -> usize {
-        let gate = self.gate.map_or(u16::MAX, |gate| gate.0);
-        usize::from(gate) << Tag::GATE
-            | self.ticket as usize
-            | if self.lent { Tag::LENT } else { 0 }
-    }
-
-    fn unpack(number: usize) -> Tag {
-        let gate = Some((number >> Tag::GATE) as u16).filter(|gate| *gate != u16::MAX);
-        let ticket = (number & (Tag::LENT - 1)) as Ticket;
-        Tag { ticket, gate: gate.map(GateNo), lent: number & Tag::LENT != 0 }
     }
 }
 

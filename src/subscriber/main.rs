@@ -55,6 +55,7 @@ mod slab;
 mod socket;
 mod states;
 mod subscribe;
+mod tag;
 mod tail;
 mod top;
 mod topics;

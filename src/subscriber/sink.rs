@@ -204,13 +204,13 @@ impl Parcel {
         self.batch.seed
     }
 
-    /// The record.
+    /// The record; its sum was checked when it came.
     ///
     /// # Errors
-    /// [`Torn`]: memory went bad since it was received, for it was whole then.
+    /// [`Torn`]: memory went bad since then.
     pub fn record(&self) -> Result<Record<'_>, Torn> {
         let from = self.batch.records.body.get(self.offset as usize..).unwrap_or_default();
-        record::read(self.seed(), self.id().seq, from).map(|(record, _)| record)
+        record::read_again(self.id().seq, from)
     }
 
     /// When nginx received it, ns since 1970; its sum was checked when it came.
