@@ -364,6 +364,7 @@ fn body_of<'a, 'r: 'a>(
 }
 
 /// Reads the one event of a request.
+#[inline]
 fn read_one<'a>(
     spare: Spare,
     request: &Request<'a>,
