@@ -12,12 +12,19 @@ use JSON::PP;
 use Test::More;
 use Sparkngin::Poll 'poll';
 use Sparkngin::Port 'free_port';
-use Sparkngin::Root qw(slurp);
+use Sparkngin::Root qw(slurp put);
 
 chdir "$FindBin::Bin/../.." or die;
 my $dir = File::Temp->newdir('/tmp/sn-XXXXXX');
 delete $ENV{PACKAGER};
 my ($version) = slurp('Cargo.toml') =~ /^version = "(.*)"/m;
+
+# --- what is in them ---
+
+mkdir "$dir/fedora" or die;
+put("$dir/fedora/ngx_auto_config.h", qq(#define NGX_HTTP_CLIENT_TEMP_PATH  "/var/lib/nginx/tmp/client_body"\n));
+is(system("NGINX_SOURCE_DIR=$dir/fedora NGINX_BUILD_DIR=$dir/fedora tools/gather $dir/gathered"), 0, 'gathered for an nginx with other directories');
+like(slurp("$dir/gathered/subscribe.toml"), qr{^feed = \["ipc:///var/lib/nginx/tmp/sparkngin/feed\.sock"\]$}m, 'the feed is where that nginx has the ring');
 
 # --- RPMs ---
 
