@@ -22,6 +22,7 @@ is($?, 0, 'lintian finds nothing wrong') or diag($found);
 
 # --- installed ---
 
+like(scalar qx(dpkg-deb -f build/deb/libnginx-mod-http-sparkngin_${version}_*.deb Depends), qr/\bnginx-abi-\d/, 'the module wants the nginx whose modules it fits');
 is(inside("dpkg -i @{ $deb{$version} }"), 0, 'installed') or diag(said());
 is(inside('nginx -t'), 0, 'nginx -t');
 my $conf = "$root/etc/nginx/conf.d/events.conf";

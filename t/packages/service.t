@@ -30,6 +30,12 @@ is(said(), "disabled\ninactive\n", 'it waits until its settings are written');
 is(inside('systemctl enable --now sparkngin'), 0, 'enabled and started') or diag(said());
 ok(arrives('first', 'load'), 'an event arrives');
 
+inside('systemd-analyze verify --man=no sparkngin.service');
+is(said(), '', 'systemd-analyze verify has nothing to say of it');
+my ($score) = slurp('docs/security.md') =~ /`systemd-analyze security` gives it .*?, and ([\d.]+) once it runs/;
+inside('systemd-analyze security --no-pager sparkngin.service');
+is((said() =~ /exposure level for sparkngin\.service: ([\d.]+)/)[0], $score, 'it is as closed as docs/security.md says');
+
 # --- reload ---
 
 my $settings = "$it->{root}/etc/sparkngin/subscribe.toml";
