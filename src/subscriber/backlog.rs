@@ -23,6 +23,9 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// The pause when something went through: enough that a refusal in every batch is no busy loop.
 const BREATH: Duration = Duration::from_millis(10);
 
+/// Messages with a fate that may stay behind one without.
+const FEW: usize = 1024;
+
 /// How records are put into batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Batching {
@@ -58,6 +61,7 @@ pub enum Step {
 
 #[derive(Debug)]
 struct Entry<M> {
+    ticket: Ticket,
     message: M,
     state: State,
     /// Since when the broker refuses it alone without saying that it is the record's fault.
@@ -84,8 +88,12 @@ enum Phase {
 /// The messages, oldest first.
 #[derive(Debug)]
 pub struct Backlog<M> {
-    first: Ticket,
+    /// Those with a fate are taken out by and by, wherever they stand: one without must not hold all behind it.
     entries: VecDeque<Entry<M>>,
+    /// Of these, those with a fate.
+    done: usize,
+    /// The next message's ticket.
+    end: Ticket,
     next: Ticket,
     out: usize,
     phase: Phase,
@@ -108,8 +116,9 @@ impl<M> Backlog<M> {
         Backlog {
             transactional,
             inside: 0,
-            first: 0,
             entries: VecDeque::new(),
+            done: 0,
+            end: 0,
             next: 0,
             out: 0,
             phase: Phase::Sending,
@@ -128,7 +137,7 @@ impl<M> Backlog<M> {
 
     /// True if new messages may be pushed: everything older was handed over.
     pub fn has_room(&self) -> bool {
-        self.phase == Phase::Sending && self.single.is_none() && self.next == self.end()
+        self.phase == Phase::Sending && self.single.is_none() && self.next == self.end
     }
 
     /// Whether the producer is in use, and has not failed.
@@ -148,8 +157,10 @@ impl<M> Backlog<M> {
 
     /// Puts a message behind all others.
     pub fn push(&mut self, message: M) -> Ticket {
-        self.entries.push_back(Entry { message, state: State::Held, refused: None });
-        self.end() - 1
+        let ticket = self.end;
+        self.entries.push_back(Entry { ticket, message, state: State::Held, refused: None });
+        self.end += 1;
+        ticket
     }
 
     /// What to do now.
@@ -188,6 +199,7 @@ impl<M> Backlog<M> {
     pub fn withdraw(&mut self, ticket: Ticket) {
         if let Some(entry) = self.entry(ticket) {
             entry.state = State::Done;
+            self.done += 1;
         }
         self.go_on();
         self.trim();
@@ -226,6 +238,7 @@ impl<M> Backlog<M> {
                 settle(&entry.message);
                 (self.progress, self.failures) = (true, 0);
                 self.out -= 1;
+                self.done += 1;
                 self.trim();
             }
             Err(fault) => {
@@ -240,6 +253,7 @@ impl<M> Backlog<M> {
     pub fn commit(&mut self, mut settle: impl FnMut(&M)) {
         for entry in self.entries.iter_mut().filter(|entry| entry.state == State::Inside) {
             entry.state = State::Done;
+            self.done += 1;
             settle(&entry.message);
             (self.progress, self.failures) = (true, 0);
         }
@@ -260,7 +274,8 @@ impl<M> Backlog<M> {
         let alone = self.single.is_some();
         let mut found = Vec::new();
         let mut last_refused = None;
-        for (ticket, entry) in (self.first..).zip(&mut self.entries) {
+        for entry in &mut self.entries {
+            let ticket = entry.ticket;
             if entry.state == State::Inside {
                 // It went down with its transaction.
                 self.again += 1;
@@ -289,7 +304,7 @@ impl<M> Backlog<M> {
         self.rest(now, decided);
         self.single = self.single.max(last_refused);
         self.inside = 0;
-        self.next = self.first;
+        self.next = 0;
         self.skip_done();
         found
     }
@@ -335,12 +350,20 @@ impl<M> Backlog<M> {
         self.phase = Phase::Resting(now + pause);
     }
 
-    fn end(&self) -> Ticket {
-        self.first + self.entries.len() as u64
+    fn entry(&mut self, ticket: Ticket) -> Option<&mut Entry<M>> {
+        let at = self.position(ticket);
+        self.entries.get_mut(at).filter(|entry| entry.ticket == ticket)
     }
 
-    fn entry(&mut self, ticket: Ticket) -> Option<&mut Entry<M>> {
-        self.entries.get_mut(ticket.checked_sub(self.first)? as usize)
+    /// Where this ticket's entry is, or the first one behind it.
+    fn position(&self, ticket: Ticket) -> usize {
+        // Where none was taken out, that is clear.
+        let first = self.entries.front().map_or(self.end, |entry| entry.ticket);
+        let at = ticket.saturating_sub(first) as usize;
+        match self.entries.get(at) {
+            Some(entry) if entry.ticket == ticket => at,
+            _ => self.entries.partition_point(|entry| entry.ticket < ticket),
+        }
     }
 
     fn go_on(&mut self) {
@@ -349,17 +372,21 @@ impl<M> Backlog<M> {
     }
 
     fn skip_done(&mut self) {
-        while self.entry(self.next).is_some_and(|entry| entry.state == State::Done) {
-            self.next += 1;
-        }
+        let from = self.position(self.next);
+        let open = self.entries.range(from..).find(|entry| entry.state != State::Done);
+        self.next = open.map_or(self.end, |entry| entry.ticket);
     }
 
     fn trim(&mut self) {
         while self.entries.front().is_some_and(|entry| entry.state == State::Done) {
             self.entries.pop_front();
-            self.first += 1;
+            self.done -= 1;
         }
-        self.next = self.next.max(self.first);
+        // More often would be a copy for each few: so each is moved once, about.
+        if self.done > FEW && 2 * self.done > self.entries.len() {
+            self.entries.retain(|entry| entry.state != State::Done);
+            self.done = 0;
+        }
     }
 }
 
@@ -414,6 +441,33 @@ mod tests {
         backlog.push(7);
         assert!(!backlog.has_room(), "the producer did not take it yet");
         backlog.report(3, Ok(()), |_| panic!("it is not out"));
+    }
+
+    #[test]
+    fn one_without_a_fate_holds_none_of_those_behind_it() {
+        let all = 10 * FEW as u64;
+        let mut backlog = sent(all);
+        let open = [0, all / 2];
+        let mut settled = Vec::new();
+        for ticket in (0..all).filter(|ticket| !open.contains(ticket)) {
+            backlog.report(ticket, Ok(()), |m| settled.push(*m));
+            assert!(backlog.entries.len() as u64 <= 2 * (all - ticket) + FEW as u64 + 2);
+        }
+        assert_eq!((settled.len() as u64, backlog.out()), (all - 2, 2));
+        assert!(backlog.entries.len() <= FEW + 3);
+        assert!(backlog.has_room());
+        assert_eq!(backlog.push(all), all);
+        assert_eq!(send_all(&mut backlog), [all]);
+        for ticket in [0, all / 2, all] {
+            backlog.report(ticket, fault(Blame::Circumstance), |_| panic!("it failed"));
+        }
+        assert_eq!(judged(&mut backlog, Instant::now()), []);
+        renewed(&mut backlog, Instant::now());
+        assert_eq!(send_all(&mut backlog), [0, all / 2, all], "in order");
+        for ticket in [all, all / 2, 0] {
+            backlog.report(ticket, Ok(()), |_| ());
+        }
+        assert_eq!((backlog.entries.len(), backlog.done), (0, 0));
     }
 
     #[test]

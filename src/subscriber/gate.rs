@@ -1,15 +1,13 @@
 //! Before each partition a gate: while a request to it is on its way, what comes after waits here, and goes together.
 //!
 //! An idempotent librdkafka makes no second request to a partition before the first is answered, and until then its thread
-//! asks again and again whether it may: a core's worth of nothing. So it never has more than one request takes. Pure:
-//! no producer, no clock.
+//! asks again and again whether it may: a core's worth of nothing. So it has no more than one request takes, as far as
+//! that can be told from here. Pure: no producer, no clock.
 
 use std::collections::VecDeque;
 
 /// Messages that pass together; librdkafka's own limit of a batch (`batch.num.messages`).
 const MESSAGES: usize = 10_000;
-/// Bytes that pass together; a tenth below librdkafka's own limit (`batch.size`), which counts the framing, too.
-const BYTES: usize = 900_000;
 
 /// A gate's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +16,8 @@ pub struct GateNo(pub u16);
 /// What became of a message that was let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// It passed, with so many bytes.
-    Yes(usize),
+    /// It passed.
+    Yes,
     /// It will not be taken.
     No,
     /// There is no room: it is the first again at the next release.
@@ -35,12 +33,15 @@ struct Gate<M> {
     passed: (usize, usize),
     /// The round in which the last one passed.
     round: u64,
-    waiting: VecDeque<M>,
+    /// With the bytes of each.
+    waiting: VecDeque<(usize, M)>,
 }
 
 /// All gates.
 #[derive(Debug)]
 pub struct Gates<M> {
+    /// Bytes that pass together, at most; a single message may have more.
+    most: usize,
     gates: Vec<Gate<M>>,
     /// Those that nobody uses.
     free: Vec<GateNo>,
@@ -48,23 +49,17 @@ pub struct Gates<M> {
     /// Those behind which something waits that may pass, or may soon.
     open: VecDeque<GateNo>,
     waiting: usize,
+    waiting_bytes: usize,
     out: usize,
 }
 
-impl<M> Default for Gates<M> {
-    fn default() -> Gates<M> {
-        Gates {
-            gates: Vec::new(),
-            free: Vec::new(),
-            round: 0,
-            open: VecDeque::new(),
-            waiting: 0,
-            out: 0,
-        }
-    }
-}
-
 impl<M> Gates<M> {
+    /// None yet; `most` bytes are what one request takes.
+    pub fn new(most: usize) -> Gates<M> {
+        let (gates, free, open) = Default::default();
+        Gates { most, gates, free, round: 0, open, waiting: 0, waiting_bytes: 0, out: 0 }
+    }
+
     /// One that is used by nobody else, if there are not too many.
     pub fn add(&mut self) -> Option<GateNo> {
         if let Some(no) = self.free.pop() {
@@ -95,10 +90,16 @@ impl<M> Gates<M> {
         self.waiting + self.out
     }
 
+    /// Bytes of the messages that wait.
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
     /// Whether a message of so many bytes may pass now: nothing is on its way, or what is was handed over in this round
     /// and makes no request full. Those that wait come first.
     pub fn is_open(&self, no: GateNo, bytes: usize) -> bool {
-        self.gate(no).is_none_or(|gate| gate.waiting.is_empty() && gate.takes(self.round, bytes))
+        self.gate(no)
+            .is_none_or(|gate| gate.waiting.is_empty() && gate.takes(self.round, self.most, bytes))
     }
 
     /// A message passed.
@@ -115,11 +116,12 @@ impl<M> Gates<M> {
         gate.round = round;
     }
 
-    /// A message waits.
-    pub fn wait(&mut self, no: GateNo, message: M) {
+    /// A message of so many bytes waits.
+    pub fn wait(&mut self, no: GateNo, bytes: usize, message: M) {
         let Some(gate) = self.gates.get_mut(usize::from(no.0)) else { return };
-        gate.waiting.push_back(message);
+        gate.waiting.push_back((bytes, message));
         self.waiting += 1;
+        self.waiting_bytes += bytes;
     }
 
     /// So many messages that passed were reported.
@@ -137,10 +139,11 @@ impl<M> Gates<M> {
         for _ in 0..self.open.len() {
             let Some(no) = self.open.pop_front() else { return };
             while let Some(gate) = self.gates.get_mut(usize::from(no.0)) {
-                if !gate.takes(self.round, 0) {
+                let Some(bytes) = gate.waiting.front().map(|(bytes, _)| *bytes) else { break };
+                if !gate.takes(self.round, self.most, bytes) {
                     break;
                 }
-                let Some(first) = gate.waiting.front_mut() else { break };
+                let Some((_, first)) = gate.waiting.front_mut() else { break };
                 let taken = hand(no, first);
                 if taken == Taken::Full {
                     self.open.push_back(no);
@@ -148,7 +151,8 @@ impl<M> Gates<M> {
                 }
                 gate.waiting.pop_front();
                 self.waiting -= 1;
-                if let Taken::Yes(bytes) = taken {
+                self.waiting_bytes -= bytes;
+                if taken == Taken::Yes {
                     self.passed(no, bytes);
                 }
             }
@@ -158,8 +162,8 @@ impl<M> Gates<M> {
     /// All that wait, who wait no longer.
     pub fn drain(&mut self) -> impl Iterator<Item = M> {
         self.open.clear();
-        self.waiting = 0;
-        self.gates.iter_mut().flat_map(|gate| gate.waiting.drain(..))
+        (self.waiting, self.waiting_bytes) = (0, 0);
+        self.gates.iter_mut().flat_map(|gate| gate.waiting.drain(..).map(|(_, message)| message))
     }
 
     fn gate(&self, no: GateNo) -> Option<&Gate<M>> {
@@ -168,10 +172,10 @@ impl<M> Gates<M> {
 }
 
 impl<M> Gate<M> {
-    fn takes(&self, round: u64, bytes: usize) -> bool {
+    fn takes(&self, round: u64, most: usize, bytes: usize) -> bool {
         let (messages, before) = self.passed;
-        self.out == 0
-            || self.round == round && messages < MESSAGES && before.saturating_add(bytes) <= BYTES
+        let fits = messages < MESSAGES && before.saturating_add(bytes) <= most;
+        self.out == 0 || self.round == round && fits
     }
 }
 
@@ -180,6 +184,7 @@ mod tests {
     use super::*;
 
     const NONE: [u32; 0] = [];
+    const BYTES: usize = 900_000;
 
     /// Sends what may pass, has the rest wait; what passed.
     fn send(
@@ -194,52 +199,52 @@ mod tests {
                 gates.passed(no, bytes);
                 passed.push(message);
             } else {
-                gates.wait(no, message);
+                gates.wait(no, bytes, message);
             }
         }
         passed
     }
 
-    fn released(gates: &mut Gates<u32>, bytes: usize) -> Vec<u32> {
+    fn released(gates: &mut Gates<u32>) -> Vec<u32> {
         let mut passed = Vec::new();
         gates.begin_round();
         gates.release(|_, message| {
             passed.push(*message);
-            Taken::Yes(bytes)
+            Taken::Yes
         });
         passed
     }
 
     #[test]
     fn what_comes_while_a_request_is_on_its_way_waits_and_goes_together_in_order() {
-        let mut gates = Gates::default();
+        let mut gates = Gates::new(BYTES);
         let no = gates.add().unwrap();
         assert_eq!(send(&mut gates, no, 0..3, 10), [0, 1, 2], "one round, one request");
         gates.begin_round();
         assert_eq!(send(&mut gates, no, 3..5, 10), NONE);
         gates.reported(no, 2);
-        assert_eq!(released(&mut gates, 10), NONE, "one of the request is not reported");
+        assert_eq!(released(&mut gates), NONE, "one of the request is not reported");
         gates.reported(no, 1);
-        assert_eq!(released(&mut gates, 10), [3, 4]);
+        assert_eq!(released(&mut gates), [3, 4]);
         assert_eq!(send(&mut gates, no, 5..6, 10), [5], "the same round");
         assert_eq!(gates.waiting, 0);
     }
 
     #[test]
     fn a_partition_waits_for_itself_alone() {
-        let mut gates = Gates::default();
+        let mut gates = Gates::new(BYTES);
         let (one, other) = (gates.add().unwrap(), gates.add().unwrap());
         send(&mut gates, one, 0..1, 10);
         gates.begin_round();
         assert_eq!(send(&mut gates, one, 1..2, 10), NONE);
         assert_eq!(send(&mut gates, other, 2..3, 10), [2]);
         gates.reported(one, 1);
-        assert_eq!(released(&mut gates, 10), [1]);
+        assert_eq!(released(&mut gates), [1]);
     }
 
     #[test]
     fn no_more_passes_than_one_request_takes_but_one_message_always_does() {
-        let mut gates = Gates::default();
+        let mut gates = Gates::new(BYTES);
         let (few, large) = (gates.add().unwrap(), gates.add().unwrap());
         let all = MESSAGES as u32 + 5;
         assert_eq!(send(&mut gates, few, 0..all, 1).len(), MESSAGES);
@@ -247,14 +252,41 @@ mod tests {
         for (no, out) in [(few, MESSAGES), (large, 1)] {
             gates.reported(no, out);
         }
-        let rest = released(&mut gates, 2 * BYTES);
-        assert_eq!(rest, [all - 5, 1], "each as much as one request takes");
-        assert_eq!(gates.waiting, 4 + 1);
+        let rest = released(&mut gates);
+        let five: Vec<u32> = (all - 5..all).collect();
+        assert_eq!(rest, [&five[..], &[1]].concat(), "each as much as one request takes");
+        assert_eq!((gates.waiting, gates.waiting_bytes()), (1, 2 * BYTES));
+    }
+
+    #[test]
+    fn what_waited_passes_as_far_as_one_request_takes_it() {
+        let mut gates = Gates::new(BYTES);
+        let no = gates.add().unwrap();
+        send(&mut gates, no, 0..1, 1);
+        gates.begin_round();
+        send(&mut gates, no, 1..4, BYTES / 2);
+        for (reported, passed) in [(1, &[1, 2][..]), (2, &[3])] {
+            gates.reported(no, reported);
+            assert_eq!(released(&mut gates), passed);
+        }
+    }
+
+    #[test]
+    fn a_gate_is_given_back_only_when_nobody_is_at_it() {
+        let mut gates = Gates::new(BYTES);
+        let no = gates.add().unwrap();
+        assert!(gates.is_idle(no));
+        send(&mut gates, no, 0..1, 1);
+        assert!(!gates.is_idle(no));
+        gates.reported(no, 1);
+        assert!(gates.is_idle(no));
+        gates.give_back(no);
+        assert_eq!((gates.add(), gates.add()), (Some(no), Some(GateNo(1))));
     }
 
     #[test]
     fn who_finds_no_room_is_the_first_again_and_who_is_refused_holds_up_nobody() {
-        let mut gates = Gates::default();
+        let mut gates = Gates::new(BYTES);
         let no = gates.add().unwrap();
         send(&mut gates, no, 0..1, 1);
         gates.begin_round();
@@ -264,7 +296,7 @@ mod tests {
         let mut asked = Vec::new();
         gates.release(|_, message| {
             asked.push(*message);
-            if *message == 1 { Taken::No } else { Taken::Yes(1) }
+            if *message == 1 { Taken::No } else { Taken::Yes }
         });
         assert_eq!((asked, gates.waiting), (vec![1, 2, 3], 0));
         gates.reported(no, 2);
@@ -273,13 +305,13 @@ mod tests {
 
     #[test]
     fn who_is_drained_waits_no_longer() {
-        let mut gates = Gates::default();
+        let mut gates = Gates::new(BYTES);
         let no = gates.add().unwrap();
         send(&mut gates, no, 0..1, 1);
         gates.begin_round();
         send(&mut gates, no, 1..4, 1);
         assert_eq!(gates.drain().collect::<Vec<_>>(), [1, 2, 3]);
         gates.reported(no, 1);
-        assert_eq!((released(&mut gates, 1), gates.waiting), (vec![], 0));
+        assert_eq!((released(&mut gates), gates.waiting), (vec![], 0));
     }
 }

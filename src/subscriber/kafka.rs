@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message, OwnedHeaders};
@@ -20,7 +20,7 @@ use rdkafka::producer::{
 use crate::access::Access;
 use crate::backlog::{Batching, Ticket};
 use crate::fault::{self, Blame, Fault};
-use crate::librdkafka::{EventQueue, Sender};
+use crate::librdkafka::{EventQueue, Limits, Sender};
 use crate::wake::Waker;
 
 /// What a producer says.
@@ -82,7 +82,8 @@ pub struct Outgoing<'a> {
 
 /// One producer. Dropping it is right only when every ticket was reported.
 pub struct Producer {
-    events: EventQueue,
+    /// Empty only while it is dropped, before its client.
+    events: Option<EventQueue>,
     /// Empty only while it is dropped, before its client.
     sender: Option<Sender>,
     /// Empty only while it is dropped.
@@ -110,10 +111,11 @@ impl Producer {
             other => other.to_string(),
         })?;
         let wake = waker.socket().map_err(|error| format!("no descriptor: {error}"))?;
-        let events = EventQueue::new(inner.client(), wake.into());
+        let events = Some(EventQueue::new(inner.client(), wake.into()));
         // A transaction's end waits for nobody but librdkafka, on another thread; and what travels alone waits for nobody.
         let lends = access.transactional_id().is_none() && batching == Batching::Many;
-        let sender = Some(Sender::new(inner.client(), lends));
+        let limits = lends.then(|| limits(&config));
+        let sender = Some(Sender::new(inner.client(), limits));
         Ok(Producer { events, sender, inner: Some(Arc::new(inner)), notes })
     }
 
@@ -134,7 +136,7 @@ impl Producer {
     /// Takes the notes; `into` must be empty.
     pub fn notes(&self, into: &mut Vec<Note>) {
         let Some(inner) = &self.inner else { return };
-        while !self.events.is_empty() {
+        while self.events.as_ref().is_some_and(|events| !events.is_empty()) {
             inner.poll(Duration::ZERO);
         }
         std::mem::swap(&mut *lock(&self.notes), into);
@@ -173,6 +175,14 @@ impl Producer {
     }
 }
 
+/// What a client of this configuration takes; librdkafka's own numbers where it says nothing.
+fn limits(config: &ClientConfig) -> Limits {
+    let number = |name, default| config.get(name).and_then(|n| n.parse().ok()).unwrap_or(default);
+    let (message, batch) =
+        (number("message.max.bytes", 1_000_000), number("batch.size", 1_000_000));
+    Limits { message, batch }
+}
+
 /// Whether an error says that a younger producer is known, or the transaction was taken for given up.
 pub fn is_fencing(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
@@ -206,6 +216,7 @@ pub fn hand_over(
 
 impl Drop for Producer {
     fn drop(&mut self) {
+        drop(self.events.take());
         let lent = self.sender.take().map(Sender::end);
         // In this order: what was lent goes last.
         let end = (self.inner.take(), lent);

@@ -4,8 +4,7 @@
 //! producer itself, when there is something to hear: no thread that polls on a suspicion, and no lock on the way of a report.
 //!
 //! rdkafka's own call to send names the topic: then librdkafka looks it up at each message, along the list of all topics and
-//! under its client's lock, and rdkafka makes a text of C of each name. Here a topic is looked up once. A handle keeps what
-//! the client knew of its topic, so the first refusal that is the topic's fault is asked again with a new one.
+//! under its client's lock, and rdkafka makes a text of C of each name. Here a topic is looked up once.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -24,7 +23,7 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::backlog::Ticket;
-use crate::fault::{self, Blame, Fault};
+use crate::fault::{self, Fault};
 use crate::gate::{GateNo, Gates, Taken};
 use crate::kafka::{Note, Outgoing};
 use crate::slab::{Place, Slabs};
@@ -73,41 +72,58 @@ const MOST: usize = 2 * crate::topics::MOST;
 const FULL: usize = 100_000;
 /// Bytes of slabs above which messages are copied: a message that stays unreported holds 64 KiB.
 const LENT: usize = 16 << 20;
+/// Bytes of messages that wait, at most.
+const WAITING: usize = 128 << 20;
 
 /// Hands messages to one client. It must be dropped before that client.
 pub struct Sender {
     client: *mut rd_kafka_t,
-    topics: RefCell<HashMap<Rc<str>, Rc<Topic>>>,
+    topics: RefCell<HashMap<Box<str>, Rc<Topic>>>,
     /// None: each message is copied, and handed over at once.
     lent: Option<RefCell<Lent>>,
 }
 
 /// What librdkafka reads until it reports it, and what waits to be read.
-#[derive(Default)]
 struct Lent {
     slabs: Slabs,
     gates: Gates<Waiting>,
+    /// The largest message that the client takes.
+    most: usize,
+    /// A message failed: what waits must not overtake it, and is given up.
+    failed: bool,
 }
 
-/// A topic: the handle is replaced when the topic was, its partitions' gates stay.
+/// What a client that is lent to takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a message (`message.max.bytes`).
+    pub message: usize,
+    /// Bytes of a request to one partition (`batch.size`).
+    pub batch: usize,
+}
+
+/// A topic's handle, and its partitions' gates.
 struct Topic {
-    name: Rc<str>,
-    handle: RefCell<Handle>,
+    handle: NonNull<rd_kafka_topic_t>,
     gates: RefCell<Vec<Option<GateNo>>>,
 }
-
-/// A topic's handle.
-struct Handle(NonNull<rd_kafka_topic_t>);
 
 /// A message behind a gate.
 struct Waiting {
     topic: Rc<Topic>,
     partition: i32,
     ticket: Ticket,
-    value: Place,
+    value: Kept,
     key: Option<Box<[u8]>>,
     timestamp: Option<i64>,
     headers: Headers,
+}
+
+/// A value that waits.
+enum Kept {
+    Slab(Place),
+    /// Slabs hold too much already: it will be copied.
+    Own(Option<Box<[u8]>>),
 }
 
 /// Headers that no message owns yet.
@@ -125,10 +141,13 @@ struct Parts<'a> {
 }
 
 impl Sender {
-    /// For this client. If it lends, librdkafka reads messages where they lie here and never has more of a partition than
-    /// one request takes; then [`Sender::settle`] must see each note.
-    pub fn new<C: ClientContext>(client: &Client<C>, lends: bool) -> Sender {
-        let lent = lends.then(RefCell::default);
+    /// For this client. With limits it lends: librdkafka reads messages where they lie here and has no more of a partition
+    /// than one request takes; then [`Sender::settle`] must see each note.
+    pub fn new<C: ClientContext>(client: &Client<C>, limits: Option<Limits>) -> Sender {
+        let lent = limits.map(|Limits { message, batch }| {
+            let gates = Gates::new(batch.min(message) / 10 * 9);
+            RefCell::new(Lent { slabs: Slabs::default(), gates, most: message, failed: false })
+        });
         Sender { client: client.native_ptr(), topics: RefCell::default(), lent }
     }
 
@@ -166,30 +185,35 @@ impl Sender {
         ticket: Ticket,
         lent: &mut Lent,
     ) -> Result<(), RDKafkaErrorCode> {
-        let Lent { slabs, gates } = lent;
-        let &Outgoing { partition, key, timestamp, .. } = message;
-        let gate = topic.gate(partition, gates);
-        let bytes = size(message);
-        if gates.held() >= FULL {
+        let Lent { slabs, gates, most, failed } = lent;
+        let &Outgoing { partition, value, key, timestamp, .. } = message;
+        let bytes = wire_size(message);
+        if gates.held() >= FULL || gates.waiting_bytes() >= WAITING || *failed {
             return Err(RDKafkaErrorCode::QueueFull);
         }
-        let open = gate.is_none_or(|gate| gates.is_open(gate, bytes));
-        if open && (slabs.held() >= LENT || message.value.is_none()) {
-            self.copy(topic, message, Tag { ticket, gate, lent: false }.pack())?;
-        } else if open {
-            let mut headers = Headers::new(message.headers)?;
-            let value = slabs.put(ticket, message.value.unwrap_or_default());
-            let opaque = Tag { ticket, gate, lent: true }.pack();
-            let value = Some(slabs.get(value));
-            let parts = Parts { partition, value, lent: true, key, timestamp, opaque };
-            let sent = self.put(topic, &parts, &mut headers);
-            sent.inspect_err(|_| slabs.leave(ticket, 1))?;
-        } else if let Some(gate) = gate {
-            let headers = Headers::new(message.headers)?;
-            let value = slabs.put(ticket, message.value.unwrap_or_default());
+        let mut headers = Headers::new(message.headers)?;
+        let gate = topic.gate(partition, gates);
+        let waits = gate.filter(|gate| !gates.is_open(*gate, bytes));
+        let place = value.filter(|_| slabs.held() < LENT).map(|value| slabs.put(ticket, value));
+        if let Some(gate) = waits {
+            if bytes > *most {
+                // As it would say itself, but for all that would go down with it then.
+                place.inspect(|_| slabs.leave(ticket, 1));
+                return Err(RDKafkaErrorCode::MessageSizeTooLarge);
+            }
+            let value = place.map_or_else(|| Kept::Own(value.map(Box::from)), Kept::Slab);
             let (topic, key) = (Rc::clone(topic), key.map(Box::from));
-            gates.wait(gate, Waiting { topic, partition, ticket, value, key, timestamp, headers });
+            let waiting = Waiting { topic, partition, ticket, value, key, timestamp, headers };
+            gates.wait(gate, bytes, waiting);
             return Ok(());
+        }
+        let opaque = Tag { ticket, gate, lent: place.is_some() }.pack();
+        let value = place.map(|place| slabs.get(place)).or(value);
+        let lent = place.is_some();
+        let parts = Parts { partition, value, lent, key, timestamp, opaque };
+        if let Err(code) = self.put(topic, &parts, &mut headers) {
+            place.inspect(|_| slabs.leave(ticket, 1));
+            return Err(code);
         }
         gate.inspect(|gate| gates.passed(*gate, bytes));
         Ok(())
@@ -199,12 +223,15 @@ impl Sender {
     /// goes out. A new round begins.
     pub fn settle(&self, notes: &mut Vec<Note>) {
         let Some(lent) = &self.lent else { return };
-        let Lent { slabs, gates } = &mut *lent.borrow_mut();
+        let Lent { slabs, gates, failed, .. } = &mut *lent.borrow_mut();
         gates.begin_round();
         for note in notes.iter_mut() {
             let (number, count) = match note {
                 Note::Delivered { first, count } => (first, *count),
-                Note::Failed(ticket, _) => (ticket, 1),
+                Note::Failed(ticket, _) => {
+                    *failed = true;
+                    (ticket, 1)
+                }
                 _ => continue,
             };
             let tag = Tag::unpack(*number as usize);
@@ -216,17 +243,24 @@ impl Sender {
         }
         gates.release(|gate, waiting| {
             let Waiting { topic, partition, ticket, value, key, timestamp, headers } = waiting;
-            let tag = Tag { ticket: *ticket, gate: Some(gate), lent: true };
-            let (value, key) = (slabs.get(*value), key.as_deref());
-            let (lent, opaque) = (true, tag.pack());
-            let bytes = value.len() + key.map_or(0, <[u8]>::len) + FRAMING;
-            let (partition, timestamp, value) = (*partition, *timestamp, Some(value));
+            if *failed {
+                return Taken::Full;
+            }
+            let (value, lent) = match value {
+                Kept::Slab(place) => (Some(slabs.get(*place)), true),
+                Kept::Own(value) => (value.as_deref(), false),
+            };
+            let opaque = Tag { ticket: *ticket, gate: Some(gate), lent }.pack();
+            let (partition, timestamp, key) = (*partition, *timestamp, key.as_deref());
             let parts = Parts { partition, value, lent, key, timestamp, opaque };
             match self.put(topic, &parts, headers) {
-                Ok(()) => Taken::Yes(bytes),
+                Ok(()) => Taken::Yes,
                 Err(RDKafkaErrorCode::QueueFull) => Taken::Full,
                 Err(code) => {
-                    slabs.leave(*ticket, 1);
+                    if lent {
+                        slabs.leave(*ticket, 1);
+                    }
+                    *failed = true;
                     notes.push(Note::Failed(*ticket, fault_of(code)));
                     Taken::No
                 }
@@ -238,9 +272,12 @@ impl Sender {
     pub fn give_up(&self) -> Vec<Note> {
         let Some(lent) = &self.lent else { return Vec::new() };
         let fault = fault_of(RDKafkaErrorCode::PurgeQueue);
-        let number = |ticket| Tag { ticket, gate: None, lent: true }.pack() as Ticket;
         let mut lent = lent.borrow_mut();
-        lent.gates.drain().map(|w| Note::Failed(number(w.ticket), fault.clone())).collect()
+        let given_up = lent.gates.drain().map(|Waiting { ticket, value, .. }| {
+            let tag = Tag { ticket, gate: None, lent: matches!(value, Kept::Slab(_)) };
+            Note::Failed(tag.pack() as Ticket, fault.clone())
+        });
+        given_up.collect()
     }
 
     /// Ends it; what it lent must outlive the client.
@@ -256,39 +293,19 @@ impl Sender {
                 Some(lent) => topics.retain(|_, topic| !topic.leave(&mut lent.borrow_mut().gates)),
             }
         }
-        let handle = RefCell::new(self.handle(name)?);
-        let topic = Rc::new(Topic { name: name.into(), handle, gates: RefCell::default() });
-        topics.insert(Rc::clone(&topic.name), Rc::clone(&topic));
+        let text = CString::new(name).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+        // SAFETY: the client outlives the sender; the name is copied, and NULL stands for the client's own settings.
+        let handle = unsafe { rd_kafka_topic_new(self.client, text.as_ptr(), ptr::null_mut()) };
+        let handle = NonNull::new(handle).ok_or(RDKafkaErrorCode::InvalidTopic)?;
+        let topic = Rc::new(Topic { handle, gates: RefCell::default() });
+        topics.insert(name.into(), Rc::clone(&topic));
         Ok(topic)
     }
 
-    fn handle(&self, name: &str) -> Result<Handle, RDKafkaErrorCode> {
-        let name = CString::new(name).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
-        // SAFETY: the client outlives the sender; the name is copied, and NULL stands for the client's own settings.
-        let topic = unsafe { rd_kafka_topic_new(self.client, name.as_ptr(), ptr::null_mut()) };
-        NonNull::new(topic).map(Handle).ok_or(RDKafkaErrorCode::InvalidTopic)
-    }
-
-    /// Hands a message over; on success it owns the headers. A refusal that is the topic's fault is asked again with a new
-    /// handle: the old one keeps what the client knew of the topic.
+    /// Hands a message over; on success it owns the headers.
     fn put(
         &self,
         topic: &Topic,
-        parts: &Parts<'_>,
-        headers: &mut Headers,
-    ) -> Result<(), RDKafkaErrorCode> {
-        let sent = self.produce(&topic.handle.borrow(), parts, headers);
-        if sent.as_ref().is_err_and(|code| fault_of(*code).blame == Blame::Topic) {
-            let handle = self.handle(&topic.name)?;
-            topic.handle.replace(handle);
-            return self.produce(&topic.handle.borrow(), parts, headers);
-        }
-        sent
-    }
-
-    fn produce(
-        &self,
-        topic: &Handle,
         parts: &Parts<'_>,
         headers: &mut Headers,
     ) -> Result<(), RDKafkaErrorCode> {
@@ -306,7 +323,7 @@ impl Sender {
             rd_kafka_producev(
                 self.client,
                 Is::RD_KAFKA_VTYPE_RKT,
-                topic.0.as_ptr(),
+                topic.handle.as_ptr(),
                 Is::RD_KAFKA_VTYPE_PARTITION,
                 parts.partition,
                 Is::RD_KAFKA_VTYPE_MSGFLAGS,
@@ -368,11 +385,21 @@ impl Topic {
     }
 }
 
-/// Bytes that a record takes in a request beside its key and value, about.
-const FRAMING: usize = 90;
+/// Bytes that a message takes in a request, at most: as librdkafka counts them for `message.max.bytes`.
+fn wire_size(message: &Outgoing<'_>) -> usize {
+    /// Lengths, attributes and differences to the batch's own.
+    const FRAMING: usize = 36;
+    let counted = |text: &[u8]| text.len() + varint(text.len());
+    let headers =
+        message.headers.iter().map(|(name, value)| counted(name.as_bytes()) + counted(value));
+    let bytes = |of: Option<&[u8]>| of.map_or(0, <[u8]>::len);
+    FRAMING + bytes(message.key) + bytes(message.value) + headers.sum::<usize>()
+}
 
-fn size(message: &Outgoing<'_>) -> usize {
-    message.value.map_or(0, <[u8]>::len) + message.key.map_or(0, <[u8]>::len) + FRAMING
+/// Bytes of a length, with a sign and seven bits in each.
+fn varint(length: usize) -> usize {
+    let bits = usize::BITS - (2 * length).leading_zeros();
+    bits.max(1).div_ceil(7) as usize
 }
 
 fn fault_of(code: RDKafkaErrorCode) -> Fault {
@@ -408,9 +435,20 @@ impl Drop for Headers {
     }
 }
 
-impl Drop for Handle {
+impl Drop for Topic {
     fn drop(&mut self) {
         // SAFETY: this gives back the one reference that `rd_kafka_topic_new` gave; the client is alive.
-        unsafe { rd_kafka_topic_destroy(self.0.as_ptr()) };
+        unsafe { rd_kafka_topic_destroy(self.handle.as_ptr()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_takes_a_byte_for_each_seven_bits_and_its_sign() {
+        let lengths = [0, 63, 64, 8191, 8192, 1 << 20];
+        assert_eq!(lengths.map(varint), [1, 1, 2, 2, 3, 4]);
     }
 }

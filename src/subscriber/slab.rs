@@ -23,6 +23,7 @@ pub struct Place {
 
 #[derive(Debug)]
 struct Slab {
+    number: u64,
     bytes: Vec<u8>,
     /// The first ticket that lies here, or in a later one.
     first: Ticket,
@@ -30,12 +31,12 @@ struct Slab {
     open: u64,
 }
 
-/// The slabs, oldest first.
+/// The slabs with messages, oldest first.
 #[derive(Debug, Default)]
 pub struct Slabs {
     slabs: VecDeque<Slab>,
-    /// The number of the oldest.
-    oldest: u64,
+    /// How many there ever were.
+    ever: u64,
     spare: Vec<Vec<u8>>,
     held: usize,
 }
@@ -48,9 +49,10 @@ impl Slabs {
             let spare = if bytes.len() <= SLAB { self.spare.pop() } else { None };
             let fresh = spare.unwrap_or_else(|| Vec::with_capacity(SLAB.max(bytes.len())));
             self.held += fresh.capacity();
-            self.slabs.push_back(Slab { bytes: fresh, first: ticket, open: 0 });
+            self.slabs.push_back(Slab { number: self.ever, bytes: fresh, first: ticket, open: 0 });
+            self.ever += 1;
         }
-        let slab = self.oldest + self.slabs.len() as u64 - 1;
+        let slab = self.ever - 1;
         let Some(last) = self.slabs.back_mut() else { return Place { slab, from: 0, to: 0 } };
         let from = last.bytes.len();
         last.bytes.extend_from_slice(bytes);
@@ -60,7 +62,8 @@ impl Slabs {
 
     /// A message that was not reported; it stays where it is until it is.
     pub fn get(&self, place: Place) -> &[u8] {
-        let slab = place.slab.checked_sub(self.oldest).and_then(|at| self.slabs.get(at as usize));
+        let at = self.slabs.partition_point(|slab| slab.number < place.slab);
+        let slab = self.slabs.get(at).filter(|slab| slab.number == place.slab);
         slab.and_then(|slab| slab.bytes.get(place.from..place.to)).unwrap_or_default()
     }
 
@@ -77,19 +80,18 @@ impl Slabs {
             let next = self.slabs.get(at + 1).map_or(end, |slab| slab.first.min(end));
             let slab = &mut self.slabs[at];
             slab.open = slab.open.saturating_sub(next - ticket);
-            if slab.open == 0 {
-                self.held -= slab.bytes.capacity();
-                let mut bytes = std::mem::take(&mut slab.bytes);
-                bytes.clear();
-                if bytes.capacity() == SLAB && self.spare.len() < SPARE {
-                    self.spare.push(bytes);
-                }
+            ticket = next;
+            if slab.open > 0 {
+                at += 1;
+                continue;
             }
-            (ticket, at) = (next, at + 1);
-        }
-        while self.slabs.front().is_some_and(|slab| slab.open == 0) {
-            self.slabs.pop_front();
-            self.oldest += 1;
+            // All in it was reported: what stands behind it moves up.
+            let Some(Slab { mut bytes, .. }) = self.slabs.remove(at) else { return };
+            self.held -= bytes.capacity();
+            bytes.clear();
+            if bytes.capacity() == SLAB && self.spare.len() < SPARE {
+                self.spare.push(bytes);
+            }
         }
     }
 }
@@ -132,6 +134,7 @@ mod tests {
         let places: Vec<Place> = (0..1000).map(|n| slabs.put(n, &[7; 1000])).collect();
         slabs.leave(1, 999);
         assert_eq!((slabs.held(), slabs.get(places[0])), (SLAB, &[7; 1000][..]));
+        assert_eq!((slabs.slabs.len(), slabs.get(places[999])), (1, &b""[..]));
         slabs.leave(0, 1);
         assert_eq!((slabs.held(), slabs.slabs.len()), (0, 0));
     }

@@ -268,6 +268,27 @@ fn a_dead_letter_that_is_refused_waits_and_shows_and_nothing_else_stands_still()
 }
 
 #[test]
+fn what_is_too_large_for_the_client_is_a_letter_and_nothing_is_sent_again_though_its_partition_is_busy()
+ {
+    let mut source = Source::new();
+    let kafka = Kafka::new(&["clicks"]);
+    let program = Program::subscribe(&source, &kafka, &["-X", "message.max.bytes=2000"]);
+    source.event("clicks", "data=0");
+    source.drained();
+    kafka.0.broker_down(-1).unwrap();
+    source.event("clicks", "data=1");
+    until_all("given to Kafka", 1, || program.metric("sparkngin_kafka_unreported_events"));
+    source.event("clicks", &format!("data={}", "x".repeat(3000)));
+    source.event("clicks", "data=3");
+    until_all("taken", 4, || program.metric("sparkngin_feed_taken_events_total"));
+    until_all("given to Kafka", 3, || program.metric("sparkngin_kafka_unreported_events"));
+    kafka.0.broker_up(-1).unwrap();
+    let books = source.drained();
+    assert_eq!((books.delivered, books.dead), (3, 1));
+    assert_eq!(program.metric("sparkngin_kafka_sent_again_events_total"), 0);
+}
+
+#[test]
 fn a_producer_that_is_full_holds_back_what_came_and_every_event_is_there_once_in_order() {
     /// Records that the producer holds at most.
     const FULL: u64 = 100_000;
