@@ -202,14 +202,18 @@ fn a_name_that_is_taken_out_is_told_of_as_long_as_it_has_events_that_nobody_hold
     };
     let mut publisher = rig.publish(settings(&["kafka"]));
     until("it is named", || rig.ledger().subscribers.first().map(|_| ()));
-    for n in 0..5_u64 {
-        writer.append(1, &n.to_le_bytes()).expect("room");
-    }
-    let line = "ring.1: \"kafka\" is configured no longer, and 5 events that it has not acknowledged are held for nobody";
-    for names in [&["other"][..], &[]] {
+    let rows = [
+        (1, &["other"][..], "1 event that it has not acknowledged is held for nobody\n"),
+        (4, &["other"][..], "5 events that it has not acknowledged are held for nobody\n"),
+        (0, &[], "5 events that it has not acknowledged are held for nobody\n"),
+    ];
+    for (more, names, what) in rows {
+        for n in 0..more {
+            writer.append(1, &u64::to_le_bytes(n)).expect("room");
+        }
         leave(publisher);
         publisher = rig.publish(settings(names));
-        said(&publisher, line);
+        said(&publisher, &format!("ring.1: \"kafka\" is configured no longer, and {what}"));
     }
     leave(publisher);
     // Named again it holds them, and nothing is to be told.
