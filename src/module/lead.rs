@@ -118,7 +118,8 @@ impl Lead {
     }
 
     fn look(&mut self, ring: &Ring, now: u64) -> io::Result<()> {
-        let candidate = match self.candidate.take() {
+        let candidate = self.candidate.take().filter(|candidate| !candidate.is_removed());
+        let candidate = match candidate {
             Some(candidate) => candidate,
             None => Candidate::new(&self.directory)?,
         };

@@ -32,6 +32,7 @@ impl Neighbours {
             return;
         }
         self.next = now + PAUSE;
+        self.tenant.take_if(|tenant| tenant.is_removed());
         if self.tenant.is_none() {
             self.tenant = Tenant::enter(&self.dir, &self.own).unwrap_or_default();
         }

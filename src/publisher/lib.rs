@@ -100,7 +100,8 @@ pub fn start_draining(lease: Lease, ring: Ring, settings: Settings) -> io::Resul
 
 fn spawn(lease: Lease, ring: Ring, settings: Settings, unwanted: bool) -> io::Result<Handle> {
     launch("sparkngin", "the publisher has ended", move |shared, wakened| {
-        let done = run::run(&lease, (ring, unwanted), &settings, shared, wakened);
+        let mut lease = lease;
+        let done = run::run(&mut lease, (ring, unwanted), &settings, shared, wakened);
         drop(lease);
         done
     })

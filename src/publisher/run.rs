@@ -10,6 +10,7 @@
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -40,7 +41,7 @@ const DEAF: Duration = Duration::from_secs(1);
 /// # Errors
 /// When the ring or ZeroMQ refuses what nobody can do without.
 pub fn run(
-    lease: &Lease,
+    lease: &mut Lease,
     (ring, unwanted): (Ring, bool),
     settings: &Settings,
     shared: &Shared,
@@ -52,7 +53,8 @@ pub fn run(
     // Made in this thread, so after every fork of the host.
     let context = Context::new();
     let mut publisher = Publisher::new(&context, settings, vec![source])?;
-    while !shared.stop.load(Ordering::Acquire) && !lease.outbid() {
+    let dir = publisher.dir();
+    while !shared.stop.load(Ordering::Acquire) && leads(lease, &dir) {
         if files.turn(&mut publisher.sources, lease, Instant::now(), &shared.lines) {
             publisher.changed();
         }
@@ -67,6 +69,12 @@ pub fn run(
     // A publisher of another ring may listen in its place by now: the lease is this ring's alone.
     [&publisher.live.place, &publisher.feed.place].into_iter().flatten().for_each(Place::tidy);
     Ok(())
+}
+
+/// Whether it still is the one who publishes.
+fn leads(lease: &mut Lease, dir: &Path) -> bool {
+    // Without the directory there is no other lease either.
+    lease.follow(dir).unwrap_or(true) && !lease.outbid()
 }
 
 struct Publisher {
@@ -119,6 +127,11 @@ impl Publisher {
             armed: false,
             looks: Looks::new(now),
         })
+    }
+
+    /// The directory of the rings.
+    fn dir(&self) -> PathBuf {
+        self.sources.first().map(|source| source.reader.ring().dir().to_owned()).unwrap_or_default()
     }
 
     /// Whether each file is known now: until then the feed does not listen, on purpose.
@@ -295,6 +308,11 @@ impl<T> Listening<T> {
     }
 
     fn bind(&mut self, socket: impl Fn(&T) -> &Socket, now: Instant, lines: &Lines) {
+        if self.again.is_none() && self.place.as_ref().is_some_and(Place::is_gone) {
+            // Nobody finds it any more. Who is connected stays so.
+            let _ = socket(&self.it).unbind(&self.endpoint);
+            (self.again, self.place, self.since) = (Some(now), None, now);
+        }
         if self.again.is_none_or(|at| now < at) {
             return;
         }

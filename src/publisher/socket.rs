@@ -125,6 +125,11 @@ impl Place {
         Ok(Place { path: path.to_owned(), is: inode(path)? })
     }
 
+    /// Whether the file was removed by somebody.
+    pub fn is_gone(&self) -> bool {
+        inode(&self.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
     /// Removes the file, which libzmq leaves, unless it is another's by now. To be called while the socket is open: until
     /// then no other file has its inode.
     pub fn tidy(&self) {

@@ -18,7 +18,7 @@ use super::filesystem;
 use super::folder::{Judged, LeftAlone, Origin, files, judge, number};
 use super::known::Known;
 use super::layout::{Geometry, Layout, SLOTS, TICKET, attach_byte};
-use super::lease::{MAKING, hold};
+use super::lease::{self, MAKING, hold};
 use super::lock::held_by_another;
 use super::making::make;
 use super::mapping::Mapping;
@@ -391,7 +391,7 @@ impl<M: Memory> Ring<M> {
 
     /// Whether its name was removed while it is open: what is in it is gone when nobody has it open any more.
     pub fn is_removed(&self) -> bool {
-        self.file.file().metadata().is_ok_and(|meta| meta.nlink() == 0)
+        lease::is_removed(self.file.file())
     }
 
     /// Whether events may be stored in it: it is of this boot, and not poisoned.

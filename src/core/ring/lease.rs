@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use super::bell::Fifo;
@@ -25,6 +25,8 @@ const FREE_FOR: u64 = 2000;
 #[derive(Debug)]
 pub struct Lease {
     file: File,
+    /// One whose name was removed: who still looks there must see it held.
+    before: Option<File>,
 }
 
 /// The wish of a newer configuration to publish: the holder of the lease sees it and lets go.
@@ -58,7 +60,7 @@ impl Lease {
     /// # Errors
     /// When the directory or its file `lock` cannot be opened.
     pub fn try_take(dir: &Path) -> io::Result<Option<Lease>> {
-        Ok(hold(dir, LEASE)?.map(|file| Lease { file }))
+        Ok(hold(dir, LEASE)?.map(|file| Lease { file, before: None }))
     }
 
     /// Whether anybody has it now.
@@ -67,6 +69,24 @@ impl Lease {
     /// When the directory or its file `lock` cannot be opened.
     pub fn is_held(dir: &Path) -> io::Result<bool> {
         held_by_another(&disk::open_or_create(&dir.join(FILE))?, LEASE)
+    }
+
+    /// Goes on in another file `lock` when the name of this one was removed: others look there. False when somebody else has
+    /// it there.
+    ///
+    /// # Errors
+    /// When the directory or its file `lock` cannot be opened.
+    pub fn follow(&mut self, dir: &Path) -> io::Result<bool> {
+        if !is_removed(&self.file) {
+            return Ok(true);
+        }
+        let Some(file) = hold(dir, LEASE)? else { return Ok(false) };
+        let mut made = [0; 8];
+        // Without it a number is used again.
+        let _ = self.file.read_exact_at(&mut made, MADE);
+        note_made(dir, last_made(dir).max(u64::from_le_bytes(made)));
+        self.before = Some(std::mem::replace(&mut self.file, file));
+        Ok(true)
     }
 
     /// Whether somebody has placed a bid.
@@ -88,6 +108,11 @@ impl Candidate {
     /// When the directory or its file `lock` cannot be opened.
     pub fn new(dir: &Path) -> io::Result<Candidate> {
         Ok(Candidate { file: disk::open_or_create(&dir.join(FILE))? })
+    }
+
+    /// Whether the file's name was removed: then another one is looked at by others.
+    pub fn is_removed(&self) -> bool {
+        is_removed(&self.file)
     }
 
     /// Whether anybody has the lease now.
@@ -112,7 +137,7 @@ impl Candidate {
     /// When the file system has no such locks.
     pub fn try_take(self) -> io::Result<Result<Lease, Candidate>> {
         let taken = try_lock(&self.file, LEASE, Hold::Alone)?;
-        Ok(if taken { Ok(Lease { file: self.file }) } else { Err(self) })
+        Ok(if taken { Ok(Lease { file: self.file, before: None }) } else { Err(self) })
     }
 }
 
@@ -128,6 +153,11 @@ impl Bid {
         }
         Ok(bid)
     }
+}
+
+/// Whether a file that is open has no name any more.
+pub(super) fn is_removed(file: &File) -> bool {
+    file.metadata().is_ok_and(|meta| meta.nlink() == 0)
 }
 
 /// The number of the file that was made last, as far as anybody noted it; 0 for none.

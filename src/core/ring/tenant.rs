@@ -15,7 +15,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::disk;
-use super::lease::FILE;
+use super::lease::{FILE, is_removed};
 use super::lock::{Hold, held_by_another, try_lock, unlock};
 
 const FIRST: u64 = 4096;
@@ -36,7 +36,7 @@ pub struct Who {
 /// A server's place in the directory, held by one of its processes. Dropping it gives it back.
 #[derive(Debug)]
 pub struct Tenant {
-    _file: File,
+    file: File,
 }
 
 impl Who {
@@ -93,7 +93,7 @@ impl Tenant {
         let file = disk::open_or_create(&dir.join(FILE))?;
         for at in places() {
             match look(&file, at)? {
-                Some(other) if other.is(who) => return Ok(Some(Tenant { _file: file })),
+                Some(other) if other.is(who) => return Ok(Some(Tenant { file })),
                 Some(_) => unlock(&file, at)?,
                 None => {}
             }
@@ -102,10 +102,15 @@ impl Tenant {
             if try_lock(&file, at, Hold::Alone)? {
                 file.write_all_at(&who.write(), at)?;
                 try_lock(&file, at, Hold::Shared)?;
-                return Ok(Some(Tenant { _file: file }));
+                return Ok(Some(Tenant { file }));
             }
         }
         Ok(None)
+    }
+
+    /// Whether the file's name was removed: nobody sees the place any more.
+    pub fn is_removed(&self) -> bool {
+        is_removed(&self.file)
     }
 
     /// All servers that use the directory now, each once. Makes nothing.

@@ -369,3 +369,22 @@ fn a_file_whose_name_is_gone_is_opened_again_and_its_number_is_not_used_again() 
     let heir = Ring::open_or_make(&dir.wanted(8)).unwrap();
     assert!(heir.number() == 2 && heir.region() != ring.region());
 }
+
+#[test]
+fn a_lease_goes_on_where_others_look_when_the_file_lock_was_removed() {
+    let dir = Dir::new("follow");
+    assert_eq!(Ring::open_or_make(&dir.wanted(8)).unwrap().number(), 1);
+    let mut lease = Lease::try_take(&dir.0).unwrap().unwrap();
+    let before = Candidate::new(&dir.0).unwrap();
+    for file in ["lock", "ring.1"] {
+        fs::remove_file(dir.0.join(file)).unwrap();
+    }
+    assert!(before.is_removed() && !Lease::is_held(&dir.0).unwrap());
+    assert!(lease.follow(&dir.0).unwrap());
+    assert!(Lease::is_held(&dir.0).unwrap() && before.is_held().unwrap(), "in both files");
+    assert!(lease.follow(&dir.0).unwrap() && !lease.outbid());
+    assert_eq!(Ring::open_or_make(&dir.wanted(8)).unwrap().number(), 2, "it is still known");
+    fs::remove_file(dir.0.join("lock")).unwrap();
+    let _other = Lease::try_take(&dir.0).unwrap().unwrap();
+    assert!(!lease.follow(&dir.0).unwrap(), "somebody else has it");
+}
