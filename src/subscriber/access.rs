@@ -52,8 +52,8 @@ const OURS: &[(&str, &str)] = &[
     ("sticky.partitioning.linger.ms", "the partition is a function of key or stream"),
     ("compression.codec", "that is --compression"),
     ("compression.type", "that is --compression"),
-    ("linger.ms", "it is 1 ms, which acknowledgements wait for"),
-    ("queue.buffering.max.ms", "it is 1 ms, which acknowledgements wait for"),
+    ("linger.ms", "it is 2 ms, which acknowledgements wait for"),
+    ("queue.buffering.max.ms", "it is 2 ms, which acknowledgements wait for"),
     ("queue.buffering.max.messages", "the queue is bounded as the window needs it"),
     ("queue.buffering.max.kbytes", "the queue is bounded as the window needs it"),
     ("queue.buffering.backpressure.threshold", "the queue is bounded as the window needs it"),
@@ -162,8 +162,8 @@ impl Access {
             config.set("message.max.bytes", MESSAGE_BYTES);
         }
         match batching {
-            // What comes from a feed comes together, each 3 ms under load: to wait longer makes no batch larger.
-            Batching::Many => config.set("linger.ms", "1"),
+            // More makes requests fewer, and each acknowledgement later.
+            Batching::Many => config.set("linger.ms", "2"),
             Batching::Single => config.set("linger.ms", "0").set("batch.num.messages", "1"),
         };
         config

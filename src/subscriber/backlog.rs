@@ -357,6 +357,9 @@ impl<M> Backlog<M> {
 
     /// Where this ticket's entry is, or the first one behind it.
     fn position(&self, ticket: Ticket) -> usize {
+        if ticket >= self.end {
+            return self.entries.len();
+        }
         // Where none was taken out, that is clear.
         let first = self.entries.front().map_or(self.end, |entry| entry.ticket);
         let at = ticket.saturating_sub(first) as usize;

@@ -62,8 +62,12 @@ impl Slabs {
 
     /// A message that was not reported; it stays where it is until it is.
     pub fn get(&self, place: Place) -> &[u8] {
-        let at = self.slabs.partition_point(|slab| slab.number < place.slab);
-        let slab = self.slabs.get(at).filter(|slab| slab.number == place.slab);
+        let is_it = |slab: &&Slab| slab.number == place.slab;
+        // Mostly it was put in last.
+        let slab = self.slabs.back().filter(is_it).or_else(|| {
+            let at = self.slabs.partition_point(|slab| slab.number < place.slab);
+            self.slabs.get(at).filter(is_it)
+        });
         slab.and_then(|slab| slab.bytes.get(place.from..place.to)).unwrap_or_default()
     }
 
