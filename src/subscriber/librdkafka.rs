@@ -75,6 +75,9 @@ const LENT: usize = 16 << 20;
 /// Bytes of messages that wait, at most.
 const WAITING: usize = 128 << 20;
 
+/// What lies in no slab is not sent as something else: the producer is given up, and all of it sent again.
+const NOT_THERE: RDKafkaErrorCode = RDKafkaErrorCode::State;
+
 /// Hands messages to one client. It must be dropped before that client.
 pub struct Sender {
     client: *mut rd_kafka_t,
@@ -208,7 +211,10 @@ impl Sender {
             return Ok(());
         }
         let opaque = Tag { ticket, gate, lent: place.is_some() }.pack();
-        let value = place.map(|place| slabs.get(place)).or(value);
+        let value = match place {
+            Some(place) => Some(slabs.get(place).ok_or(NOT_THERE)?),
+            None => value,
+        };
         let lent = place.is_some();
         let parts = Parts { partition, value, lent, key, timestamp, opaque };
         if let Err(code) = self.put(topic, &parts, &mut headers) {
@@ -247,13 +253,16 @@ impl Sender {
                 return Taken::Full;
             }
             let (value, lent) = match value {
-                Kept::Slab(place) => (Some(slabs.get(*place)), true),
-                Kept::Own(value) => (value.as_deref(), false),
+                Kept::Slab(place) => (slabs.get(*place).map(Some).ok_or(NOT_THERE), true),
+                Kept::Own(value) => (Ok(value.as_deref()), false),
             };
             let opaque = Tag { ticket: *ticket, gate: Some(gate), lent }.pack();
             let (partition, timestamp, key) = (*partition, *timestamp, key.as_deref());
-            let parts = Parts { partition, value, lent, key, timestamp, opaque };
-            match self.put(topic, &parts, headers) {
+            let put = value.and_then(|value| {
+                let parts = Parts { partition, value, lent, key, timestamp, opaque };
+                self.put(topic, &parts, headers)
+            });
+            match put {
                 Ok(()) => Taken::Yes,
                 Err(RDKafkaErrorCode::QueueFull) => Taken::Full,
                 Err(code) => {

@@ -13,7 +13,7 @@ const SLAB: usize = 64 * 1024;
 const SPARE: usize = 64;
 
 /// Where a message lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// The slab, counted from the first one ever.
     slab: u64,
@@ -52,23 +52,23 @@ impl Slabs {
             self.slabs.push_back(Slab { number: self.ever, bytes: fresh, first: ticket, open: 0 });
             self.ever += 1;
         }
-        let slab = self.ever - 1;
-        let Some(last) = self.slabs.back_mut() else { return Place { slab, from: 0, to: 0 } };
+        // Not always the newest there was: all of what lay in that may have been reported.
+        let Some(last) = self.slabs.back_mut() else { return Place::default() };
         let from = last.bytes.len();
         last.bytes.extend_from_slice(bytes);
         last.open += 1;
-        Place { slab, from, to: last.bytes.len() }
+        Place { slab: last.number, from, to: last.bytes.len() }
     }
 
-    /// A message that was not reported; it stays where it is until it is.
-    pub fn get(&self, place: Place) -> &[u8] {
+    /// A message that was not reported; it stays where it is until it is. Nothing lies there of any other.
+    pub fn get(&self, place: Place) -> Option<&[u8]> {
         let is_it = |slab: &&Slab| slab.number == place.slab;
         // Mostly it was put in last.
         let slab = self.slabs.back().filter(is_it).or_else(|| {
             let at = self.slabs.partition_point(|slab| slab.number < place.slab);
             self.slabs.get(at).filter(is_it)
         });
-        slab.and_then(|slab| slab.bytes.get(place.from..place.to)).unwrap_or_default()
+        slab.and_then(|slab| slab.bytes.get(place.from..place.to))
     }
 
     /// Bytes of all slabs with messages.
@@ -102,18 +102,57 @@ impl Slabs {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn each_message_is_what_was_put_in_until_it_is_reported_in_whatever_order(
+            steps in prop::collection::vec((0..SLAB + 10, any::<prop::sample::Index>(), 0..3), 1..60)
+        ) {
+            let mut slabs = Slabs::default();
+            let mut open = Vec::new();
+            for (ticket, (bytes, one, reports)) in (0_u8..).zip(steps) {
+                open.push((ticket, slabs.put(ticket.into(), &vec![ticket; bytes]), bytes));
+                for _ in 0..reports {
+                    if !open.is_empty() {
+                        slabs.leave(open.remove(one.index(open.len())).0.into(), 1);
+                    }
+                }
+                for (ticket, place, bytes) in &open {
+                    prop_assert_eq!(slabs.get(*place), Some(&vec![*ticket; *bytes][..]));
+                }
+            }
+            for (ticket, ..) in open {
+                slabs.leave(ticket.into(), 1);
+            }
+            prop_assert_eq!((slabs.held(), slabs.slabs.len()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn a_message_that_goes_before_a_slab_that_is_gone_is_found() {
+        let mut slabs = Slabs::default();
+        slabs.put(0, &[0; SLAB - 100]);
+        slabs.put(1, &[1; 1000]);
+        slabs.leave(1, 1);
+        let place = slabs.put(2, b"small");
+        assert_eq!(slabs.get(place), Some(&b"small"[..]));
+    }
 
     #[test]
     fn a_message_stays_where_it_is_until_it_is_reported() {
         let mut slabs = Slabs::default();
         let places: Vec<Place> = (0..1000).map(|n| slabs.put(n, &[n as u8; 1000])).collect();
-        let addresses: Vec<_> = places.iter().map(|place| slabs.get(*place).as_ptr()).collect();
+        let addresses: Vec<_> =
+            places.iter().map(|place| slabs.get(*place).map(<[u8]>::as_ptr)).collect();
         slabs.leave(0, 400);
         slabs.leave(500, 1);
         for n in (400..500).chain(501..1000) {
             let message = slabs.get(places[n]);
-            assert_eq!((message, message.as_ptr()), (&[n as u8; 1000][..], addresses[n]));
+            let is = (message, message.map(<[u8]>::as_ptr));
+            assert_eq!(is, (Some(&[n as u8; 1000][..]), addresses[n]));
         }
     }
 
@@ -137,8 +176,8 @@ mod tests {
         let mut slabs = Slabs::default();
         let places: Vec<Place> = (0..1000).map(|n| slabs.put(n, &[7; 1000])).collect();
         slabs.leave(1, 999);
-        assert_eq!((slabs.held(), slabs.get(places[0])), (SLAB, &[7; 1000][..]));
-        assert_eq!((slabs.slabs.len(), slabs.get(places[999])), (1, &b""[..]));
+        assert_eq!((slabs.held(), slabs.get(places[0])), (SLAB, Some(&[7; 1000][..])));
+        assert_eq!((slabs.slabs.len(), slabs.get(places[999])), (1, None));
         slabs.leave(0, 1);
         assert_eq!((slabs.held(), slabs.slabs.len()), (0, 0));
     }
@@ -151,8 +190,8 @@ mod tests {
         assert_eq!(slabs.held(), 3 * SLAB);
         slabs.leave(3, 1);
         assert_eq!(
-            (slabs.get(large).len(), slabs.get(empty), slabs.held()),
-            (2 * SLAB, &b""[..], 2 * SLAB)
+            (slabs.get(large).map(<[u8]>::len), slabs.get(empty), slabs.held()),
+            (Some(2 * SLAB), Some(&b""[..]), 2 * SLAB)
         );
         slabs.leave(8, 2);
         assert_eq!((slabs.held(), slabs.spare.len(), small.from), (0, 1, 0));
