@@ -124,10 +124,11 @@ mod tests {
         };
         let mut seen = None;
         let places = settle(&view, &configuration, 2, || {
-            seen = Some((policy(&view), Written::read(&view).active().count()));
+            let written = Written::read(&view);
+            seen = Some((policy(&view), written.configured_at, written.active().count()));
             Scan::look(&view, Sampled::take(&view), &mut Known::default())
         });
-        assert_eq!((places, seen), (Some(vec![0]), Some((Overflow::Reject, 0))));
+        assert_eq!((places, seen), (Some(vec![0]), Some((Overflow::Reject, 0, 0))));
         assert_eq!(
             (policy(&view), Written::read(&view).active().count()),
             (Overflow::Overwrite, 1)

@@ -151,7 +151,10 @@ fn look(file: &File, at: u64) -> io::Result<Option<Who>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
+    use crate::ring::lease::{Lease, last_made};
     use crate::ring::tests::scratch::Scratch;
 
     fn names(dir: &Path) -> Vec<String> {
@@ -177,6 +180,36 @@ mod tests {
         assert_eq!(names(&dir), both, "the place that was given back is free");
         drop(other);
         assert_eq!(names(&dir), both[..1]);
+    }
+
+    #[test]
+    fn all_processes_of_a_server_have_one_place_that_is_nobodys_lease() {
+        let dir = Scratch::new("one-place");
+        let (a, b) = (Who::new(b"/a.conf", b"/a.pid"), Who::new(b"/b.conf", b"/b.pid"));
+        let enter = |who: &Who| Tenant::enter(&dir, who).unwrap();
+        let all: Vec<_> = (0..2 * PLACES).map(|_| enter(&a)).collect();
+        assert!(all.iter().all(Option::is_some) && enter(&b).is_some());
+        assert!(Lease::try_take(&dir).unwrap().is_some());
+        assert_eq!(last_made(&dir), 0);
+    }
+
+    #[test]
+    fn a_file_lock_that_is_gone_is_noticed_and_one_that_cannot_be_opened_is_an_error() {
+        let dir = Scratch::new("gone");
+        let tenant = Tenant::enter(&dir, &Who::new(b"/a.conf", b"/a.pid")).unwrap().unwrap();
+        assert!(!tenant.is_removed());
+        fs::remove_file(dir.join(FILE)).unwrap();
+        assert!(tenant.is_removed() && names(&dir).is_empty());
+        symlink("elsewhere", dir.join(FILE)).unwrap();
+        assert!(Tenant::all(&dir).is_err());
+    }
+
+    #[test]
+    fn servers_are_beside_each_other_when_they_see_each_others_processes() {
+        let (a, b) = (Who::new(b"/a.conf", b"/a.pid"), Who::new(b"/b.conf", b"/b.pid"));
+        let contained = Who { namespace: b"pid:[1]".to_vec(), ..a.clone() };
+        assert!(a.is_beside(&b) && !a.is(&b));
+        assert!(!a.is_beside(&contained) && !a.is(&contained));
     }
 
     #[test]

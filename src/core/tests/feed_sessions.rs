@@ -408,6 +408,19 @@ fn batch(id: u64, first: u64, count: u64, body: Vec<u8>) -> Packet {
     Packet { to: peer(1), message: Message::Batch(batch), body }
 }
 
+#[test]
+fn a_client_says_in_each_beat_how_long_its_events_took_once_it_was_told() {
+    let (mut client, mut at) = subscriber();
+    let took = Took { events: 3, p50: 100, ..Took::default() };
+    for took in [None, Some(took), Some(took)] {
+        took.into_iter().for_each(|took| client.tell(took));
+        let beat = Beat { session: SessionId(1), leaving: false, took };
+        at += client.wait(at).unwrap();
+        let Some(Due::Send(said)) = client.due(at) else { panic!("no BEAT is due") };
+        assert_eq!(said, Message::Beat(beat));
+    }
+}
+
 fn refuse(reason: Reason, id: Option<u64>) -> Packet {
     let refused = sparkngin_core::feed::Refused::for_reason(reason, id.map(SessionId));
     Packet { to: peer(1), message: Message::Refused(refused), body: vec![] }

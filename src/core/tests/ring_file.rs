@@ -185,13 +185,17 @@ fn writers_take_the_lowest_free_slots_and_leave_them_when_they_are_gone() {
     let take = || Writer::take(ring.again().unwrap()).unwrap();
     let (a, b, c) = (take(), take(), take());
     assert_eq!([a.stream().0, b.stream().0, c.stream().0], [0, 1, 2]);
+    assert_eq!(ring.writers().unwrap(), 3);
     drop(b);
+    assert_eq!(ring.writers().unwrap(), 2);
     let d = take();
     assert_eq!(d.stream().0, 1);
     let all: Vec<_> = (3..256).map(|_| take()).collect();
     let refused = Writer::take(ring.again().unwrap()).err().unwrap().to_string();
     assert_eq!(refused, "all 256 slots of the ring have a writer already");
+    assert_eq!(ring.writers().unwrap(), 256);
     drop((all, a, c, d));
+    assert_eq!(ring.writers().unwrap(), 0);
 }
 
 #[test]
@@ -270,19 +274,22 @@ fn each_new_holder_of_the_lease_raises_the_epoch_and_writes_its_configuration_fo
     assert!(refused.err().unwrap().to_string().contains("4 subscribers"));
 }
 
+/// Whether a bell was rung and not cleared.
+fn rung(fd: &dyn std::os::fd::AsFd) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&now)).unwrap() == 1
+}
+
 #[test]
 fn a_writer_wakes_the_publisher_that_waits_and_the_publisher_the_worker() {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let dir = Dir::new("bells");
     let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
     let mut writer = Writer::take(ring.again().unwrap()).unwrap();
     let lease = Lease::try_take(&dir.0).unwrap().unwrap();
     let named = configuration(Overflow::Reject, &["kafka"]);
     let mut reader = Reader::new(ring.again().unwrap(), &lease, &named).unwrap();
-    let waits = |fd: &dyn std::os::fd::AsFd| {
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&now)).unwrap() == 0
-    };
+    let waits = |fd: &dyn std::os::fd::AsFd| !rung(fd);
     writer.append(1, b"nobody waits").unwrap();
     assert!(waits(&reader.bell()));
     reader.bell().arm();
@@ -376,6 +383,7 @@ fn a_lease_goes_on_where_others_look_when_the_file_lock_was_removed() {
     assert_eq!(Ring::open_or_make(&dir.wanted(8)).unwrap().number(), 1);
     let mut lease = Lease::try_take(&dir.0).unwrap().unwrap();
     let before = Candidate::new(&dir.0).unwrap();
+    assert!(!before.is_removed());
     for file in ["lock", "ring.1"] {
         fs::remove_file(dir.0.join(file)).unwrap();
     }

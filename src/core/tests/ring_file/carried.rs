@@ -111,3 +111,23 @@ fn a_name_that_gets_the_place_of_another_has_none_of_what_was_carried_for_that_o
     assert_eq!(books(&second, "one"), (11, 2, 2, 0));
     assert_eq!(books(&second, "new").0, 0);
 }
+
+#[test]
+fn heartbeats_of_a_file_that_is_removed_are_heartbeats_in_its_heirs_books() {
+    let dir = Dir::new("carried-beats");
+    let lease = Lease::try_take(&dir.0).unwrap().unwrap();
+    let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
+    let mut writer = Writer::take(ring.again().unwrap()).unwrap();
+    writer.append(1, b"event").unwrap();
+    writer.append_heartbeat(2, b"beat").unwrap();
+    drop(writer);
+    let named = configuration(Overflow::Reject, &["kafka"]);
+    let mut first = Reader::new(ring, &lease, &named).unwrap();
+    let passed = Cursor { acked: Seq(2), ..Cursor::default() };
+    first.store(Who::Named(0), Stream(0), passed);
+    let mut second = drained(&dir, &lease, 16, &["kafka"], 5);
+    assert!(first.remove_if_drained(false, Some(&mut second)).unwrap());
+    let ledger = Ledger::read(second.ring()).with_carried();
+    let Books { delivered, heartbeats, .. } = ledger.subscribers[0].books;
+    assert_eq!((delivered, heartbeats), (3 + 2, 1));
+}

@@ -131,6 +131,67 @@ fn a_drained_file_is_removed_only_when_nobody_uses_it_and_nothing_is_left_in_it(
 }
 
 #[test]
+fn a_file_whose_name_is_gone_takes_its_bells_along_unless_the_name_is_anothers() {
+    for taken in [false, true] {
+        let dir = Dir::new("its-bells");
+        let lease = Lease::try_take(&dir.0).unwrap().unwrap();
+        let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
+        drop(Waiter::new(ring.again().unwrap(), Stream(0)).unwrap());
+        let nobody = configuration(Overflow::Overwrite, &[]);
+        let mut reader = Reader::new(ring, &lease, &nobody).unwrap();
+        let bells = || fs::read_dir(&dir.0).unwrap().flatten().filter(is_a_bell).count();
+        assert_eq!(bells(), 1);
+        fs::remove_file(dir.0.join("ring.1")).unwrap();
+        if taken {
+            fs::write(dir.0.join("ring.1"), b"another's").unwrap();
+        }
+        assert!(reader.remove_if_drained(true, None).unwrap());
+        assert_eq!((bells(), dir.0.join("ring.1").exists()), (usize::from(taken), taken));
+    }
+}
+
+fn is_a_bell(entry: &fs::DirEntry) -> bool {
+    entry.file_name().to_str().is_some_and(|name| name.starts_with("bell."))
+}
+
+#[test]
+fn who_gives_a_file_up_has_nothing_more_written_to_it_and_wakes_who_waits() {
+    let dir = Dir::new("given-up");
+    let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
+    let mut writer = Writer::take(ring.again().unwrap()).unwrap();
+    let lease = Lease::try_take(&dir.0).unwrap().unwrap();
+    let nobody = configuration(Overflow::Overwrite, &[]);
+    let mut reader = Reader::new(ring.again().unwrap(), &lease, &nobody).unwrap();
+    let waiter = Waiter::new(ring.again().unwrap(), writer.stream()).unwrap();
+    waiter.bell().arm();
+    reader.give_up();
+    assert!(matches!(writer.append(1, b"x"), Err(Refused::Poisoned)));
+    assert!(rung(&waiter.bell()), "its worker is told");
+}
+
+#[test]
+fn that_there_is_no_room_for_the_file_that_will_be_made_is_told_before_anybody_makes_it() {
+    let dir = Dir::new("no-room");
+    let huge = Wanted { bytes: 1 << 44, ..dir.wanted(8) };
+    assert_eq!(dir.wanted(8).no_room(), None);
+    let text = huge.no_room().unwrap();
+    assert!(
+        text.starts_with("there is no room in \"") && text.ends_with("503 until there is"),
+        "{text}"
+    );
+    let below = Wanted { dir: dir.0.join("not/there"), ..huge.clone() };
+    assert!(below.no_room().unwrap().contains("not/there"), "its directory is made later");
+    fs::write(dir.0.join("ring.7"), b"no ring of ours").unwrap();
+    assert!(huge.no_room().is_some());
+    let ring = Ring::open_or_make(&dir.wanted(8)).unwrap();
+    assert_eq!(huge.no_room(), None, "what is there is used on");
+    ring.view().poison();
+    assert!(huge.no_room().is_some(), "it takes no events any more");
+    forge(&ring.path().to_path_buf(), 8, 1);
+    assert!(huge.no_room().is_some(), "it is another boot's");
+}
+
+#[test]
 fn without_a_name_a_file_is_kept_until_live_has_passed_it_or_that_is_enough() {
     let dir = Dir::new("passed");
     events(&dir, 2);

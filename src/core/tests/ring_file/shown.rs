@@ -3,6 +3,8 @@
 use std::os::unix::fs::symlink;
 use std::{fs, io};
 
+use sparkngin_core::took::Took;
+
 use super::*;
 
 #[test]
@@ -67,17 +69,18 @@ fn what_the_publisher_notes_everybody_can_show() {
         (it.connected, it.last_beat, it.last_ack, it.holds_since)
     };
     assert_eq!((quiet.last_turn, quiet.live_dropped), (0, 0));
-    assert_eq!((quiet.live_deaf, quiet.feed_deaf), (None, None));
+    assert_eq!((quiet.live_deaf, quiet.feed_deaf, quiet.removed), (None, None, 0));
     assert_eq!(of(&quiet, 1), (None, 0, 0, None));
     reader.note_turn(5);
     reader.note_live_dropped(6);
     reader.note_deaf(Some(11), Some(12));
+    reader.note_removed(13);
     reader.note_subscriber(1, Some(7), 8);
     reader.note_ack(1, 9);
     reader.note_holds(1, Some(10));
     let noted = ring.state();
     assert_eq!((noted.last_turn, noted.live_dropped), (5, 6));
-    assert_eq!((noted.live_deaf, noted.feed_deaf), (Some(11), Some(12)));
+    assert_eq!((noted.live_deaf, noted.feed_deaf, noted.removed), (Some(11), Some(12), 13));
     assert_eq!(of(&noted, 0), (None, 0, 0, None), "the other one's");
     assert_eq!(of(&noted, 1), (Some(7), 8, 9, Some(10)));
     for (live, feed) in [(None, Some(13)), (Some(14), None), (None, None)] {
@@ -87,6 +90,27 @@ fn what_the_publisher_notes_everybody_can_show() {
     reader.note_subscriber(1, None, 8);
     reader.note_holds(1, None);
     assert_eq!(of(&ring.state(), 1), (None, 8, 9, None));
+}
+
+#[test]
+fn how_long_each_subscribers_events_took_is_shown_while_it_is_connected_and_says_so() {
+    let dir = Dir::new("took");
+    let ring = Ring::open_or_make(&dir.wanted(4)).unwrap();
+    let lease = Lease::try_take(&dir.0).unwrap().unwrap();
+    let named = configuration(Overflow::Reject, &["kafka", "archive"]);
+    let mut reader = Reader::new(ring.again().unwrap(), &lease, &named).unwrap();
+    let shown = || ring.state().subscribers.iter().map(|it| it.took).collect::<Vec<_>>();
+    let took = |us| Took { events: us, p50: us + 1, p90: us + 2, p99: us + 3, p999: us + 4 };
+    (0..2).for_each(|who| reader.note_subscriber(who, Some(1), 1));
+    assert_eq!(shown(), [None, None]);
+    reader.note_took(0, Some(took(10)));
+    reader.note_took(1, Some(took(20)));
+    assert_eq!(shown(), [Some(took(10)), Some(took(20))]);
+    reader.note_took(1, None);
+    reader.note_subscriber(0, None, 1);
+    assert_eq!(shown(), [None, None]);
+    reader.note_subscriber(0, Some(2), 2);
+    assert_eq!(shown(), [Some(took(10)), None]);
 }
 
 #[test]
