@@ -52,6 +52,14 @@ sub total {
     return $sum;
 }
 
+# The same of the subscriber's own.
+sub own {
+    my ($name) = @_;
+    my $sum = 0;
+    $sum += $_ for $t->get('/metrics', port => $t->{metrics})->{body} =~ /^sparkngin_$name(?:\{[^ ]*)? (\S+)$/mg;
+    return $sum;
+}
+
 sub balanced {
     my $books = $t->books;
     return $books->{committed} == $books->{in_kafka} + $books->{in_ring} + $books->{lost} + $books->{dead_lettered} + $books->{uncertain};
@@ -63,6 +71,12 @@ is("$status->{ring}{committed} $status->{ring}{heartbeats} $status->{subscribers
 ok(balanced(), '  which close');
 is_deeply([map { total($_) } qw(events_committed_total heartbeats_committed_total subscriber_delivered_events_total subscriber_delivered_heartbeats_total)],
     [0, 4, 0, 4], 'the metrics count them apart from events');
+poll(20, 'the subscriber shows them', sub { own('feed_delivered_heartbeats_total') == 4 });
+is_deeply([map { own($_) } qw(feed_taken_heartbeats_total feed_taken_events_total feed_delivered_events_total delivery_seconds_count delivery_recent_seconds_count)],
+    [4, 0, 0, 0, 0], '  and so do those of the subscriber, which has no latency of them');
+($code, $text) = $t->run($Sparkngin::PROGRAM, 'top', '--once', $sn, '--subscriber', "http://127.0.0.1:$t->{metrics}/");
+like($text, qr/^  kafka connected  behind 0 events, 0\.0 s  in Kafka 0\n.*^  feeds 1 of 1  delivered 0  open 0  dead 0\n/ms, '  and so does top');
+is($t->books->{took}{events}, 0, '  and what the subscriber tells nginx');
 poll(60, 'the ticks have them', sub { $t->status->{recent}{heartbeats} == 4 });
 my $recent = $t->status->{recent};
 is("$recent->{taken} $recent->{in_kafka}{kafka} $recent->{taken_per_second}", '0 0 0', '  and no traffic');
@@ -90,6 +104,9 @@ cmp_ok(total('heartbeats_committed_total') - 4, '<=', $most, "of 300 that look l
 is(total('events_committed_total') + total('heartbeats_committed_total'), 309, '  the others are traffic');
 poll(60, 'all of it is in Kafka', sub { $t->books->{in_kafka} == 309 });
 ok(balanced(), '  and in the books');
+poll(20, 'the subscriber shows it', sub { own('feed_delivered_events_total') + own('feed_delivered_heartbeats_total') == 309 });
+is(own("feed_delivered_${_}_total"), total("subscriber_delivered_${_}_total"), "it believes what nginx believes: $_") for qw(events heartbeats);
+is(own('delivery_seconds_count'), own('feed_delivered_events_total'), '  and has a latency of each event');
 
 # --- beat after beat ---
 

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sparkngin_core::escape::Shown;
 use sparkngin_core::event::batch::{self, Framing};
+use sparkngin_core::event::heartbeat::Believed;
 use sparkngin_core::event::{self, Event, Given, Invalid, Request, Spare};
 use sparkngin_core::field::HeaderFields;
 use sparkngin_core::ring::{Refusals, Refused, Why};
@@ -14,7 +15,6 @@ use sparkngin_core::ring::{Refusals, Refused, Why};
 use crate::answer::Answer;
 use crate::body::{self, Missing};
 use crate::conf::MainConf;
-use crate::heartbeats::Heartbeats;
 use crate::kept::{Faults, Kept};
 use crate::level::Level;
 use crate::location::LocationConf;
@@ -37,7 +37,7 @@ pub struct Intake {
     unpacked: Vec<u8>,
     cookie: Vec<u8>,
     stage: Stage,
-    heartbeats: Heartbeats,
+    believed: Believed,
     invalid: Throttle,
     full: Throttle,
     away: Throttle,
@@ -77,7 +77,7 @@ impl Intake {
             unpacked: Vec::new(),
             cookie: Vec::new(),
             stage: Stage::default(),
-            heartbeats: Heartbeats::default(),
+            believed: Believed::default(),
             invalid: Throttle::default(),
             full: Throttle::default(),
             away: Throttle::default(),
@@ -224,7 +224,7 @@ impl Intake {
             None => {
                 let event = read_one(spare, &request, &place, settings)?;
                 stage.add(0, &event);
-                if event.is_heartbeat() && self.heartbeats.believes(received) {
+                if event.is_heartbeat() && self.believed.take(received) {
                     stage.heartbeat();
                 }
                 event.into_spare()

@@ -17,7 +17,6 @@ mod fields;
 mod guard;
 mod handler;
 mod health;
-mod heartbeats;
 mod hooks;
 mod intake;
 mod kept;

@@ -251,7 +251,7 @@ impl<'a> Drainer<'a> {
                 continue;
             }
             let settled = self.flight.settle(report.place, report.fate);
-            if settled && report.fate == Fate::Dead {
+            if settled.is_some() && report.fate == Fate::Dead {
                 if let Some(lane) = self.lanes.get_mut(&report.id.stream) {
                     lane.holes.insert(report.id.seq.0, (report.id.seq.0, Gone::Dead));
                 }

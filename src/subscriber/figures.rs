@@ -51,7 +51,7 @@ pub struct Held {
     pub lag: u64,
     /// For how long the oldest of them has been waiting.
     pub behind: Duration,
-    /// Events that it has acknowledged.
+    /// Events that it has acknowledged, but for heartbeats.
     pub delivered: u64,
     /// Seconds that half of the last minute's events took at most, and 99 % of them; None without events.
     pub took: Option<(f64, f64)>,
@@ -85,9 +85,10 @@ impl Nginx {
                 Some((total, total.checked_sub(free)?))
             }
         };
+        let number = |value: &Value| value.as_u64().unwrap_or(0);
         let ring = &status["ring"];
         // An older nginx does not tell them apart.
-        let heartbeats = ring["heartbeats"].as_u64().unwrap_or(0);
+        let heartbeats = number(&ring["heartbeats"]);
         let traffic = ring["committed"].as_u64().map(|all| all.saturating_sub(heartbeats));
         let committed = ring["region"].as_str().map(str::to_owned).zip(traffic);
         let ms = |value: &Value| Some(value.as_f64()? / 1000.0);
@@ -96,8 +97,8 @@ impl Nginx {
                 name: held["name"].as_str()?.to_owned(),
                 connected: held["connected"].as_bool().unwrap_or(false),
                 lag: held["lag"].as_u64()?,
-                behind: Duration::from_millis(held["lag_ms"].as_u64().unwrap_or(0)),
-                delivered: held["in_kafka"].as_u64().unwrap_or(0),
+                behind: Duration::from_millis(number(&held["lag_ms"])),
+                delivered: number(&held["in_kafka"]).saturating_sub(number(&held["heartbeats"])),
                 took: ms(&held["took"]["p50_ms"]).zip(ms(&held["took"]["p99_ms"])),
             })
         };
@@ -207,13 +208,16 @@ mod tests {
             "recent": { "taken_per_second": 12.34, "refused": 1, "lost": 2, "lasts_ms": null },
             "ring": { "blocks": { "total": 64, "free": 48 } },
             "publisher": { "present": true },
-            "subscribers": [{ "name": "kafka", "connected": true, "lag": 3, "lag_ms": 1300, "in_kafka": 9,
+            "subscribers": [{ "name": "kafka", "connected": true, "lag": 3, "lag_ms": 1300, "in_kafka": 9, "heartbeats": 2,
                 "took": { "events": 3, "p50_ms": 4.0, "p99_ms": 1500.0 } }],
         });
         let seen = Nginx::read(&status).unwrap();
         assert_eq!((seen.percent(), seen.rate, seen.lasts), (Some(25.0), Some(12.34), None));
         assert_eq!(seen.subscribers[0].behind, Duration::from_millis(1300));
-        assert_eq!(seen.subscribers[0].took, Some((0.004, 1.5)));
+        assert_eq!(
+            (seen.subscribers[0].delivered, seen.subscribers[0].took),
+            (7, Some((0.004, 1.5)))
+        );
         status["ring"] = Value::Null;
         assert_eq!(Nginx::read(&status).unwrap().blocks, None);
         status["subscribers"][0]["lag"] = Value::Null;

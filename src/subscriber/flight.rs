@@ -5,6 +5,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use sparkngin_core::event::heartbeat::{self, Believed};
+use sparkngin_core::feed::Records;
 use sparkngin_core::id::{Region, Seq, Stream};
 
 /// Which feed, in the order of the settings.
@@ -33,6 +35,17 @@ pub enum Fate {
     Known,
 }
 
+/// What it was that has its fate now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// An event.
+    Event,
+    /// A beat of `sparkngin heartbeat`: no traffic.
+    Heartbeat,
+    /// A hole.
+    Hole,
+}
+
 /// Why seqs are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hole {
@@ -47,10 +60,14 @@ pub enum Hole {
 /// What this process counted since it started, of one feed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Records taken.
+    /// Records taken, but for heartbeats.
     pub taken: u64,
-    /// Records that Kafka reported.
+    /// Records that Kafka reported, but for heartbeats.
     pub delivered: u64,
+    /// Heartbeats taken.
+    pub taken_heartbeats: u64,
+    /// Heartbeats that Kafka reported.
+    pub delivered_heartbeats: u64,
     /// Records in the dead letter.
     pub dead: u64,
     /// Seqs that LOST told of.
@@ -66,8 +83,19 @@ pub struct Totals {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Item {
     Open,
+    /// Open, and a heartbeat.
+    Beat,
     Settled,
-    Hole { to: Seq, noted: bool },
+    Hole {
+        to: Seq,
+        noted: bool,
+    },
+}
+
+impl Item {
+    fn is_open(self) -> bool {
+        matches!(self, Item::Open | Item::Beat)
+    }
 }
 
 #[derive(Debug)]
@@ -82,6 +110,7 @@ struct Lane {
     /// Items that left the front.
     gone: u64,
     moved: bool,
+    believed: Believed,
 }
 
 /// All lanes.
@@ -102,6 +131,32 @@ impl Flight {
         let number = self.lane(feed, region, stream);
         if acked > self.lanes[number].taken {
             self.begin(number, acked);
+        }
+    }
+
+    /// Takes records; gives the place of the first, the others stand behind it. As many of those that look like heartbeats
+    /// as a worker believes are counted apart.
+    pub fn take_records(&mut self, feed: FeedNo, records: &Records<Vec<u8>>) -> Place {
+        let first = self.take(feed, records.region, records.stream, records.first, records.count);
+        for (n, record) in (0..).zip(records.again()) {
+            if heartbeat::is_stored(record.bytes) {
+                self.beats(Place { at: first.at + n, ..first }, record.received);
+            }
+        }
+        first
+    }
+
+    /// What was taken last looks like a heartbeat, received at this time.
+    fn beats(&mut self, place: Place, received: u64) {
+        let Some(lane) = self.lanes.get_mut(place.lane as usize) else { return };
+        let at = place.at.checked_sub(lane.gone).map(|at| at as usize);
+        let Some(item @ Item::Open) = at.and_then(|at| lane.items.get_mut(at)) else { return };
+        if lane.believed.take(received) {
+            *item = Item::Beat;
+            let feed = lane.feed;
+            let totals = self.of(feed);
+            totals.taken -= 1;
+            totals.taken_heartbeats += 1;
         }
     }
 
@@ -151,29 +206,37 @@ impl Flight {
         place
     }
 
-    /// A record has its fate, or a hole is noted. False if it had one before, or its lane went on without it.
-    pub fn settle(&mut self, place: Place, fate: Fate) -> bool {
-        let Some(lane) = self.lanes.get_mut(place.lane as usize) else { return false };
-        let Some(at) = place.at.checked_sub(lane.gone) else { return false };
-        match lane.items.get_mut(at as usize) {
-            Some(item @ Item::Open) => {
+    /// A record has its fate, or a hole is noted: what it is. None if it had one before, or its lane went on without it.
+    pub fn settle(&mut self, place: Place, fate: Fate) -> Option<Settled> {
+        let lane = self.lanes.get_mut(place.lane as usize)?;
+        let at = place.at.checked_sub(lane.gone)?;
+        let item = lane.items.get_mut(at as usize)?;
+        let settled = match item {
+            Item::Open => Settled::Event,
+            Item::Beat => Settled::Heartbeat,
+            Item::Hole { noted: false, .. } => Settled::Hole,
+            Item::Hole { .. } | Item::Settled => return None,
+        };
+        match item {
+            Item::Hole { noted, .. } => *noted = true,
+            _ => {
                 *item = Item::Settled;
                 self.open -= 1;
             }
-            Some(Item::Hole { noted: noted @ false, .. }) => *noted = true,
-            _ => return false,
         }
         let feed = lane.feed;
         if at == 0 {
             lane.advance();
         }
+        let totals = self.of(feed);
         match fate {
-            Fate::Delivered => self.of(feed).delivered += 1,
-            Fate::Dead => self.of(feed).dead += 1,
+            Fate::Delivered if settled == Settled::Heartbeat => totals.delivered_heartbeats += 1,
+            Fate::Delivered => totals.delivered += 1,
+            Fate::Dead => totals.dead += 1,
             Fate::Noted => {}
-            Fate::Known => self.of(feed).known += 1,
+            Fate::Known => totals.known += 1,
         }
-        true
+        Some(settled)
     }
 
     /// The cursors that moved since they were last asked for.
@@ -206,6 +269,7 @@ impl Flight {
                 items: VecDeque::new(),
                 gone: 0,
                 moved: false,
+                believed: Believed::default(),
             });
             lanes.len() as u32 - 1
         });
@@ -224,7 +288,7 @@ impl Flight {
     /// The lane begins behind `done`, with nothing open.
     fn begin(&mut self, number: usize, done: Seq) {
         let lane = &mut self.lanes[number];
-        self.open -= lane.items.iter().filter(|item| **item == Item::Open).count();
+        self.open -= lane.items.iter().filter(|item| item.is_open()).count();
         lane.gone += lane.items.len() as u64;
         lane.items.clear();
         (lane.done, lane.taken) = (done, done);
@@ -244,7 +308,7 @@ impl Lane {
     fn advance(&mut self) {
         while let Some(item) = self.items.front() {
             self.done = match *item {
-                Item::Open | Item::Hole { noted: false, .. } => break,
+                Item::Open | Item::Beat | Item::Hole { noted: false, .. } => break,
                 Item::Settled => self.done.next(),
                 Item::Hole { to, .. } => to,
             };
@@ -257,7 +321,10 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
+    use sparkngin_core::record::{self, Record, Seed};
+
     use super::*;
+    use crate::route::tests::stored;
 
     const FEED: FeedNo = FeedNo(0);
     const REGION: Region = Region(1);
@@ -287,12 +354,12 @@ mod tests {
     fn the_cursor_moves_only_over_what_is_reported_without_a_gap() {
         let mut flight = begun(10);
         let first = take(&mut flight, 11, 4);
-        assert!(flight.settle(at(first, 1), Fate::Delivered));
-        assert!(flight.settle(at(first, 3), Fate::Delivered));
+        assert!(flight.settle(at(first, 1), Fate::Delivered).is_some());
+        assert!(flight.settle(at(first, 3), Fate::Delivered).is_some());
         assert_eq!(moved(&mut flight), [0; 0]);
-        assert!(flight.settle(first, Fate::Delivered));
+        assert!(flight.settle(first, Fate::Delivered).is_some());
         assert_eq!(moved(&mut flight), [12]);
-        assert!(flight.settle(at(first, 2), Fate::Delivered));
+        assert!(flight.settle(at(first, 2), Fate::Delivered).is_some());
         assert_eq!(moved(&mut flight), [14]);
         assert_eq!(moved(&mut flight), [0; 0], "said once");
         assert_eq!(flight.open(), 0);
@@ -302,10 +369,10 @@ mod tests {
     fn a_record_settles_once() {
         let mut flight = begun(0);
         let first = take(&mut flight, 1, 2);
-        assert!(flight.settle(at(first, 1), Fate::Dead));
-        assert!(!flight.settle(at(first, 1), Fate::Delivered));
-        assert!(flight.settle(first, Fate::Delivered));
-        assert!(!flight.settle(first, Fate::Delivered));
+        assert!(flight.settle(at(first, 1), Fate::Dead).is_some());
+        assert!(flight.settle(at(first, 1), Fate::Delivered).is_none());
+        assert!(flight.settle(first, Fate::Delivered).is_some());
+        assert!(flight.settle(first, Fate::Delivered).is_none());
         let totals = Totals { taken: 2, delivered: 1, dead: 1, ..Totals::default() };
         assert_eq!(flight.totals(FEED), totals);
     }
@@ -316,8 +383,8 @@ mod tests {
         let first = take(&mut flight, 1, 1);
         let hole = flight.take_hole(FEED, REGION, STREAM, (Seq(2), Seq(9)), Hole::Lost);
         let after = take(&mut flight, 10, 1);
-        assert!(flight.settle(hole, Fate::Noted));
-        assert!(!flight.settle(hole, Fate::Noted), "it is noted once");
+        assert!(flight.settle(hole, Fate::Noted).is_some());
+        assert!(flight.settle(hole, Fate::Noted).is_none(), "it is noted once");
         assert_eq!(moved(&mut flight), [0; 0]);
         flight.settle(after, Fate::Delivered);
         flight.settle(first, Fate::Delivered);
@@ -343,9 +410,9 @@ mod tests {
         let first = take(&mut flight, 1, 3);
         flight.welcome(FEED, REGION, STREAM, Seq(50));
         assert_eq!(flight.open(), 0);
-        assert!(!flight.settle(first, Fate::Delivered));
+        assert!(flight.settle(first, Fate::Delivered).is_none());
         let next = take(&mut flight, 51, 1);
-        assert!(flight.settle(next, Fate::Delivered));
+        assert!(flight.settle(next, Fate::Delivered).is_some());
         assert_eq!(moved(&mut flight), [51]);
     }
 
@@ -355,7 +422,7 @@ mod tests {
         let first = take(&mut flight, 1, 3);
         let again = take(&mut flight, 2, 4);
         assert_eq!((flight.open(), flight.totals(FEED).repeated), (4, 2));
-        assert!(!flight.settle(first, Fate::Delivered), "the lane went on without it");
+        assert!(flight.settle(first, Fate::Delivered).is_none(), "the lane went on without it");
         for offset in 0..4 {
             flight.settle(at(again, offset), Fate::Delivered);
         }
@@ -379,8 +446,63 @@ mod tests {
         let mut flight = begun(10);
         let first = take(&mut flight, 11, 4);
         flight.welcome(FEED, REGION, STREAM, Seq(14));
-        assert!(flight.settle(first, Fate::Known));
+        assert!(flight.settle(first, Fate::Known).is_some());
         let totals = Totals { taken: 4, known: 1, ..Totals::default() };
         assert_eq!((flight.totals(FEED), moved(&mut flight)), (totals, vec![11]));
+    }
+
+    /// Records of which every second one is a beat, all received at once.
+    fn records(first: u64, count: u32) -> Records<Vec<u8>> {
+        let mut body = Vec::new();
+        let seed = Seed::new(REGION, STREAM);
+        for seq in (first..).take(count as usize).map(Seq) {
+            let mark = if seq.0 % 2 == 0 {
+                ""
+            } else {
+                "&id=sparkngin-heartbeat-1-1.&data=sparkngin-heartbeat-1-1."
+            };
+            let bytes = stored(&format!("topic=a{mark}"), 5_000_000_000);
+            record::write(seed, Record { seq, received: 5_000_000_000, bytes: &bytes }, &mut body);
+        }
+        Records { region: REGION, stream: STREAM, first: Seq(first), count, body, skip: 0 }
+    }
+
+    #[test]
+    fn heartbeats_are_counted_apart_and_hold_the_cursor_as_events_do() {
+        let mut flight = begun(0);
+        let first = flight.take_records(FEED, &records(1, 4));
+        assert_eq!(flight.open(), 4);
+        let settled = [1, 2, 3].map(|offset| flight.settle(at(first, offset), Fate::Delivered));
+        let (event, beat) = (Some(Settled::Event), Some(Settled::Heartbeat));
+        assert_eq!((settled, moved(&mut flight)), ([event, beat, event], vec![]));
+        assert_eq!(flight.settle(first, Fate::Dead), beat);
+        assert_eq!(flight.settle(first, Fate::Delivered), None);
+        assert_eq!((flight.open(), moved(&mut flight)), (0, vec![4]));
+        let totals = Totals {
+            taken: 2,
+            delivered: 2,
+            taken_heartbeats: 2,
+            delivered_heartbeats: 1,
+            dead: 1,
+            ..Totals::default()
+        };
+        assert_eq!(flight.totals(FEED), totals, "what is refused is refused, whatever it was");
+    }
+
+    #[test]
+    fn of_a_stream_as_many_are_believed_to_be_heartbeats_as_by_a_worker() {
+        let mut flight = begun(0);
+        flight.take_records(FEED, &records(1, 30));
+        flight.take_records(FEED, &records(31, 10));
+        let totals = flight.totals(FEED);
+        assert_eq!((totals.taken, totals.taken_heartbeats), (30, 10));
+    }
+
+    #[test]
+    fn a_heartbeat_that_is_given_up_is_open_no_more() {
+        let mut flight = begun(0);
+        flight.take_records(FEED, &records(1, 4));
+        flight.welcome(FEED, REGION, STREAM, Seq(9));
+        assert_eq!(flight.open(), 0);
     }
 }

@@ -28,7 +28,7 @@ impl View {
 
     fn feed_metrics(&self, out: &mut Exposition) {
         type Number = fn(&FeedView) -> u64;
-        let families: [(&'static str, Kind, &str, Number); 10] = [
+        let families: [(&'static str, Kind, &str, Number); 12] = [
             ("sparkngin_feed_up", Kind::Gauge, "Whether the feed's session is open.", |f| {
                 f.in_session.into()
             }),
@@ -36,14 +36,26 @@ impl View {
             (
                 "sparkngin_feed_taken_events_total",
                 Kind::Counter,
-                "Events taken from the feed.",
+                "Events taken from the feed, but for heartbeats.",
                 |f| f.totals.taken,
             ),
             (
                 "sparkngin_feed_delivered_events_total",
                 Kind::Counter,
-                "Events Kafka reported.",
+                "Events Kafka reported, but for heartbeats.",
                 |f| f.totals.delivered,
+            ),
+            (
+                "sparkngin_feed_taken_heartbeats_total",
+                Kind::Counter,
+                "Heartbeats taken from the feed.",
+                |f| f.totals.taken_heartbeats,
+            ),
+            (
+                "sparkngin_feed_delivered_heartbeats_total",
+                Kind::Counter,
+                "Heartbeats Kafka reported.",
+                |f| f.totals.delivered_heartbeats,
             ),
             (
                 "sparkngin_feed_dead_lettered_events_total",

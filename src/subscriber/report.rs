@@ -102,6 +102,7 @@ impl Progress {
             self.next = now + BOOKS;
             tracing::info!(
                 in_kafka = totals.delivered,
+                heartbeats = totals.delivered_heartbeats,
                 per_second = rate.round() as u64,
                 on_the_way = view.open,
                 waiting = view.condition.waiting,

@@ -14,7 +14,7 @@ use sparkngin_core::feed::{Client, FREED, Incoming, Welcome};
 use crate::config::{Settings, Target};
 use crate::delivery::Delivery;
 use crate::feed::{Feed, Over};
-use crate::flight::{Fate, FeedNo, Flight, Hole};
+use crate::flight::{Fate, FeedNo, Flight, Hole, Settled};
 use crate::http;
 use crate::latency::Latency;
 use crate::letter::Told;
@@ -236,8 +236,7 @@ impl Subscriber {
                 }
             }
             Incoming::Batch(records) => {
-                let (region, stream) = (records.region, records.stream);
-                let place = self.flight.take(feed, region, stream, records.first, records.count);
+                let place = self.flight.take_records(feed, &records);
                 sink.take(Batch::new(feed, place, now, records));
             }
             Incoming::Lost { region, stream, from, to, hours, reason } => {
@@ -288,11 +287,11 @@ impl Subscriber {
         let clock = report::clock();
         for report in self.reports.drain(..) {
             let settled = self.flight.settle(report.place, report.fate);
-            if settled && report.fate == Fate::Delivered {
+            if settled == Some(Settled::Event) && report.fate == Fate::Delivered {
                 let feed = &mut self.feeds[usize::from(report.feed.0)];
                 feed.latency.count(clock.saturating_sub(report.received));
             }
-            if settled && report.fate == Fate::Dead && !kept {
+            if settled.is_some() && report.fate == Fate::Dead && !kept {
                 let client = &mut self.feeds[usize::from(report.feed.0)].client;
                 client.dead(report.id.region, report.id.stream, report.id.seq);
             }

@@ -94,6 +94,8 @@ impl std::ops::Add for Totals {
         Totals {
             taken: self.taken + other.taken,
             delivered: self.delivered + other.delivered,
+            taken_heartbeats: self.taken_heartbeats + other.taken_heartbeats,
+            delivered_heartbeats: self.delivered_heartbeats + other.delivered_heartbeats,
             dead: self.dead + other.dead,
             lost: self.lost + other.lost,
             uncertain: self.uncertain + other.uncertain,
@@ -109,7 +111,14 @@ pub mod tests {
 
     /// A view with one feed, in session, and an event whose fate is open.
     pub fn view() -> View {
-        let totals = Totals { taken: 5, delivered: 3, dead: 1, ..Totals::default() };
+        let totals = Totals {
+            taken: 5,
+            delivered: 3,
+            taken_heartbeats: 2,
+            delivered_heartbeats: 2,
+            dead: 1,
+            ..Totals::default()
+        };
         let feed = FeedView {
             endpoint: "ipc://a\"b".into(),
             in_session: true,

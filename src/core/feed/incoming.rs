@@ -2,7 +2,7 @@
 
 use super::message::{Garbage, Message, Refused, Welcome};
 use crate::id::{Region, Seq, Stream};
-use crate::record::{Seed, Slice, Torn};
+use crate::record::{self, Record, Seed, Slice, Torn};
 
 /// What a message brought.
 #[derive(Debug)]
@@ -68,6 +68,17 @@ impl<B: AsRef<[u8]>> Records<B> {
     pub fn slice(&self) -> Slice<'_> {
         let rest = self.body.as_ref().get(self.skip..).unwrap_or_default();
         Slice::new(Seed::new(self.region, self.stream), self.first, rest)
+    }
+
+    /// The records, whose sums are not looked at again.
+    pub fn again(&self) -> impl Iterator<Item = Record<'_>> {
+        let (mut next, mut rest) = (self.first, self.body.as_ref().get(self.skip..));
+        std::iter::from_fn(move || {
+            let record = record::read_again(next, rest?).ok()?;
+            next = next.next();
+            rest = rest?.get(record::size(record.bytes.len())..);
+            Some(record)
+        })
     }
 
     /// The last one's number.
