@@ -45,6 +45,7 @@ sub sum {
 
 # --- what it says ---
 
+poll(20, 'the subscriber has told nginx how long events took', sub { eval { sum('module', 'sparkngin_subscriber_delivery_seconds_count'); 1 } });
 for my $which (sort keys %from) {
     my $answer = $from{$which}->();
     is($answer->{headers}{'content-type'}, 'text/plain; version=0.0.4; charset=utf-8', "the $which speaks Prometheus' text");
@@ -108,6 +109,14 @@ cmp_ok(sum('module', 'sparkngin_subscriber_delivery_recent_seconds', qr/quantile
 my $page = $t->get('/sn/status', headers => [Accept => 'text/html'])->{body};
 my $cells = qr{<td>\d[\d.,]*</td>(?:<td>\d[\d.]* m?s</td>){4}};
 like($page, qr{<h2>From receipt to Kafka's acknowledgement, the last minute</h2>.*<th scope="row">kafka</th>$cells}s, '  and the page');
+poll(20, 'nginx knows of each event', sub { sum('module', 'sparkngin_subscriber_delivery_seconds_count') == $stored });
+is(sum('module', 'sparkngin_subscriber_delivery_seconds_bucket', qr/le="1"/), $slow, '/sn/metrics has how many took a second at most');
+my $spread = $t->status->{subscribers}[0]{took}{spread};
+my $longer = 0;
+$longer += $_->{events} for grep { !defined $_->{ms} || $_->{ms} > 1000 } @{ $spread->{steps} };
+is("$spread->{events} $longer", "$stored 1", '  and /status');
+cmp_ok($spread->{sum_ms}, '>', 1000, '  and how long they took together');
+like($t->get('/sn/status', headers => [Accept => 'text/html'])->{body}, qr{<figcaption>kafka, since it began: <b>$stored events, .* % up to 2\.5 s"><path d="M}, '  and the page has bars, which can be heard');
 
 # --- a real Prometheus ---
 

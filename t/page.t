@@ -94,10 +94,12 @@ while (time < $until) { $sent += $t->post('/sn/log?topic=a', 'x' x 200)->{status
 poll(30, 'the ticks have all of them', sub { $t->status->{recent}{taken} == $sent });
 poll(30, 'delivered, too', sub { $t->status->{recent}{in_kafka}{kafka} == $sent });
 cmp_ok($t->status->{recent}{taken_per_second}, '>', 0, 'there is a rate');
+poll(20, 'and how long each of them took', sub { $t->books->{took}{spread}{events} == $sent });
 my $dom = decode_utf8(browse('--virtual-time-budget=5000', '--dump-dom'));
 like($dom, qr{id="verdict"[^>]*>All is well\.<}, 'in a browser all is well');
 my $stored = join ',', grep { length } reverse map { scalar reverse } (reverse $sent) =~ /(\d{1,3})/g;
 like($dom, qr{<h2>The books</h2>.*<th scope="row">kafka</th><td>\Q$stored\E</td><td>\Q$stored\E</td>}s, '  and the books are there');
+like($dom, qr{<figure class="spread"><figcaption>kafka, since it began: <b>\Q$stored\E events, .*role="img" aria-label="kafka, how long events took since it began: \Q$stored\E events}s, '  and how long each event took, as bars');
 unlike($dom, qr/Refused to|Content Security Policy/, '  the policy refuses nothing of it');
 my $looks = () = $t->read_file('access.log') =~ m{^/sn/status$}mg;
 my $open = $t->daemon(name => 'chromium', foreign => 1, %home, command => [@browser, '--blink-settings=scriptEnabled=false', '--remote-debugging-port=' . $t->port('chromium'), $url]);

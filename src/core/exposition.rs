@@ -8,6 +8,8 @@
 
 use std::fmt::{Display, Write};
 
+use crate::took::Spread;
+
 /// What the answer's Content-Type is.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -84,6 +86,15 @@ impl Exposition {
         self
     }
 
+    /// The numbers of a histogram of seconds, of the family begun last.
+    pub fn histogram(&mut self, own: (&str, &str), spread: &Spread) -> &mut Exposition {
+        for (bound, count) in spread.up_to() {
+            let le = if bound.is_infinite() { "+Inf".to_owned() } else { bound.to_string() };
+            self.part("_bucket", &[own, ("le", &le)], count);
+        }
+        self.part("_sum", &[own], spread.sum as f64 / 1e6).part("_count", &[own], spread.total())
+    }
+
     /// A family of one number without labels.
     pub fn single(&mut self, name: &'static str, kind: Kind, help: &str, value: impl Display) {
         self.family(name, kind, help).row(&[], value);
@@ -114,5 +125,26 @@ mod tests {
              # HELP b_seconds How long.\n# TYPE b_seconds gauge\nb_seconds 0.25\n\
              # HELP c_seconds Each.\n# TYPE c_seconds histogram\nc_seconds_bucket{le=\"+Inf\"} 1\n"
         );
+    }
+
+    #[test]
+    fn a_histogram_counts_up_to_each_bound_all_that_is_below() {
+        let mut out = Exposition::default();
+        let mut spread = Spread { sum: 1_500_000, ..Spread::default() };
+        spread.add(2000, 3);
+        spread.add(u64::MAX, 1);
+        out.family("c_seconds", Kind::Histogram, "Each.").histogram(("a", "b"), &spread);
+        let text = out.finish();
+        assert_eq!(text.lines().count(), 2 + 22 + 2);
+        for line in [
+            "c_seconds_bucket{a=\"b\",le=\"0.001\"} 0",
+            "c_seconds_bucket{a=\"b\",le=\"0.0025\"} 3",
+            "c_seconds_bucket{a=\"b\",le=\"5000\"} 3",
+            "c_seconds_bucket{a=\"b\",le=\"+Inf\"} 4",
+            "c_seconds_sum{a=\"b\"} 1.5",
+            "c_seconds_count{a=\"b\"} 4",
+        ] {
+            assert!(text.lines().any(|own| own == line), "{line}: {text}");
+        }
     }
 }

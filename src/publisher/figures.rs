@@ -3,6 +3,7 @@
 use sparkngin_core::ring::{
     Found, Lease, Ledger, Name, PublisherState, Ring, SubscriberBooks, SubscriberState, Tenant,
 };
+use sparkngin_core::took::Took;
 
 use crate::past::Past;
 
@@ -148,6 +149,11 @@ impl Held<'_> {
     /// Events not yet acknowledged, the lost ones that it was not told of yet included.
     pub fn lag(&self) -> u64 {
         self.books.books.in_ring + self.books.books.ahead
+    }
+
+    /// How long its events took, as it says.
+    pub fn took(&self) -> Option<Took> {
+        self.state.and_then(|state| state.took)
     }
 
     /// Since when it is connected, ns since 1970.

@@ -156,13 +156,21 @@ fn subscribers(out: &mut Exposition, figures: &Figures<'_>) {
     took(out, figures);
 }
 
-/// How long events took, as each subscriber says of its last minute.
+/// How long events took, as each subscriber says: of all since it began, and of its last minute.
 fn took(out: &mut Exposition, figures: &Figures<'_>) {
+    let help = "From receipt to Kafka's acknowledgement, each event since the subscriber began.";
+    out.family("sparkngin_subscriber_delivery_seconds", Kind::Histogram, help);
+    for held in figures.subscribers() {
+        // Where nothing is told there is none: one of zeros would be a counter that began anew.
+        if let Some(spread) = held.took().and_then(|took| took.spread) {
+            out.histogram(("subscriber", held.books.name.as_str()), &spread);
+        }
+    }
     let help = "From receipt to Kafka's acknowledgement, of the last minute: what a share of the events took at most.";
     out.family("sparkngin_subscriber_delivery_recent_seconds", Kind::Summary, help);
     for held in figures.subscribers() {
         let own = ("subscriber", held.books.name.as_str());
-        let took = held.state.and_then(|state| state.took).unwrap_or_default();
+        let took = held.took().unwrap_or_default();
         for (share, seconds) in took.shares() {
             let quantile = share.to_string();
             out.row(&[own, ("quantile", &quantile)], seconds.unwrap_or(f64::NAN));

@@ -3,6 +3,7 @@
 //!
 //! Whatever is not ours is escaped; style and script are let run by their hashes alone, see [`POLICY`].
 
+mod bars;
 mod plot;
 
 use std::fmt::Write;
@@ -10,6 +11,7 @@ use std::fmt::Write;
 use crate::figures::Figures;
 use crate::verdict::{Grade, verdict};
 use crate::words::{bytes, count, duration, rate, short};
+use bars::bars;
 use plot::plot;
 
 const STYLE: &str = include_str!("page/page.css");
@@ -17,7 +19,7 @@ const SCRIPT: &str = include_str!("page/page.js");
 /// The Content-Security-Policy that belongs to the page: the hashes are those of page.css and page.js (`t/page.t` has them).
 pub const POLICY: &str = concat!(
     "default-src 'none'; style-src 'sha256-",
-    "ANGetTTNujCB02Gh33R3O77zoB4bAumQ2Yy2/2gIccQ=",
+    "mgFtoX93rt28dj7L56BWBkwnwLSbaH2hnahdkySiywE=",
     "'; script-src 'sha256-",
     "bqEQGXn5XL5xUPxT5msSbkYz+dNmExiKuSDnr9I5Qdk=",
     "'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -142,11 +144,11 @@ fn subscribers(out: &mut String, figures: &Figures<'_>) {
 }
 
 fn took(out: &mut String, figures: &Figures<'_>) {
-    let mut told = figures
+    let told = figures
         .subscribers()
-        .filter_map(|held| Some((held.books.name.as_str(), held.state?.took?)))
-        .peekable();
-    if told.peek().is_none() {
+        .filter_map(|held| Some((held.books.name.as_str(), held.took()?)))
+        .collect::<Vec<_>>();
+    if told.is_empty() {
         return;
     }
     out.push_str(
@@ -154,7 +156,7 @@ fn took(out: &mut String, figures: &Figures<'_>) {
          <th scope=\"col\">Events</th><th scope=\"col\">Half within</th><th scope=\"col\">90 %</th><th scope=\"col\">99 %</th>\
          <th scope=\"col\">99.9 %</th></tr>\n",
     );
-    for (name, took) in told {
+    for (name, took) in &told {
         let _ = write!(
             out,
             "<tr><th scope=\"row\">{}</th><td>{}</td>",
@@ -167,8 +169,12 @@ fn took(out: &mut String, figures: &Figures<'_>) {
         }
         out.push_str("</tr>\n");
     }
+    out.push_str("</table></div>\n<div class=\"plots\">\n");
+    for (name, spread) in told.iter().filter_map(|(name, took)| Some((name, took.spread?))) {
+        bars(out, &escape(name), &spread);
+    }
     out.push_str(
-        "</table></div>\n<p class=\"dim\">Of each event, as the subscriber says; what two machines' clocks differ by is in it.</p>\n",
+        "</div>\n<p class=\"dim\">Of each event, as the subscriber says; what two machines' clocks differ by is in it.</p>\n",
     );
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use sparkngin_core::ring::{
     Books, Difference, Ledger, LeftAlone, Origin, Overflow, Refusals, Ring,
 };
-use sparkngin_core::took::Took;
+use sparkngin_core::took::{BOUNDS, Spread, Took};
 
 use crate::figures::{Figures, Held, Known};
 use crate::verdict::verdict;
@@ -125,7 +125,7 @@ fn subscriber(figures: &Figures<'_>, held: Held<'_>) -> Value {
         "last_beat_ms": ago(state.map(|s| s.last_beat)),
         "last_ack_ms": ago(state.map(|s| s.last_ack)),
         "holds_ring_full_ms": ago(state.and_then(|s| s.holds_since)),
-        "took": state.and_then(|s| s.took).map(took),
+        "took": held.took().map(took),
         "lag": held.lag(),
         "lag_ms": ago(held.books.oldest),
         "committed": committed,
@@ -149,6 +149,17 @@ fn took(took: Took) -> Value {
         "p90_ms": share(1),
         "p99_ms": share(2),
         "p999_ms": share(3),
+        "spread": took.spread.map(|spread| spread_object(&spread)),
+    })
+}
+
+fn spread_object(spread: &Spread) -> Value {
+    let bounds = BOUNDS.iter().map(|us| Some(*us as f64 / 1000.0)).chain([None]);
+    let steps = bounds.zip(spread.counts).map(|(ms, events)| json!({ "ms": ms, "events": events }));
+    json!({
+        "events": spread.total(),
+        "sum_ms": spread.sum as f64 / 1000.0,
+        "steps": steps.collect::<Value>(),
     })
 }
 

@@ -10,25 +10,23 @@
 
 use std::time::{Duration, Instant};
 
-use sparkngin_core::took::{LONGER, Took};
+use sparkngin_core::took::{LONGER, Spread, Took};
 
 /// Bounds of the counters, in units of 100 us: ten a decade, so a percentile is at most a third too high.
 const STEPS: [u64; 10] = [10, 12, 15, 20, 25, 30, 40, 50, 60, 80];
 /// From 100 us to 8,000 s; one more counter is for what took longer.
 const DECADES: usize = 8;
-const BOUNDS: usize = STEPS.len() * DECADES;
+const FINER: usize = STEPS.len() * DECADES;
 /// The bounds, in us.
-const UPPER: [u64; BOUNDS] = upper();
-/// Of each ten bounds the histogram shows those with 1, 2.5 and 5, from 1 ms on.
-const SHOWN: [usize; 3] = [0, 4, 7];
+const UPPER: [u64; FINER] = upper();
 /// The last minute, in slices.
 const SLICES: usize = 6;
 const SLICE: Duration = Duration::from_secs(10);
 
-const fn upper() -> [u64; BOUNDS] {
-    let mut upper = [0; BOUNDS];
+const fn upper() -> [u64; FINER] {
+    let mut upper = [0; FINER];
     let (mut n, mut unit) = (0, 10);
-    while n < BOUNDS {
+    while n < FINER {
         upper[n] = STEPS[n % STEPS.len()] * unit;
         n += 1;
         if n % STEPS.len() == 0 {
@@ -41,7 +39,7 @@ const fn upper() -> [u64; BOUNDS] {
 /// Counts by bound, and their sum.
 #[derive(Clone, Copy, Debug)]
 struct Counts {
-    counts: [u64; BOUNDS + 1],
+    counts: [u64; FINER + 1],
     sum: u64,
 }
 
@@ -58,10 +56,8 @@ pub struct Latency {
 /// What is shown of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shown {
-    /// Since the start: events that took at most so long, in seconds. The last bound is infinite.
-    pub buckets: Vec<(f64, u64)>,
-    /// Since the start, all of them together, in seconds.
-    pub sum: f64,
+    /// Since the start.
+    pub all: Spread,
     /// Of the last minute: how many, and the sum of these in seconds.
     pub recent: (u64, f64),
     /// The share of the last minute's events that took at most so many seconds.
@@ -72,7 +68,7 @@ pub struct Shown {
 pub const SHARES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
 
 impl Counts {
-    const NONE: Counts = Counts { counts: [0; BOUNDS + 1], sum: 0 };
+    const NONE: Counts = Counts { counts: [0; FINER + 1], sum: 0 };
 
     fn add(&mut self, other: &Counts) {
         self.counts.iter_mut().zip(other.counts).for_each(|(sum, count)| *sum += count);
@@ -146,33 +142,29 @@ impl Latency {
             seconds => (seconds * 1e6).round() as u64,
         };
         let [p50, p90, p99, p999] = SHARES.map(share);
-        Took { events, p50, p90, p99, p999 }
+        Took { events, p50, p90, p99, p999, spread: Some(self.spread()) }
+    }
+
+    /// All since the start, by fewer bounds: each of these is one of the finer ones.
+    fn spread(&self) -> Spread {
+        let mut all = self.before;
+        self.slices.iter().for_each(|slice| all.add(slice));
+        let mut spread = Spread { sum: all.sum, ..Spread::default() };
+        for (bound, count) in all.counts.iter().enumerate() {
+            spread.add(UPPER.get(bound).copied().unwrap_or(u64::MAX), *count);
+        }
+        spread
     }
 
     /// What there is to show.
     pub fn shown(&self) -> Shown {
         let mut recent = Counts::NONE;
         self.slices.iter().for_each(|slice| recent.add(slice));
-        let mut all = recent;
-        all.add(&self.before);
-        let mut buckets = Vec::new();
-        let mut sum = 0;
-        for (bound, count) in all.counts.iter().enumerate() {
-            sum += count;
-            match UPPER.get(bound) {
-                None => buckets.push((f64::INFINITY, sum)),
-                Some(us) if *us >= 1000 && SHOWN.contains(&(bound % STEPS.len())) => {
-                    buckets.push((*us as f64 / 1e6, sum));
-                }
-                Some(_) => {}
-            }
-        }
         let total = recent.total();
         let share =
             |share: &f64| (*share, if total == 0 { f64::NAN } else { recent.share(*share) });
         Shown {
-            buckets,
-            sum: all.sum as f64 / 1e6,
+            all: self.spread(),
             recent: (total, recent.sum as f64 / 1e6),
             shares: SHARES.iter().map(share).collect(),
         }
@@ -182,23 +174,24 @@ impl Latency {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use sparkngin_core::took::BOUNDS;
 
     use super::*;
 
     const MS: u64 = 1_000_000;
 
     fn at_most(shown: &Shown, seconds: f64) -> u64 {
-        shown.buckets.iter().find(|(bound, _)| *bound == seconds).expect("a bound").1
+        shown.all.up_to().find(|(bound, _)| *bound == seconds).expect("a bound").1
     }
 
     #[test]
     fn the_bounds_are_round_numbers_and_rise() {
         assert!(UPPER.windows(2).all(|pair| pair[0] < pair[1]));
         let shown = Latency::new(Instant::now()).shown();
-        let bounds: Vec<f64> = shown.buckets.iter().map(|(bound, _)| *bound).collect();
-        assert_eq!(bounds[..7], [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1]);
-        assert_eq!(bounds.last(), Some(&f64::INFINITY));
-        assert_eq!(bounds.len(), 22);
+        assert!(
+            BOUNDS.iter().all(|bound| UPPER.contains(bound)),
+            "each event is within the right one"
+        );
         assert!(shown.shares.iter().all(|(_, at)| at.is_nan()), "of no event there is no share");
     }
 
@@ -213,7 +206,7 @@ mod tests {
             (at_most(&shown, 0.0025), at_most(&shown, 0.005), at_most(&shown, 0.01)),
             (1, 2, 3)
         );
-        assert_eq!(shown.buckets.last(), Some(&(f64::INFINITY, 4)));
+        assert_eq!(shown.all.total(), 4);
     }
 
     #[test]
@@ -232,7 +225,7 @@ mod tests {
         latency.turn(start + Duration::from_secs(61));
         let shown = latency.shown();
         assert_eq!((shown.recent.0, shown.shares[3]), (1, (0.999, 0.03)));
-        assert_eq!(shown.buckets.last(), Some(&(f64::INFINITY, 101)));
+        assert_eq!(shown.all.total(), 101);
         latency.turn(start + Duration::from_secs(10_000));
         latency.count(30 * MS);
         let shown = latency.shown();
@@ -243,11 +236,23 @@ mod tests {
     fn the_last_minute_in_short_is_what_is_shown_and_two_together_are_their_sum() {
         let start = Instant::now();
         let (mut one, mut other) = (Latency::new(start), Latency::new(start));
-        assert_eq!(one.took(), Took::default());
+        assert_eq!(one.took(), Took { spread: Some(Spread::default()), ..Took::default() });
         (0..99).for_each(|_| one.count(4 * MS));
         other.turn(start + Duration::from_secs(15));
         other.count(u64::MAX);
-        assert_eq!(one.took(), Took { events: 99, p50: 4000, p90: 4000, p99: 4000, p999: 4000 });
+        let mut spread = Spread { sum: 99 * 4000, ..Spread::default() };
+        spread.add(4000, 99);
+        let spread = Some(spread);
+        let four = 4000;
+        let took = Took { events: 99, p50: four, p90: four, p99: four, p999: four, spread };
+        assert_eq!(one.took(), took);
+        let mut later = one.clone();
+        later.turn(start + Duration::from_secs(100));
+        assert_eq!(
+            later.took(),
+            Took { spread, ..Took::default() },
+            "a minute forgets, this does not"
+        );
         let both = one.and(&other);
         let took = both.took();
         assert_eq!((took.events, took.p99, took.p999), (100, 4000, LONGER));

@@ -163,13 +163,7 @@ pub fn latency(
     [all, recent]: [(&'static str, &str); 2],
     shown: &Shown,
 ) {
-    out.family(all.0, Kind::Histogram, all.1);
-    for (bound, count) in &shown.buckets {
-        let le = if bound.is_infinite() { "+Inf".to_owned() } else { bound.to_string() };
-        out.part("_bucket", &[own, ("le", &le)], count);
-    }
-    let total = shown.buckets.last().map_or(0, |(_, count)| *count);
-    out.part("_sum", &[own], shown.sum).part("_count", &[own], total);
+    out.family(all.0, Kind::Histogram, all.1).histogram(own, &shown.all);
     out.family(recent.0, Kind::Summary, recent.1);
     for (share, at) in &shown.shares {
         out.row(&[own, ("quantile", &share.to_string())], at);

@@ -207,7 +207,7 @@ impl Client {
                     return Some(Due::Send(Message::Beat(Beat {
                         session,
                         leaving: false,
-                        took: self.took,
+                        took: self.took.map(Box::new),
                     })));
                 }
                 self.ack(session).map(Due::Send)

@@ -9,7 +9,8 @@
 //!   {"type":"LOST","session":..,"region":..,"stream":0,"from":15,"to":20,"hours":[472222,472223],"reason":"overwritten"}
 //!   {"type":"UNCERTAIN","session":..,"region":..,"stream":0,"from":21,"to":null,"since":1700000000000000000}
 //!   {"type":"ACK","session":..,"cursors":[{"region":..,"stream":0,"seq":20,"lost":6,"dead":0,"uncertain":0}]}
-//!   {"type":"BEAT","session":..,"took":{"events":9,"p50":4000,"p90":5000,"p99":8000,"p999":8000}}
+//!   {"type":"BEAT","session":..,
+//!    "took":{"events":9,"p50":4000,"p90":5000,"p99":8000,"p999":8000,"spread":{"counts":[<22>],"sum":412000}}}
 //!   {"type":"BEAT","session":..,"leaving":true}
 //!   {"type":"REFUSED","reason":"fenced","session":..,"other":"host 4712"}
 //! ```
@@ -242,7 +243,7 @@ pub struct AckCursor {
 }
 
 /// Still here, or about to leave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beat {
     /// The session.
     #[serde(with = "text")]
@@ -252,7 +253,7 @@ pub struct Beat {
     pub leaving: bool,
     /// The subscriber says how long its events of this feed took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub took: Option<Took>,
+    pub took: Option<Box<Took>>,
 }
 
 /// The publisher does not go on.

@@ -113,7 +113,7 @@ impl Sessions {
             Ok(Message::Ack(ack)) => self.ack(peer, &ack, now),
             Ok(Message::Beat(beat)) => match self.find(peer, beat.session) {
                 Some(who) if beat.leaving => self.left(who),
-                Some(who) => self.touch(who, beat.took, now),
+                Some(who) => self.touch(who, beat.took.map(|took| *took), now),
                 None => self.unknown(peer, beat.session),
             },
             Ok(_) => self.garbage(peer, "a message that only a publisher sends".to_owned()),

@@ -6,11 +6,11 @@ use std::str::FromStr;
 use super::cursor::{read_twice, store_twice};
 use super::layout::{
     CONFIGURATION_WORDS, EPOCH, FEED_DEAF, HOLDER, LAST_TURN, LIVE_DEAF, LIVE_DROPPED, NAMES,
-    REMOVED, configuration, presence, progress, took,
+    REMOVED, configuration, presence, progress, spread, took,
 };
 use super::memory::Memory;
 use super::view::View;
-use crate::took::Took;
+use crate::took::{COUNTS, Spread, Took};
 
 /// What a writer does when no block is FREE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,17 +130,34 @@ pub(super) fn policy<M: Memory>(view: &View<M>) -> Overflow {
 /// Writes down how long a subscriber's events took. Only for who holds the lease.
 pub(super) fn store_took<M: Memory>(view: &View<M>, place: usize, said: Option<Took>) {
     let at = took(place);
-    let Took { events, p50, p90, p99, p999 } = said.unwrap_or_default();
+    let Took { events, p50, p90, p99, p999, spread } = said.unwrap_or_default();
     for (n, word) in [events, p50, p90, p99, p999].into_iter().enumerate() {
         view.store(at.plus(1 + n), word);
+    }
+    view.store(at, said.is_some().into());
+    store_spread(view, place, spread);
+}
+
+/// Where nothing is told any more the numbers stay: who reads them just now sees none that falls.
+fn store_spread<M: Memory>(view: &View<M>, place: usize, said: Option<Spread>) {
+    let at = spread(place);
+    for (n, count) in said.iter().flat_map(|said| said.counts).enumerate() {
+        view.store(at.plus(1 + n), count);
+    }
+    if let Some(said) = said {
+        view.store(at.plus(1 + COUNTS), said.sum);
     }
     view.store(at, said.is_some().into());
 }
 
 fn read_took<M: Memory>(view: &View<M>, place: usize) -> Option<Took> {
-    let at = took(place);
+    let (at, behind) = (took(place), spread(place));
     let [events, p50, p90, p99, p999] = std::array::from_fn(|n| view.load(at.plus(1 + n)));
-    (view.load(at) != 0).then_some(Took { events, p50, p90, p99, p999 })
+    let all = (view.load(behind) != 0).then(|| Spread {
+        counts: std::array::from_fn(|n| view.load(behind.plus(1 + n))),
+        sum: view.load(behind.plus(1 + COUNTS)),
+    });
+    (view.load(at) != 0).then_some(Took { events, p50, p90, p99, p999, spread: all })
 }
 
 fn pack(name: &Name, words: &mut [u64]) {

@@ -26,6 +26,8 @@
 //!                         5 events    6 to 9 what 50, 90, 99 and 99.9 % took, us
 //!                         20 refused, words by reason: 0 full    1 busy    2 away    3 invalid    4 large    5 denied
 //!                         21 history, words: 0 tick    1 to 9 what was counted until then
+//!                         22, 24, 26, 28 named subscribers by place, words: 0 how many events took how long is told (0 or
+//!                         1)   1 to 22 events by bound   23 how long they took together, us
 //!   configuration, bytes  0 selector    1024, 2048 the two copies, each in words: 0 policy (0 none yet, 1 overwrite,
 //!                         2 reject)    1 configured at    2 names in force, a bit for each place
 //!                         8 + 8 x place: name, 64 bytes, filled up with NUL
@@ -49,6 +51,7 @@
 
 use super::word::MAX_BLOCK_BYTES;
 use crate::id::Stream;
+use crate::took::COUNTS;
 
 /// Bytes of a page.
 pub const PAGE: usize = 4096;
@@ -93,7 +96,8 @@ const SLOT_HOLDS: usize = (PAGE_WORDS - SLOT_SAMPLES) / SAMPLE_WORDS;
 /// Slots that have them.
 const SLOTS_OF_SAMPLES: u16 = 3;
 
-const _: () = assert!(16 * 8 <= PAGE && 16 + NAMES <= 20 && 22 * LINE <= PAGE_WORDS);
+const _: () = assert!(16 * 8 <= PAGE && 16 + NAMES <= 20 && (22 + 2 * NAMES) * LINE <= PAGE_WORDS);
+const _: () = assert!(1 + COUNTS < 2 * LINE);
 const _: () = assert!(SLOT_CURSORS + (1 + NAMES) * 2 * LINE <= PAGE_WORDS);
 const _: () = assert!(SLOT_SAMPLES + 1 + HEARTBEATS as usize <= PAGE_WORDS);
 const _: () =
@@ -194,6 +198,12 @@ pub const fn progress(place: usize) -> (At, At) {
 /// Whether it is told how long the events of the subscriber of this place took; what is told stands in the five words behind.
 pub const fn took(place: usize) -> At {
     control(16 + place).plus(4)
+}
+
+/// Whether it is told how many events of the subscriber of this place took how long since it began; their numbers by bound
+/// stand behind, and then how long they took together.
+pub const fn spread(place: usize) -> At {
+    control(22 + 2 * place)
 }
 
 /// The lock byte of who syncs the file.

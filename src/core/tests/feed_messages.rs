@@ -7,7 +7,7 @@ use sparkngin_core::feed::{
     WINDOW_MAX, Welcome,
 };
 use sparkngin_core::id::{Region, Seq, Stream};
-use sparkngin_core::took::Took;
+use sparkngin_core::took::{Spread, Took};
 
 fn one_of_each() -> Vec<Message> {
     let (region, stream, session) = (Region(0xA0), Stream(3), SessionId(0xB0));
@@ -60,7 +60,22 @@ fn one_of_each() -> Vec<Message> {
         Message::Beat(Beat {
             session,
             leaving: false,
-            took: Some(Took { events: 1, p50: 2, p90: 3, p99: 4, p999: u64::MAX }),
+            took: Some(Box::new(Took {
+                events: 1,
+                p50: 2,
+                p90: 3,
+                p99: 4,
+                p999: u64::MAX,
+                spread: None,
+            })),
+        }),
+        Message::Beat(Beat {
+            session,
+            leaving: false,
+            took: Some(Box::new(Took {
+                spread: Some(Spread { counts: std::array::from_fn(|n| n as u64), sum: u64::MAX }),
+                ..Took::default()
+            })),
         }),
         Message::Refused(Refused::for_reason(Reason::Version, None)),
         Message::Refused(Refused {

@@ -339,8 +339,8 @@ fn beats_go_out_each_200_ms_and_3_s_of_silence_end_a_session() {
 #[test]
 fn what_a_session_said_last_of_how_long_its_events_took_is_known_until_it_ends() {
     let mut publisher = Publisher::new();
-    let says = |publisher: &mut Publisher, id, took| {
-        let beat = Beat { session: SessionId(id), leaving: false, took };
+    let says = |publisher: &mut Publisher, id, took: Option<Took>| {
+        let beat = Beat { session: SessionId(id), leaving: false, took: took.map(Box::new) };
         publisher.hears(&peer(1), Message::Beat(beat));
         publisher.sessions.get(0).and_then(Session::took)
     };
@@ -414,7 +414,7 @@ fn a_client_says_in_each_beat_how_long_its_events_took_once_it_was_told() {
     let took = Took { events: 3, p50: 100, ..Took::default() };
     for took in [None, Some(took), Some(took)] {
         took.into_iter().for_each(|took| client.tell(took));
-        let beat = Beat { session: SessionId(1), leaving: false, took };
+        let beat = Beat { session: SessionId(1), leaving: false, took: took.map(Box::new) };
         at += client.wait(at).unwrap();
         let Some(Due::Send(said)) = client.due(at) else { panic!("no BEAT is due") };
         assert_eq!(said, Message::Beat(beat));

@@ -5,6 +5,7 @@ use crate::ring::cursor::Cursor;
 use crate::ring::layout::*;
 use crate::ring::refusals::Why;
 use crate::ring::word::{BlockState, Fill, Phase};
+use crate::took::COUNTS;
 use crate::{id::Seq, record};
 
 const PROTOCOL: &str = include_str!("../../../../docs/protocol.md");
@@ -102,6 +103,9 @@ fn the_drawing_of_the_layout_has_the_places_of_the_code() {
     ] {
         named(at.0 - since.0, name);
     }
+    assert_eq!((bytes(spread(0)) - bytes(EPOCH)) / 128, 22);
+    named(0, "how many events took how long is told");
+    named(1 + COUNTS, "how long they took together, us");
     assert_eq!((bytes(REFUSED) - bytes(EPOCH)) / 128, 20);
     for why in Why::ALL {
         named(why as usize, why.word());

@@ -488,7 +488,7 @@ fn the_words_and_bytes_that_processes_meet_at_never_move() {
         let at = control(16 + place);
         assert_eq!(presence(place), (at, At(at.0 + 1)));
         assert_eq!(progress(place), (At(at.0 + 2), At(at.0 + 3)));
-        assert_eq!(took(place), At(at.0 + 4));
+        assert_eq!((took(place), spread(place)), (At(at.0 + 4), control(22 + 2 * place)));
     }
     assert_eq!((attach_byte(), sync_byte()), (0, 8 * (512 + 16 * 10)));
     let layout = Layout::new(Geometry { blocks: 4, block_bytes: 64, slots: 3 });

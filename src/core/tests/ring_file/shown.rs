@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::{fs, io};
 
-use sparkngin_core::took::Took;
+use sparkngin_core::took::{Spread, Took};
 
 use super::*;
 
@@ -100,7 +100,15 @@ fn how_long_each_subscribers_events_took_is_shown_while_it_is_connected_and_says
     let named = configuration(Overflow::Reject, &["kafka", "archive"]);
     let mut reader = Reader::new(ring.again().unwrap(), &lease, &named).unwrap();
     let shown = || ring.state().subscribers.iter().map(|it| it.took).collect::<Vec<_>>();
-    let took = |us| Took { events: us, p50: us + 1, p90: us + 2, p99: us + 3, p999: us + 4 };
+    let spread = |us| Spread { counts: std::array::from_fn(|n| us + n as u64), sum: us };
+    let took = |us| Took {
+        events: us,
+        p50: us + 1,
+        p90: us + 2,
+        p99: us + 3,
+        p999: us + 4,
+        spread: Some(spread(us)),
+    };
     (0..2).for_each(|who| reader.note_subscriber(who, Some(1), 1));
     assert_eq!(shown(), [None, None]);
     reader.note_took(0, Some(took(10)));
@@ -111,6 +119,9 @@ fn how_long_each_subscribers_events_took_is_shown_while_it_is_connected_and_says
     assert_eq!(shown(), [None, None]);
     reader.note_subscriber(0, Some(2), 2);
     assert_eq!(shown(), [Some(took(10)), None]);
+    let older = Took { spread: None, ..took(30) };
+    reader.note_took(0, Some(older));
+    assert_eq!(shown(), [Some(older), None], "what is told no more is not shown");
 }
 
 #[test]
