@@ -72,9 +72,9 @@ $t->post('/sn/log?topic=secret-topic', 'x' x 100) for 1 .. 7;
 poll(5, 'the publisher has written its configuration down', sub { ($t->status->{ring}{policy} // '') eq 'reject' });
 my $status = $t->status;
 my $keys = sub { join ' ', sort keys %{ $_[0] } };
-is($keys->($status), 'access left_alone live older publisher recent refused ring server sparkngin subscribers wrong', 'the object');
+is($keys->($status), 'access left_alone live older publisher recent refused ring server sparkngin subscribers workers wrong', 'the object');
 is($keys->($status->{ring}), 'block_bytes blocks bytes committed heartbeats poisoned policy readable region streams syncs_refused writers', 'the ring');
-is($keys->($status->{publisher}), 'epoch feed_deaf_ms last_turn_ms present', 'the publisher');
+is($keys->($status->{publisher}), 'epoch feed_deaf_ms last_turn_ms present process', 'the publisher');
 is($status->{ring}{committed}, 7, 'what was committed');
 is($status->{ring}{blocks}{total}, 8, 'its blocks');
 is($status->{ring}{writers}, 2, 'its writers, the two workers');
@@ -89,6 +89,37 @@ my $text = $t->get('/sn/status')->{body};
 unlike($text, qr/secret-topic|feed\.sock|\/tmp|127\.0\.0\.1|\.sock/, 'no topic, no path, no address');
 is($keys->(JSON::PP->new->decode($t->get('/sn/stat')->{body})), $keys->($status), '/stat is the same');
 is(scalar(grep { $t->status->{ring}{committed} == 7 } 1 .. 20), 20, 'whichever worker answers');
+
+# Who writes, and who leaves.
+sub publishing { my ($status) = @_; return grep { $_->{publishes} } @{ $status->{workers} } }
+{
+    $status = poll(5, 'one of them publishes', sub { my $status = $t->status; publishing($status) && $status });
+    my %worker = map { $_->{process} => $_ } @{ $status->{workers} };
+    is(join(' ', sort keys %worker), join(' ', sort $t->workers), 'the workers, by their processes');
+    is($keys->($_), 'leaving_ms process publishes ring since_ms stored stream', "  worker $_->{process}") for values %worker;
+    is(join(' ', map { $_->{process} } publishing($status)), $status->{publisher}{process}, '  one of which publishes');
+    my $stored = 0;
+    $stored += $_->{stored} for values %worker;
+    is($stored, 7, '  they have stored all that there is');
+    is(scalar(grep { defined $_->{leaving_ms} } values %worker), 0, '  and stay');
+    my $held = IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . $t->port) or die "connect: $!";
+    print {$held} "POST /sn/log?topic=a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n";
+    like(scalar <$held>, qr/^HTTP\S+ 100 /, 'a request is under way');
+    $t->reload(wait => 0);
+    my $leaving = poll(20, 'one worker is leaving', sub {
+        my @workers = @{ $t->status->{workers} };
+        my @leaving = grep { defined $_->{leaving_ms} } @workers;
+        return @workers == 3 && @leaving == 1 && $leaving[0];
+    });
+    ok($worker{ $leaving->{process} } && $leaving->{ring} == 1, 'over a reload it is one of those before');
+    is($t->status->{ring}{writers}, 3, '  besides the new ones');
+    my $page = $t->get('/sn/status', headers => [Accept => 'text/html'])->{body};
+    like($page, qr{<tr><th scope="row">process $leaving->{process}</th><td>leaving for [^<]+</td><td>no</td><td>ring\.1, stream $leaving->{stream}</td>}, '  as the page says');
+    is(scalar(() = $page =~ m{<th scope="row">process \d+</th><td>active for [^<]+</td>}g), 2, '  of the others, too');
+    close $held;
+    poll(20, 'it has left', sub { @{ $t->status->{workers} } == 2 });
+    poll(20, 'a new one publishes', sub { my ($one) = publishing($t->status); $one && !$worker{ $one->{process} } });
+}
 
 # To whom.
 is($t->get('/sn/status', headers => ['X-Real-IP' => '203.0.113.9'])->{status}, 200, 'this machine, whatever realip says');

@@ -80,6 +80,7 @@ pub fn leave() {
         if let Some(lead) = &mut worker.lead {
             lead.leave(log::now());
         }
+        say_leaving(worker);
         sync(worker, log::now());
     });
 }
@@ -168,6 +169,13 @@ fn sync(worker: &mut Worker, now: u64) {
     worker.syncing.turn(worker.store.writer().ok().as_deref(), reluctant, now);
 }
 
+/// For who looks at the status: it is there until its last request has ended.
+fn say_leaving(worker: &mut Worker) {
+    if let Ok(writer) = worker.store.writer() {
+        writer.leave();
+    }
+}
+
 /// One turn: what is ready is taken, what is due is tried. The value is when to look again, in ms.
 fn turn(worker: &mut Worker) -> u64 {
     let now = log::now();
@@ -177,6 +185,9 @@ fn turn(worker: &mut Worker) -> u64 {
         lead.leave(now);
     }
     worker.store.turn(now);
+    if leaving {
+        say_leaving(worker);
+    }
     attend(worker);
     worker.intake.flush(now);
     worker.intake.settle(&worker.store);

@@ -1,7 +1,8 @@
 //! What there is to show of the rings of a directory, looked at once: `/status`, `/metrics` and the page say the same.
 
 use sparkngin_core::ring::{
-    Found, Lease, Ledger, Name, PublisherState, Ring, SubscriberBooks, SubscriberState, Tenant,
+    Found, Holder, Lease, Ledger, Name, PublisherState, Ring, SubscriberBooks, SubscriberState,
+    Tenant,
 };
 use sparkngin_core::took::Took;
 
@@ -108,6 +109,20 @@ impl<'a> Figures<'a> {
     /// How long ago something was, ns; nothing when it never was.
     pub fn ago(&self, then: u64) -> Option<u64> {
         (then != 0).then(|| self.now.saturating_sub(then))
+    }
+
+    /// Who can write now, with the number of the file, those of the oldest file first; of a file whose locks cannot be looked
+    /// at nobody.
+    pub fn workers(&self) -> Vec<(u64, Holder)> {
+        let of = |ring: &Ring| ring.holders().unwrap_or_default();
+        let files = self.files().map(|(ring, _)| (ring.number(), of(ring)));
+        files.flat_map(|(number, all)| all.into_iter().map(move |one| (number, one))).collect()
+    }
+
+    /// Whether it is this worker's process that publishes.
+    pub fn publishes(&self, worker: &Holder) -> bool {
+        let publisher = self.published().and_then(|known| known.state.process);
+        publisher.is_some() && publisher == worker.process
     }
 
     /// For how long the ring has room, ns, if nothing is acknowledged from now on and events come as in the last minute.

@@ -43,9 +43,9 @@ fn ring(out: &mut Exposition, figures: &Figures<'_>) {
     out.single("sparkngin_ring_readable_events", Kind::Gauge, help, ledger.readable);
     let help = "Streams that had a writer: so many workers wrote at a time, at most.";
     out.single("sparkngin_ring_streams", Kind::Gauge, help, ledger.streams.len());
-    if let Ok(writers) = ring.writers() {
+    if let Ok(writers) = ring.holders() {
         let help = "Workers that can write now, those that a reload leaves behind too.";
-        out.single("sparkngin_ring_writers", Kind::Gauge, help, writers);
+        out.single("sparkngin_ring_writers", Kind::Gauge, help, writers.len());
     }
     let help = "Whether the disk refuses syncs, and with them the level disk.";
     out.single("sparkngin_ring_syncs_refused", Kind::Gauge, help, u8::from(ring.refused()));

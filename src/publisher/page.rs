@@ -16,6 +16,8 @@ use plot::plot;
 
 const STYLE: &str = include_str!("page/page.css");
 const SCRIPT: &str = include_str!("page/page.js");
+/// Workers that are shown.
+const WORKERS: usize = 64;
 /// The Content-Security-Policy that belongs to the page: the hashes are those of page.css and page.js (`t/page.t` has them).
 pub const POLICY: &str = concat!(
     "default-src 'none'; style-src 'sha256-",
@@ -217,24 +219,26 @@ fn refused(out: &mut String, figures: &Figures<'_>) {
 }
 
 fn processes(out: &mut String, figures: &Figures<'_>) {
-    out.push_str("<h2>Publisher and workers</h2>\n<ul>\n");
+    out.push_str("<h2>Publisher and workers</h2>\n");
+    workers(out, figures);
+    out.push_str("<ul>\n");
     if let Some(known) = &figures.known {
         let ago = figures
             .ago(known.state.last_turn)
             .map_or("never".to_owned(), |ns| duration(ns) + " ago");
         let state = if figures.is_published() { "is there" } else { "is away" };
+        let process = known.state.process.map_or(String::new(), |own| format!(", process {own},"));
         let epoch = count(known.state.epoch);
         let _ = writeln!(
             out,
-            "<li>The publisher {state}; it looked {ago}, and is number {epoch} of this file.</li>"
+            "<li>The publisher{process} {state}; it looked {ago}, and is number {epoch} of this file.</li>"
         );
     }
-    if let Some((ring, ledger)) = &figures.ring {
-        let writers = ring.writers().map_or("An unknown number of".to_owned(), |n| count(n as u64));
+    if let Some((_, ledger)) = &figures.ring {
+        let streams = count(ledger.streams.len() as u64);
         let _ = writeln!(
             out,
-            "<li>{writers} workers can write now; {} streams had a writer: so many could at a time, at most.</li>",
-            count(ledger.streams.len() as u64)
+            "<li>{streams} streams had a writer: so many workers wrote at a time, at most.</li>"
         );
     }
     if let Some(taken) = figures.past.rate(|tick| tick.taken) {
@@ -270,6 +274,40 @@ fn processes(out: &mut String, figures: &Figures<'_>) {
         env!("CARGO_PKG_VERSION"),
         escape(&figures.host.server)
     );
+}
+
+/// Who can write, as many as one looks through.
+fn workers(out: &mut String, figures: &Figures<'_>) {
+    let all = figures.workers();
+    if all.is_empty() {
+        out.push_str("<p>No worker can write now.</p>\n");
+        return;
+    }
+    out.push_str(
+        "<div class=\"scroll\"><table>\n<tr><th scope=\"col\">Worker</th><th scope=\"col\">State</th><th scope=\"col\">Publishes</th>\
+         <th scope=\"col\">Writes to</th><th scope=\"col\">Stored in its stream</th></tr>\n",
+    );
+    for (ring, one) in all.iter().take(WORKERS) {
+        let own = one.process.map_or("unknown".to_owned(), |own| format!("process {own}"));
+        let ago = |since| {
+            figures.ago(since).map_or(String::new(), |ns| " for ".to_owned() + &duration(ns))
+        };
+        let state = match one.leaving {
+            Some(since) => format!("leaving{}", ago(since)),
+            None => format!("active{}", ago(one.since)),
+        };
+        let publishes = if figures.publishes(one) { "yes" } else { "no" };
+        let _ = writeln!(
+            out,
+            "<tr><th scope=\"row\">{own}</th><td>{state}</td><td>{publishes}</td><td>ring.{ring}, stream {}</td><td>{}</td></tr>",
+            one.stream,
+            count(one.last.0),
+        );
+    }
+    out.push_str("</table></div>\n");
+    if let Some(more) = all.len().checked_sub(WORKERS).filter(|more| *more > 0) {
+        let _ = writeln!(out, "<p>And {} more.</p>", count(more as u64));
+    }
 }
 
 fn escape(text: &str) -> String {

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 use sparkngin_core::ring::{
-    Books, Difference, Ledger, LeftAlone, Origin, Overflow, Refusals, Ring,
+    Books, Difference, Holder, Ledger, LeftAlone, Origin, Overflow, Refusals, Ring,
 };
 use sparkngin_core::took::{BOUNDS, Spread, Took};
 
@@ -18,6 +18,7 @@ pub fn json(figures: &Figures<'_>) -> String {
         "server": figures.host.server,
         "ring": figures.ring.as_ref().map(|(ring, ledger)| ring_object(ring, ledger)),
         "publisher": null,
+        "workers": figures.workers().iter().map(|one| worker(figures, one)).collect::<Value>(),
         "subscribers": figures.subscribers().map(|held| subscriber(figures, held)).collect::<Value>(),
         "access": null,
         "refused": null,
@@ -94,7 +95,7 @@ fn ring_object(ring: &Ring, ledger: &Ledger) -> Value {
             "sealed": blocks.sealed,
         },
         "streams": ledger.streams.len(),
-        "writers": ring.writers().ok(),
+        "writers": ring.holders().ok().map(|all| all.len()),
         "committed": ledger.committed,
         "heartbeats": ledger.heartbeats,
         "readable": ledger.readable,
@@ -107,8 +108,21 @@ fn publisher(figures: &Figures<'_>, known: &Known) -> Value {
     json!({
         "present": known.present,
         "epoch": known.state.epoch,
+        "process": known.state.process,
         "last_turn_ms": ms(figures.ago(known.state.last_turn)),
         "feed_deaf_ms": ms(figures.feed_deaf()),
+    })
+}
+
+fn worker(figures: &Figures<'_>, (ring, holder): &(u64, Holder)) -> Value {
+    json!({
+        "ring": ring,
+        "stream": holder.stream.0,
+        "process": holder.process,
+        "since_ms": ms(figures.ago(holder.since)),
+        "leaving_ms": ms(holder.leaving.and_then(|since| figures.ago(since))),
+        "publishes": figures.publishes(holder),
+        "stored": holder.last.0,
     })
 }
 

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use super::cursor::{read_twice, store_twice};
 use super::layout::{
-    CONFIGURATION_WORDS, EPOCH, FEED_DEAF, HOLDER, LAST_TURN, LIVE_DEAF, LIVE_DROPPED, NAMES,
-    REMOVED, configuration, presence, progress, spread, took,
+    CONFIGURATION_WORDS, EPOCH, FEED_DEAF, HOLDER, HOLDERS_PROCESS, LAST_TURN, LIVE_DEAF,
+    LIVE_DROPPED, NAMES, REMOVED, configuration, presence, progress, spread, took,
 };
 use super::memory::Memory;
 use super::view::View;
@@ -184,6 +184,8 @@ pub struct PublisherState {
     /// The time of the last holder's own configuration, ns since 1970: older than the one that holds, when nobody else
     /// publishes.
     pub holder_configured_at: u64,
+    /// The last holder's process, as its number is where it runs; None when it did not say.
+    pub process: Option<u32>,
     /// When the publisher last looked, ns since 1970, 0 for never.
     pub last_turn: u64,
     /// What writers do when no block is FREE; None before any holder said it.
@@ -239,6 +241,7 @@ pub(super) fn state<M: Memory>(view: &View<M>) -> PublisherState {
         epoch: view.load(EPOCH),
         configured_at: written.configured_at,
         holder_configured_at: view.load(HOLDER),
+        process: u32::try_from(view.load(HOLDERS_PROCESS)).ok().filter(|own| *own != 0),
         last_turn: view.load(LAST_TURN),
         policy: written.policy,
         subscribers: written.active().map(subscriber).collect(),

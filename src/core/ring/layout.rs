@@ -16,7 +16,7 @@
 //!                         10 inode   11 made at, ns since 1970   12 to 14 zero    15 CRC32C of words 0 to 14
 //!   control, number       0 epoch     1 ticket         2 sleeping          3 freed     4 streams      5 poisoned
 //!                         6 clean     7 last turn      8 live dropped      9 last good sync           10 syncing
-//!                         11 holder configured at               12 traffic lost
+//!                         11 words: 0 holder configured at    1 its process               12 traffic lost
 //!                         13 words: 0 syncs, odd while one is under way    1 beginnings
 //!                         14 words: 0 failed in a row before    1 the disk refuses syncs
 //!                         15 words, cannot listen since: 0 live    1 the feed
@@ -36,7 +36,7 @@
 //!                         8 + 8 x n: 0 live, 1 to 4 named by place, in words:
 //!                         0 delivered    1 lost    2 dead    3 uncertain    4 open-ended (0 or 1)    5 heartbeats    6, 7 zero
 //!   slot, bytes           0 last      8 block claimed last (a hint)    16 hour floor    128 synced    136 waiting
-//!                         144 urgent    152 beginning
+//!                         144 urgent    152 beginning    160 holder's process    168 holder since    176 leaving since
 //!                         256 64 pairs of words: hour, first seq of it
 //!                         1280 + 256 x n cursor n: 0 live, 1 to 4 named by place; bytes: 0 selector
 //!                         128, 192 the two copies, each in words: 0 start    1 acked    2 lost    3 dead
@@ -157,6 +157,8 @@ pub const SYNCING: At = control(10);
 /// The time of the configuration by which the holder of the lease publishes, ns since 1970; one that wrote down what holds
 /// may be newer.
 pub const HOLDER: At = control(11);
+/// The process that holds the lease, as its number is where it runs.
+pub const HOLDERS_PROCESS: At = HOLDER.plus(1);
 /// Events of the site's own traffic that were not stored.
 pub const TRAFFIC_LOST: At = control(12);
 /// Events that were refused, a word for each reason, see `refusals.rs`.
@@ -379,6 +381,12 @@ impl SlotAt {
     /// While the slot's new holder syncs for itself the number of that sync, see [`BEGINNINGS`]; else 0.
     pub fn beginning(self) -> At {
         At(self.0 + LINE + 3)
+    }
+
+    /// What the slot's holder says of itself, see `holder.rs`: its process, since when, and since when it is leaving.
+    pub fn holder(self) -> [At; 3] {
+        let first = At(self.0 + LINE + 4);
+        [first, first.plus(1), first.plus(2)]
     }
 
     /// 1 while the slot's worker waits for its bell.

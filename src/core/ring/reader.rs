@@ -11,7 +11,8 @@ use super::eye::{Eye, Next};
 use super::file::Ring;
 use super::hand::Hand;
 use super::layout::{
-    FEED_DEAF, LAST_TURN, LIVE_DEAF, LIVE_DROPPED, NAMES, REMOVED, SLEEPING, presence, progress,
+    FEED_DEAF, HOLDERS_PROCESS, LAST_TURN, LIVE_DEAF, LIVE_DROPPED, NAMES, REMOVED, SLEEPING,
+    presence, progress,
 };
 use super::lease::Lease;
 use super::ledger::Ledger;
@@ -113,6 +114,7 @@ impl<M: Memory> Reader<M> {
         let hand = hand.ok_or_else(|| {
             io::Error::other("a newer configuration left no place for this one's subscribers")
         })?;
+        ring.view().store(HOLDERS_PROCESS, std::process::id().into());
         let (eye, bells) = (Eye::default(), SlotBells::default());
         Ok(Reader { hand, eye, bell, bells, remains, ring })
     }

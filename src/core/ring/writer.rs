@@ -1,6 +1,7 @@
 //! A slot held, a pen for it, and the publisher's bell.
 
 use std::io;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::bell::Fifo;
 use super::file::Ring;
@@ -44,17 +45,6 @@ pub enum NoSlot {
     System(#[from] io::Error),
 }
 
-impl<M: Memory> Ring<M> {
-    /// How many writers there are now, in any process, but for one that writes through this very value.
-    ///
-    /// # Errors
-    /// When the file system has no such locks.
-    pub fn writers(&self) -> io::Result<usize> {
-        let held = |stream| held_by_another(self.file(), self.view().layout.slot_byte(stream));
-        self.view().streams().try_fold(0, |sum, stream| Ok(sum + usize::from(held(stream)?)))
-    }
-}
-
 impl<M: Memory> Writer<M> {
     /// Takes the lowest slot that nobody has, and goes on where its last owner stopped. `ring` is the writer's own: see
     /// [`Ring::again`]. A slot whose holder was killed in a sync of its own is left to those who opened the file before
@@ -84,6 +74,7 @@ impl<M: Memory> Writer<M> {
                 // What could not be settled is poisoned, too.
                 let pen = Pen::take_over(ring.view(), stream, settle);
                 let pen = pen.map_err(|_| NoSlot::Poisoned)?;
+                ring.view().note_holder(stream, std::process::id(), clock());
                 let writer = Writer { pen, bell, sync, ring };
                 // The slot's last owner may have died between its commit and the bell.
                 writer.remind();
@@ -164,6 +155,11 @@ impl<M: Memory> Writer<M> {
         &self.ring
     }
 
+    /// Notes that nginx has asked this one to end; said once.
+    pub fn leave(&self) {
+        self.ring.view().note_leaving(self.pen.stream(), clock());
+    }
+
     /// Whether no other stream has a writer.
     ///
     /// # Errors
@@ -191,4 +187,9 @@ impl<M: Memory> Writer<M> {
             self.sync.ring();
         }
     }
+}
+
+/// ns since 1970.
+fn clock() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
 }

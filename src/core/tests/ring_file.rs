@@ -185,17 +185,17 @@ fn writers_take_the_lowest_free_slots_and_leave_them_when_they_are_gone() {
     let take = || Writer::take(ring.again().unwrap()).unwrap();
     let (a, b, c) = (take(), take(), take());
     assert_eq!([a.stream().0, b.stream().0, c.stream().0], [0, 1, 2]);
-    assert_eq!(ring.writers().unwrap(), 3);
+    assert_eq!(ring.holders().unwrap().len(), 3);
     drop(b);
-    assert_eq!(ring.writers().unwrap(), 2);
+    assert_eq!(ring.holders().unwrap().len(), 2);
     let d = take();
     assert_eq!(d.stream().0, 1);
     let all: Vec<_> = (3..256).map(|_| take()).collect();
     let refused = Writer::take(ring.again().unwrap()).err().unwrap().to_string();
     assert_eq!(refused, "all 256 slots of the ring have a writer already");
-    assert_eq!(ring.writers().unwrap(), 256);
+    assert_eq!(ring.holders().unwrap().len(), 256);
     drop((all, a, c, d));
-    assert_eq!(ring.writers().unwrap(), 0);
+    assert_eq!(ring.holders().unwrap().len(), 0);
 }
 
 #[test]

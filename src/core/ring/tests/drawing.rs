@@ -75,10 +75,13 @@ fn the_drawing_of_the_layout_has_the_places_of_the_code() {
         (LIVE_DROPPED, "live dropped"),
         (LAST_SYNC, "last good sync"),
         (SYNCING, "syncing"),
-        (HOLDER, "holder configured at"),
     ] {
         assert_eq!((bytes(at) - bytes(EPOCH)) % 128, 0);
         named((bytes(at) - bytes(EPOCH)) / 128, name);
+    }
+    assert_eq!((bytes(HOLDER) - bytes(EPOCH)) / 128, 11);
+    for (at, name) in [(HOLDER, "holder configured at"), (HOLDERS_PROCESS, "its process")] {
+        named(at.0 - HOLDER.0, name);
     }
     assert_eq!((bytes(SYNCS) - bytes(EPOCH)) / 128, 13);
     for (at, name) in [(SYNCS, "syncs, odd while one is under way"), (BEGINNINGS, "beginnings")] {
@@ -119,6 +122,9 @@ fn the_drawing_of_the_layout_has_the_places_of_the_code() {
         (first.waiting(), "waiting"),
         (first.urgent(), "urgent"),
         (first.beginning(), "beginning"),
+        (first.holder()[0], "holder's process"),
+        (first.holder()[1], "holder since"),
+        (first.holder()[2], "leaving since"),
         (first.pair(0).0, "64 pairs of words: hour, first seq"),
     ] {
         named(slot(at), name);

@@ -30,6 +30,35 @@ fn a_writer_is_alone_until_another_stream_has_one() {
 }
 
 #[test]
+fn who_writes_to_a_slot_says_who_it_is_until_it_is_gone() {
+    let dir = Dir::new("holders");
+    let ring = Ring::open_or_make(&dir.wanted(4)).unwrap();
+    let take = || Writer::take(ring.again().unwrap()).unwrap();
+    let all = || ring.holders().unwrap();
+    let (first, mut second) = (take(), take());
+    let id = second.append(1, b"one").unwrap().id();
+    let seen = all();
+    assert_eq!(seen.iter().map(|one| one.stream.0).collect::<Vec<_>>(), [0, 1]);
+    assert!(seen.iter().all(|one| one.process == Some(std::process::id())));
+    assert!(seen.iter().all(|one| one.since > 0 && one.leaving.is_none()));
+    assert_eq!([seen[0].last, seen[1].last], [Seq(0), id.seq]);
+    first.leave();
+    let left = all()[0].leaving;
+    first.leave();
+    assert!(left >= Some(seen[0].since) && all()[0].leaving == left, "said once");
+    assert_eq!(all()[1].leaving, None);
+    drop(first);
+    assert_eq!(all(), seen[1..], "who is gone is nobody");
+    let _third = take();
+    assert_eq!((all().len(), all()[0].leaving), (2, None), "the slot's next holder stays");
+    let lease = Lease::try_take(&dir.0).unwrap().unwrap();
+    assert_eq!(ring.state().process, None);
+    let named = configuration(Overflow::Reject, &["kafka"]);
+    let _reader = Reader::new(ring.again().unwrap(), &lease, &named).unwrap();
+    assert_eq!(ring.state().process, Some(std::process::id()));
+}
+
+#[test]
 fn what_would_be_taken_is_taken_and_what_would_be_refused_is_refused() {
     let dir = Dir::new("would-take");
     let ring = Ring::open_or_make(&dir.wanted(4)).unwrap();
