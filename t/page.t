@@ -86,7 +86,7 @@ $t->subscribe('--dead-letter', 'topic:sparkngin.dead');
 $t->attached;
 poll(20, 'all is well', sub { verdict() eq 'All is well.' });
 poll(30, 'two ticks', sub { $t->status->{recent}{seconds} >= 6 });
-picture('quiet', '1000,1420');
+picture('quiet', '1000,1700');
 is($t->status->{recent}{taken}, 0, 'nothing came yet');
 my $sent = 0;
 my $until = time + 14;
@@ -110,9 +110,9 @@ if ($ENV{SCREENSHOTS}) {
     $t->daemon(name => 'wrk', foreign => 1, command => ['wrk', '-t1', '-c2', '-d20s', 'http://127.0.0.1:' . $t->port . '/sn/log?topic=a&data=busy']);
     poll(30, 'it is busy', sub { $t->status->{recent}{taken} > $sent + 5000 });
 }
-picture('busy', '1000,1420');
-picture('busy-dark', '1000,1420', '--force-dark-mode', '--blink-settings=preferredColorScheme=0');
-picture('phone', '500,1800');
+picture('busy', '1000,1700');
+picture('busy-dark', '1000,1700', '--force-dark-mode', '--blink-settings=preferredColorScheme=0');
+picture('phone', '500,2050');
 
 # --- Kafka goes away ---
 
@@ -121,7 +121,7 @@ $mock->kill9;
 $t->{killed}{ $mock->pid } = 1;
 is($t->post('/sn/log?topic=a', 'waits')->{status}, 204, 'an event while Kafka is away');
 poll(60, 'the page says who does not get through', sub { verdict() =~ /^Subscriber &quot;kafka&quot; acknowledges nothing: look at its Kafka; 1 event waits, for \d+ s\.$/ });
-picture('kafka-away', '1000,1420');
+picture('kafka-away', '1000,1700');
 
 # --- and the ring is full ---
 
@@ -133,6 +133,6 @@ poll(60, 'neither worker has room', sub {
 like(verdict(), qr/^Events are refused: the ring is full, held by &quot;kafka&quot;/, 'then that it is full');
 like(page()->{body}, qr{<title>bad: Sparkngin</title>}, '  also in the title');
 poll(30, 'the refusals are in the ticks', sub { $t->status->{recent}{refused} > 0 });
-picture('ring-full', '1000,1420');
+picture('ring-full', '1000,1700');
 
 $t->finish;

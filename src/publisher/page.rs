@@ -21,7 +21,7 @@ const WORKERS: usize = 64;
 /// The Content-Security-Policy that belongs to the page: the hashes are those of page.css and page.js (`t/page.t` has them).
 pub const POLICY: &str = concat!(
     "default-src 'none'; style-src 'sha256-",
-    "mgFtoX93rt28dj7L56BWBkwnwLSbaH2hnahdkySiywE=",
+    "SDa74zobC/2PB350u+uyaHAVGkC+pEIACcbgHUto4jQ=",
     "'; script-src 'sha256-",
     "bqEQGXn5XL5xUPxT5msSbkYz+dNmExiKuSDnr9I5Qdk=",
     "'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
