@@ -1,7 +1,7 @@
 //! Where each subscriber's cursors are: four places in every slot, given to names by the holder of the lease.
 
 use super::carried::Carried;
-use super::configuration::{Configuration, Held, Name, Written, store_took};
+use super::configuration::{Configuration, Held, Name, Overflow, Written, store_took};
 use super::cursor::{self, Cursor};
 use super::layout::{NAMES, presence, progress};
 use super::memory::Memory;
@@ -43,8 +43,9 @@ pub(super) fn settle<M: Memory>(
     let fresh: Vec<Name> = subscribers.iter().filter(known).cloned().collect();
     let places = vacate(&mut written, fresh.len(), subscribers)?;
     if !fresh.is_empty() {
-        // Nothing is overwritten yet that was not before: it is the new names' own.
-        let Written { policy, configured_at, .. } = before;
+        // Overwritten is only what was before and is to be: the rest is the new names' own, from the look on.
+        let policy = written.policy.filter(|new| *new == Overflow::Reject).or(before.policy);
+        let configured_at = before.configured_at;
         Written { policy, configured_at, ..written.clone() }.store(view);
         start(view, &look(), &places);
         Carried::forget(view, &places);
@@ -107,31 +108,37 @@ fn unheld(scan: &Scan, stream: Stream) -> Seq {
 mod tests {
     use super::*;
     use crate::id::Region;
-    use crate::ring::configuration::{Overflow, policy};
+    use crate::ring::configuration::policy as policy_now;
     use crate::ring::known::Known;
     use crate::ring::layout::{Geometry, Layout};
     use crate::ring::memory::Heap;
     use crate::ring::scan::Sampled;
 
     #[test]
-    fn nothing_is_overwritten_before_a_new_name_has_its_place() {
+    fn while_a_new_name_gets_its_place_nothing_is_overwritten_unless_it_was_before_and_is_to_be() {
+        use Overflow::{Overwrite, Reject};
         let layout = Layout::new(Geometry { blocks: 2, block_bytes: 64, slots: 1 });
         let view = View { memory: Heap::new(layout.words()), layout, region: Region(7) };
-        let configuration = Configuration {
-            policy: Overflow::Overwrite,
-            subscribers: vec!["kafka".parse().unwrap()],
-            configured_at: 1,
+        let settled = |policy, names: &[&str], configured_at| {
+            let subscribers = names.iter().map(|name| name.parse().unwrap()).collect();
+            let configuration = Configuration { policy, subscribers, configured_at };
+            let mut seen = None;
+            let places = settle(&view, &configuration, 9, || {
+                let written = Written::read(&view);
+                let active = written.active().count();
+                seen = Some((policy_now(&view), written.configured_at, active));
+                Scan::look(&view, Sampled::take(&view), &mut Known::default())
+            });
+            assert_eq!(places.unwrap().len(), names.len());
+            assert_eq!(
+                (policy_now(&view), Written::read(&view).active().count()),
+                (policy, names.len())
+            );
+            seen
         };
-        let mut seen = None;
-        let places = settle(&view, &configuration, 2, || {
-            let written = Written::read(&view);
-            seen = Some((policy(&view), written.configured_at, written.active().count()));
-            Scan::look(&view, Sampled::take(&view), &mut Known::default())
-        });
-        assert_eq!((places, seen), (Some(vec![0]), Some((Overflow::Reject, 0, 0))));
-        assert_eq!(
-            (policy(&view), Written::read(&view).active().count()),
-            (Overflow::Overwrite, 1)
-        );
+        assert_eq!(settled(Overwrite, &["a"], 1), Some((Reject, 0, 0)), "nobody said it before");
+        assert_eq!(settled(Overwrite, &["a", "b"], 2), Some((Overwrite, 1, 1)));
+        assert_eq!(settled(Reject, &["a", "b", "c"], 3), Some((Reject, 2, 2)), "no more is lost");
+        assert_eq!(settled(Overwrite, &["a", "b", "c"], 4), None, "nobody is new");
     }
 }
