@@ -62,7 +62,8 @@ pub enum Step {
 #[derive(Debug)]
 struct Entry<M> {
     ticket: Ticket,
-    message: M,
+    /// None once it is done: what it holds may be large.
+    message: Option<M>,
     state: State,
     /// Since when the broker refuses it alone without saying that it is the record's fault.
     refused: Option<Instant>,
@@ -107,6 +108,14 @@ pub struct Backlog<M> {
     transactional: bool,
     /// Messages reported and not committed.
     inside: usize,
+}
+
+impl<M> Entry<M> {
+    /// It has its fate. Its message, unless it had it before.
+    fn finish(&mut self) -> Option<M> {
+        self.state = State::Done;
+        self.message.take()
+    }
 }
 
 impl<M> Backlog<M> {
@@ -158,7 +167,12 @@ impl<M> Backlog<M> {
     /// Puts a message behind all others.
     pub fn push(&mut self, message: M) -> Ticket {
         let ticket = self.end;
-        self.entries.push_back(Entry { ticket, message, state: State::Held, refused: None });
+        self.entries.push_back(Entry {
+            ticket,
+            message: Some(message),
+            state: State::Held,
+            refused: None,
+        });
         self.end += 1;
         ticket
     }
@@ -183,7 +197,7 @@ impl<M> Backlog<M> {
             return None;
         }
         let ticket = self.next;
-        self.entry(ticket).map(|entry| (ticket, &mut entry.message))
+        self.entry(ticket)?.message.as_mut().map(|message| (ticket, message))
     }
 
     /// The producer has the message that [`Backlog::next`] gave.
@@ -198,7 +212,7 @@ impl<M> Backlog<M> {
     /// The message that [`Backlog::next`] gave is not sent at all: the owner has other plans for it.
     pub fn withdraw(&mut self, ticket: Ticket) {
         if let Some(entry) = self.entry(ticket) {
-            entry.state = State::Done;
+            entry.finish();
             self.done += 1;
         }
         self.go_on();
@@ -207,21 +221,21 @@ impl<M> Backlog<M> {
 
     /// What has no fate yet, oldest first.
     pub fn open(&self) -> impl Iterator<Item = &M> {
-        self.entries.iter().filter(|e| e.state != State::Done).map(|e| &e.message)
+        self.entries.iter().filter_map(|entry| entry.message.as_ref())
     }
 
     /// The same, to change them.
     pub fn open_mut(&mut self) -> impl Iterator<Item = &mut M> {
-        self.entries.iter_mut().filter(|e| e.state != State::Done).map(|e| &mut e.message)
+        self.entries.iter_mut().filter_map(|entry| entry.message.as_mut())
     }
 
     /// A message by its ticket.
     pub fn message(&mut self, ticket: Ticket) -> Option<&mut M> {
-        self.entry(ticket).map(|entry| &mut entry.message)
+        self.entry(ticket)?.message.as_mut()
     }
 
     /// A report. After success the message is given to `settle` and forgotten; in a transaction it is kept.
-    pub fn report(&mut self, ticket: Ticket, outcome: Result<(), Fault>, settle: impl FnOnce(&M)) {
+    pub fn report(&mut self, ticket: Ticket, outcome: Result<(), Fault>, settle: impl FnMut(&M)) {
         let transactional = self.transactional;
         let Some(entry) = self.entry(ticket) else { return };
         if entry.state != State::Out {
@@ -234,8 +248,7 @@ impl<M> Backlog<M> {
                 self.out -= 1;
             }
             Ok(()) => {
-                entry.state = State::Done;
-                settle(&entry.message);
+                entry.finish().iter().for_each(settle);
                 (self.progress, self.failures) = (true, 0);
                 self.out -= 1;
                 self.done += 1;
@@ -252,9 +265,8 @@ impl<M> Backlog<M> {
     /// The transaction is committed: all that is in it is given to `settle`, in order, and forgotten.
     pub fn commit(&mut self, mut settle: impl FnMut(&M)) {
         for entry in self.entries.iter_mut().filter(|entry| entry.state == State::Inside) {
-            entry.state = State::Done;
+            entry.finish().iter().for_each(&mut settle);
             self.done += 1;
-            settle(&entry.message);
             (self.progress, self.failures) = (true, 0);
         }
         self.inside = 0;
@@ -409,6 +421,24 @@ mod tests {
         }
         send_all(&mut backlog);
         backlog
+    }
+
+    #[test]
+    fn what_is_done_holds_nothing_although_one_before_it_is_not() {
+        let held = std::rc::Rc::new(());
+        for transactional in [false, true] {
+            let mut backlog = Backlog::new(Duration::from_secs(60), transactional);
+            (0..10).for_each(|n| assert_eq!(backlog.push(held.clone()), n));
+            while let Some((ticket, _)) = backlog.next() {
+                match ticket {
+                    9 => backlog.withdraw(ticket),
+                    _ => backlog.handed(ticket),
+                }
+            }
+            (1..9).for_each(|ticket| backlog.report(ticket, Ok(()), |_| ()));
+            backlog.commit(|_| ());
+            assert_eq!((std::rc::Rc::strong_count(&held), backlog.open().count()), (2, 1));
+        }
     }
 
     fn send_all(backlog: &mut Backlog<u64>) -> Vec<u64> {
