@@ -9,6 +9,9 @@ use std::collections::VecDeque;
 /// Messages that pass together; librdkafka's own limit of a batch (`batch.num.messages`).
 const MESSAGES: usize = 10_000;
 
+/// Messages for which a gate that nothing waits behind keeps room.
+const KEPT: usize = 1024;
+
 /// A gate's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GateNo(pub u16);
@@ -152,6 +155,9 @@ impl<M> Gates<M> {
                 gate.waiting.pop_front();
                 self.waiting -= 1;
                 self.waiting_bytes -= bytes;
+                if gate.waiting.is_empty() && gate.waiting.capacity() > KEPT {
+                    gate.waiting = VecDeque::new();
+                }
                 if taken == Taken::Yes {
                     self.passed(no, bytes);
                 }
@@ -213,6 +219,19 @@ mod tests {
             Taken::Yes
         });
         passed
+    }
+
+    #[test]
+    fn the_room_of_a_long_queue_is_given_back_when_nothing_waits() {
+        let mut gates = Gates::new(BYTES);
+        let no = gates.add().unwrap();
+        gates.passed(no, 1);
+        for message in 0..2 * KEPT as u32 {
+            gates.wait(no, 1, message);
+        }
+        gates.reported(no, 1);
+        assert_eq!(released(&mut gates).len(), 2 * KEPT);
+        assert_eq!(gates.gates[0].waiting.capacity(), 0);
     }
 
     #[test]
