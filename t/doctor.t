@@ -195,6 +195,8 @@ $rlimit = 'worker_rlimit_nofile 512;';
 conf();
 finds('too few descriptors', 'warning', 'limits', qr/^worker_rlimit_nofile is 512 descriptors, and worker_connections 1024/, qr/^set worker_rlimit_nofile 2304/);
 $rlimit = 'worker_rlimit_nofile 8192;';
+conf(change => sub { $_[0] =~ s/^(error_log \S+)[^;]*;/$1;/mr });
+finds('warnings that nobody keeps', 'warning', 'nginx', qr/^error_log keeps lines from "error" on/, qr/^say `error_log FILE warn;`/);
 conf(change => sub { $_[0] =~ s/worker_shutdown_timeout \S+;//r });
 finds('workers that never leave', 'warning', 'limits', qr/^worker_shutdown_timeout is not set/, qr/^set worker_shutdown_timeout/);
 conf();

@@ -4,6 +4,7 @@ mod clock;
 mod conf;
 mod directory;
 mod doors;
+mod error_log;
 mod finding;
 mod kafka;
 mod limits;
@@ -64,6 +65,9 @@ fn look(args: &Doctor, outage: Duration) -> Findings {
     let wanted = |area| !args.skip.contains(&area);
     let nginx = if wanted(Area::Nginx) { Nginx::look(args, &mut findings) } else { None };
     let installed = nginx.as_ref();
+    if let Some(nginx) = installed {
+        error_log::look(&nginx.conf, &mut findings);
+    }
     if let Some(nginx) = installed.filter(|_| wanted(Area::Directory)) {
         directory::look(nginx, &mut findings);
     }
