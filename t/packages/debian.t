@@ -69,9 +69,13 @@ is(inside('sparkngin audit --kafka 127.0.0.1:9092 --topic load --ring /var/lib/n
 
 # --- removed, installed again, purged ---
 
+is(inside('dpkg -r libnginx-mod-http-sparkngin'), 0, 'the module is removed, its directives are not') or diag(said());
+like(said(), qr{still has unknown directive "sparkngin_subscriber" in /etc/nginx/conf\.d/events\.conf:1\n.*nginx will not start}, '  and that is said, with the place');
+is(event('last'), 204, '  and the nginx that runs takes events all the same');
 unlink $conf;
 ok(subscriber(), 'the subscriber runs until here');
-is(inside('dpkg -r libnginx-mod-http-sparkngin sparkngin'), 0, 'removed') or diag(said());
+is(inside('dpkg -r sparkngin'), 0, 'removed') or diag(said());
+unlike(said(), qr/will not start/, '  with nothing to say');
 is(inside('nginx -t && systemctl restart nginx'), 0, 'nginx goes on without the module') or diag(said());
 is(inside('pgrep -f "[s]ubscribe --config"'), 1, 'the subscriber has ended') or diag(said());
 ok(!-e "$root/usr/lib/nginx/modules/ngx_http_sparkngin_module.so", 'it is gone');

@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 
 # The unit as systemd itself runs it, in a Debian that is booted: a reload reads the settings again and drops nothing, wrong ones
-# change nothing, a loop that stands still is ended and started anew, and who was replaced by another of its name stays away.
+# change nothing, a loop that stands still is ended and started anew, and who was replaced by another of its name stays away. And
+# what docs/operations.md says of nginx's own unit.
 
 use strict;
 use warnings;
@@ -68,6 +69,15 @@ inside('journalctl -u sparkngin --no-pager');
 like(said(), qr/Watchdog timeout/, '  by the watchdog');
 put_dropin('');
 
+# --- nginx's unit ---
+
+inside('chown root /var/lib/nginx/sparkngin && systemctl reload nginx');
+ok(poll(60, 'the owner is nginx', sub { inside('stat -c %U /var/lib/nginx/sparkngin'); said() eq "www-data\n" }), 'a reload gives the directory back to nginx');
+ok(arrives('given-back', 'load'), '  and an event arrives');
+put_dropin("[Service]\nRestart=on-failure\n", 'nginx');
+inside('kill -KILL $(cat /run/nginx.pid)');
+ok(arrives('after-nginx', 'load'), 'with Restart=on-failure an nginx that was killed is there again');
+
 # --- another of its name ---
 
 is(inside('systemctl restart sparkngin'), 0, 'started again');
@@ -85,8 +95,12 @@ sub said { return $it->said }
 # Sends an event to the topic load, and waits until it is where it belongs.
 sub arrives {
     my ($id, $where) = @_;
-    inside(qq(curl -s -o /dev/null -w '%{http_code}' 'http://127.0.0.1:8080/sn/log?topic=load&id=$id&data=x'));
-    return said() eq '204' && poll(60, "$id is in $where", sub { $it->ids($where)->{$id} });
+    # What is being started anew is asked again.
+    poll(60, "$id is taken", sub {
+        inside(qq(curl -s -o /dev/null -w '%{http_code}' 'http://127.0.0.1:8080/sn/log?topic=load&id=$id&data=x'));
+        return said() eq '204';
+    });
+    return poll(60, "$id is in $where", sub { $it->ids($where)->{$id} });
 }
 
 sub shown {
@@ -102,8 +116,8 @@ sub sessions {
 }
 
 sub put_dropin {
-    my ($text) = @_;
-    mkdir "$it->{root}/etc/systemd/system/sparkngin.service.d";
-    put("$it->{root}/etc/systemd/system/sparkngin.service.d/test.conf", $text);
+    my ($text, $unit) = (@_, 'sparkngin');
+    mkdir "$it->{root}/etc/systemd/system/$unit.service.d";
+    put("$it->{root}/etc/systemd/system/$unit.service.d/test.conf", $text);
     inside('systemctl daemon-reload');
 }
