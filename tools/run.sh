@@ -18,6 +18,18 @@ fi
 
 say() { printf '%s\n' "$*"; }
 pause() { read -rt "$1" <> <(:) || :; } # seconds
+
+nginx=$(command -v nginx || echo /usr/sbin/nginx)
+# `make` sees to that; where it was unpacked nobody has.
+lacking=$(
+    [ -x "$nginx" ] || echo nginx
+    command -v curl >/dev/null || echo curl
+    ldd build/sparkngin build/ngx_http_sparkngin_module.so | sed -n 's/^\s*\(\S*\) => not found$/\1/p' | sort -u
+)
+if [ -n "$lacking" ]; then
+    say "missing: ${lacking//$'\n'/, }; install it first (Debian: apt-get install nginx curl libzmq5 libssl3)" >&2
+    exit 2
+fi
 taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 free() { # port, the variable that chooses it
     if ! [[ $1 =~ ^[1-9][0-9]{0,4}$ ]] || [ "$1" -gt 65535 ]; then
@@ -43,7 +55,6 @@ if [ ${#feed} -gt 100 ]; then
     feed=$short/feed.sock
 fi
 
-nginx=$(command -v nginx || echo /usr/sbin/nginx)
 user=
 [ "$(id -u)" != 0 ] || user="user root;"
 cat >"$run/nginx.conf" <<CONF

@@ -55,6 +55,10 @@ is(qx(find $dir/root -name '*sparkngin*'), '', 'nothing is left');
 chomp(my $tar = qx(tools/tarball));
 is(system("tar -C $dir -xzf $tar"), 0, 'unpacked');
 my ($tree) = glob "$dir/sparkngin-*";
+mkdir "$dir/bin" or die;
+symlink $_, "$dir/bin/" . s{.*/}{}r for grep { !m{/(?:curl|nginx)$} } glob '/usr/bin/* /bin/*';
+is(system("PATH=$dir/bin $tree/run.sh >$dir/said 2>&1") >> 8, 2, './run.sh wants what it needs');
+is(slurp("$dir/said"), "missing: curl; install it first (Debian: apt-get install nginx curl libzmq5 libssl3)\n", '  and says what that is');
 my ($port, $live, $kafka) = (free_port(), free_port(), free_port());
 my $run = fork // die;
 if (!$run) {
