@@ -124,6 +124,18 @@ SKIP: {
     $journal->stop;
 }
 
+# --- a feed that it may not connect to ---
+
+mkdir $t->path('barred'), 0 or die "mkdir: $!";
+# Root would be let in.
+my @weak = $> == 0 ? qw(setpriv --bounding-set -all --inh-caps -all) : ();
+$daemon = $t->daemon(name => 'barred', command => [@weak, $Sparkngin::PROGRAM, 'subscribe', '--feed', "ipc://$dir/barred/feed.sock",
+    '--kafka', '127.0.0.1:' . $t->port('nobody'), '--http', 'off']);
+$daemon->says(qr/WARN/, 30);
+my ($first) = grep { /WARN/ } split /\n/, $daemon->log_text;
+like($first, qr{waiting: \Q$dir\E/barred/feed\.sock: Permission denied: run as nginx's user}, 'who is the wrong user is told at once');
+$daemon->stop;
+
 # --- what cannot be ---
 
 for my $word ('xml', 'syslog:somewhere', 'syslog:udp:host', 'syslog:unix:') {

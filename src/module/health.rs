@@ -81,7 +81,7 @@ fn refuses(worker: &mut Worker) -> Option<String> {
     match writer.would_take(SMALL) {
         Ok(()) => None,
         Err(refused @ Refused::Full { .. }) => {
-            Some(format!("{refused}{}", since(&writer.ring().state(), now())))
+            Some(format!("{refused}{}", held_for(&writer.ring().state(), now())))
         }
         Err(_) => Some("the ring can not be written to".to_owned()),
     }
@@ -114,12 +114,10 @@ fn away(published: bool, state: &PublisherState) -> Vec<String> {
     away
 }
 
-/// Since when somebody holds the ring full, in words.
-fn since(state: &PublisherState, now: u64) -> String {
+/// For how long somebody has held the ring full, in words.
+fn held_for(state: &PublisherState, now: u64) -> String {
     let holds = state.subscribers.iter().filter_map(|subscriber| subscriber.holds_since).min();
-    holds
-        .map(|at| format!(" since {} s", now.saturating_sub(at) / 1_000_000_000))
-        .unwrap_or_default()
+    holds.map(|at| format!(" for {} s", now.saturating_sub(at) / 1_000_000_000)).unwrap_or_default()
 }
 
 /// ns since 1970

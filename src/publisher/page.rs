@@ -109,7 +109,7 @@ fn lasts(figures: &Figures<'_>) -> String {
     match (figures.lasts(), figures.past.seconds()) {
         (Some(left), _) => {
             let left = duration(left);
-            format!("At the rate of the last minute it lasts {left}, if nothing is acknowledged from now on.")
+            format!("At the rate of the last minutes it lasts {left}, if nothing is acknowledged from now on.")
         }
         (None, 0) => "For how long it lasts can be said when somebody has published for 12 s.".to_owned(),
         (None, _) => "No block was filled in the last ten minutes: at this rate it lasts for longer than can be said.".to_owned(),

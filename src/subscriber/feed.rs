@@ -63,6 +63,10 @@ impl Feed {
         let socket = FeedSocket::connect(context, &endpoint, no.0, keys)
             .map_err(|error| format!("{} {endpoint}: {}", given.origin, why_not(error)))?;
         let barred = barred(&endpoint, reach);
+        // That does not pass by itself, as a publisher's being away does.
+        if let Some(why) = &barred {
+            tracing::warn!(feed = endpoint, "waiting: {why}");
+        }
         let (why_not, sessions, reminded, latency) = (None, 0, now, Latency::new(now));
         Ok(Feed { no, endpoint, client, socket, why_not, barred, sessions, reminded, latency })
     }

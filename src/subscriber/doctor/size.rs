@@ -38,13 +38,15 @@ pub fn look(status: &Value, outage: Duration, findings: &mut Findings) {
         return;
     };
     let outage_ms = outage.as_millis() as u64;
-    let (events, shown) = (rate(events), duration(lasts * 1_000_000));
+    let shown = duration(lasts * 1_000_000);
     if lasts >= outage_ms {
-        let found = format!("the ring of {size_shown} lasts {shown} at {events} events/s");
+        let found =
+            format!("the ring of {size_shown} lasts {shown} at the rate of the last minutes");
         findings.ok(AREA, found);
         return;
     }
     let wanted = duration(outage_ms * 1_000_000);
+    let events = rate(events);
     let found = format!(
         "at {events} events/s the ring of {size_shown} lasts {shown} when nothing is acknowledged, and Kafka may be away for {wanted}"
     );

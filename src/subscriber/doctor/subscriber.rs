@@ -1,5 +1,6 @@
 //! The subscriber's settings, as `sparkngin subscribe` reads them, and whether it runs.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -85,14 +86,17 @@ pub fn look(read: &Read, nginx: Option<&Nginx>, findings: &mut Findings) {
     }
     for feed in &settings.feeds {
         let socket = feed.value.strip_prefix("ipc://").map(Path::new);
-        if socket.is_some_and(|path| !path.exists()) {
-            let found = format!("there is no feed at {}", feed.value);
-            findings.error(
-                AREA,
-                found,
+        let Some(error) = socket.and_then(|path| path.metadata().err()) else { continue };
+        let (found, remedy) = match error.kind() {
+            ErrorKind::PermissionDenied => {
+                (format!("{} cannot be looked at: {error}", feed.value), "run the doctor as root")
+            }
+            _ => (
+                format!("there is no feed at {}", feed.value),
                 "start nginx, or name feed.sock in the directory of sparkngin_buf_path",
-            );
-        }
+            ),
+        };
+        findings.error(AREA, found, remedy);
     }
     let name = settings.name.as_str();
     let guests = nginx.map(|nginx| nginx.conf.all("sparkngin_subscriber")).unwrap_or_default();
