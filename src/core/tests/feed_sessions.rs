@@ -443,6 +443,7 @@ fn a_client_takes_each_number_once_and_names_what_it_took_in_the_next_hello() {
     };
     let seqs: Vec<_> = got.slice().map(|record| record.unwrap().seq.0).collect();
     assert_eq!(seqs, [17, 18]);
+    assert!(got.again().eq(got.slice().map(Result::unwrap)), "the same, without their sums");
     client.connected(now);
     let Some(Due::Send(Message::Hello(hello))) = client.due(now) else { panic!("no HELLO") };
     let bytes = 2 * (4 * 104 + 256);

@@ -1,6 +1,7 @@
 //! What workers and operators are told of a ring in use.
 
 use std::os::unix::fs::symlink;
+use std::time::{SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
 use sparkngin_core::took::{Spread, Took};
@@ -35,12 +36,15 @@ fn who_writes_to_a_slot_says_who_it_is_until_it_is_gone() {
     let ring = Ring::open_or_make(&dir.wanted(4)).unwrap();
     let take = || Writer::take(ring.again().unwrap()).unwrap();
     let all = || ring.holders().unwrap();
+    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let before = clock();
     let (first, mut second) = (take(), take());
     let id = second.append(1, b"one").unwrap().id();
     let seen = all();
     assert_eq!(seen.iter().map(|one| one.stream.0).collect::<Vec<_>>(), [0, 1]);
     assert!(seen.iter().all(|one| one.process == Some(std::process::id())));
-    assert!(seen.iter().all(|one| one.since > 0 && one.leaving.is_none()));
+    let lately = before..=clock();
+    assert!(seen.iter().all(|one| lately.contains(&one.since) && one.leaving.is_none()));
     assert_eq!([seen[0].last, seen[1].last], [Seq(0), id.seq]);
     first.leave();
     let left = all()[0].leaving;
