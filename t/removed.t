@@ -38,4 +38,18 @@ for my $what ('ring.1', '*') {
     poll(10, 'the new workers publish', sub { $t->get('/sn/imok')->{body} eq "imok\n" });
     $t->finish(done => 0);
 }
+# Nobody finds it any more once who publishes it has ended: what was in it is counted.
+{
+    my $t = Sparkngin::Spine->new(kafka => 0, start => 0, buf_size => '4m');
+    $t->start->ready;
+    is($t->get("/sn/log?topic=a&id=$_")->{status}, 204, "event $_") for 1 .. 20;
+    poll(10, 'there is a publisher', sub { $t->status->{publisher}{present} });
+    unlink $t->path('ring/ring.1') or die "unlink: $!\n";
+    poll(10, 'another file takes the events', sub { -e $t->path('ring/ring.2') && $t->get('/sn/imok')->{status} == 200 });
+    $t->reload;
+    $t->logged(qr/\[error\] .*ring\.1 is gone with its events, since its name was removed and who published it ends: 20 of "$t->{name}" are lost/);
+    poll(10, 'they are counted', sub { $t->books->{lost} == 20 });
+    is($t->books->{committed}, 20, 'and the books close');
+    $t->finish(done => 0);
+}
 done_testing();

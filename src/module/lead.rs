@@ -95,7 +95,7 @@ impl Lead {
     /// publish from: the worker bids for nothing, but the publisher that it hosts has a ring of its own.
     pub fn turn(&mut self, ring: Option<&Ring>, now: u64) {
         if let Some(publisher) = &self.publisher {
-            tell(publisher);
+            tell(publisher.lines());
             if publisher.is_finished() {
                 self.end();
                 self.not_before = now + STAND_BACK;
@@ -187,8 +187,7 @@ impl Lead {
 
     fn end(&mut self) {
         if let Some(publisher) = self.publisher.take() {
-            tell(&publisher);
-            publisher.join();
+            tell(publisher.join());
         }
     }
 }
@@ -200,8 +199,8 @@ fn to_drain(ring: &Ring) -> Result<Option<Ring>, OpenError> {
 }
 
 /// Writes what a thread has to say: it must not touch nginx's log itself.
-pub fn tell(publisher: &Handle) {
-    for (level, text) in publisher.lines() {
+pub fn tell(lines: Vec<(sparkngin_publisher::Level, String)>) {
+    for (level, text) in lines {
         line(level.into(), format_args!("{text}"));
     }
 }

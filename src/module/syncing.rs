@@ -61,7 +61,7 @@ impl Syncing {
     pub fn turn(&mut self, writer: Option<&Writer>, reluctant: bool, now: u64) {
         let region = writer.map(|writer| writer.ring().region());
         if let Some((of, thread)) = &self.thread {
-            tell(thread);
+            tell(thread.lines());
             if thread.is_finished() {
                 self.stop();
                 self.not_before = now + STAND_BACK;
@@ -138,8 +138,7 @@ impl Syncing {
     pub fn stop(&mut self) {
         if let Some((_, thread)) = self.thread.take() {
             thread.stop();
-            tell(&thread);
-            thread.join();
+            tell(thread.join());
         }
     }
 }

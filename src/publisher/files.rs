@@ -151,6 +151,39 @@ impl Files {
         sources.len() != before
     }
 
+    /// Who publishes ends: nobody finds a file again whose name was removed. What is in it is counted as lost.
+    pub fn bury(&mut self, sources: &mut Vec<Source>, lease: &Lease, now: Instant, lines: &Lines) {
+        if !sources.iter().any(|source| source.reader.ring().is_removed()) {
+            return;
+        }
+        tell_of_removed(sources);
+        // What takes the events instead was perhaps made a moment ago.
+        self.find(sources, lease, now, lines);
+        let (gone, left) = std::mem::take(sources)
+            .into_iter()
+            .partition(|source: &Source| source.reader.ring().is_removed());
+        *sources = left;
+        for mut source in gone {
+            let heir = newest(sources).map(|heir| &mut sources[heir].reader);
+            let lost: Vec<String> = source
+                .reader
+                .bury(heir)
+                .iter()
+                .filter(|(_, events)| *events > 0)
+                .map(|(name, events)| format!("{events} of \"{name}\""))
+                .collect();
+            if !lost.is_empty() {
+                let (number, lost) = (source.number(), lost.join(", "));
+                lines.say(
+                    Level::Error,
+                    format!(
+                        "ring.{number} is gone with its events, since its name was removed and who published it ends: {lost} are lost"
+                    ),
+                );
+            }
+        }
+    }
+
     /// Removes what is drained.
     fn remove(&mut self, sources: &mut Vec<Source>, now: Instant, lines: &Lines) -> bool {
         let newest = newest(sources).map(|n| &sources[n]);

@@ -142,9 +142,11 @@ impl Handle {
         let _ = (&self.waker).write(&[1]);
     }
 
-    /// Waits until it has ended, and its lease or right is free. Ask it to [`Handle::stop`] first.
-    pub fn join(mut self) {
+    /// Waits until it has ended, and its lease or right is free; what it wanted to have logged last. Ask it to
+    /// [`Handle::stop`] first.
+    pub fn join(mut self) -> Vec<(Level, String)> {
         self.wait();
+        self.lines()
     }
 
     /// Whether it has ended.

@@ -54,7 +54,7 @@ pub fn run(
     let context = Context::new();
     let mut publisher = Publisher::new(&context, settings, vec![source])?;
     let dir = publisher.dir();
-    while !shared.stop.load(Ordering::Acquire) && leads(lease, &dir) {
+    while !shared.stop.load(Ordering::Acquire) && holds(lease, &dir) && !lease.outbid() {
         if files.turn(&mut publisher.sources, lease, Instant::now(), &shared.lines) {
             publisher.changed();
         }
@@ -64,17 +64,20 @@ pub fn run(
         let wait = files.wait(Instant::now()).map_or(wait, |look| look.min(wait));
         publisher.rest(wait, wakened)?;
     }
-    // What was acknowledged until now is stored; the rest is in the next session's `have`.
-    publisher.receive(Instant::now(), &shared.lines);
+    if holds(lease, &dir) {
+        // What was acknowledged until now is stored; the rest is in the next session's `have`.
+        publisher.receive(Instant::now(), &shared.lines);
+        files.bury(&mut publisher.sources, lease, Instant::now(), &shared.lines);
+    }
     // A publisher of another ring may listen in its place by now: the lease is this ring's alone.
     [&publisher.live.place, &publisher.feed.place].into_iter().flatten().for_each(Place::tidy);
     Ok(())
 }
 
 /// Whether it still is the one who publishes.
-fn leads(lease: &mut Lease, dir: &Path) -> bool {
+fn holds(lease: &mut Lease, dir: &Path) -> bool {
     // Without the directory there is no other lease either.
-    lease.follow(dir).unwrap_or(true) && !lease.outbid()
+    lease.follow(dir).unwrap_or(true)
 }
 
 struct Publisher {

@@ -107,7 +107,7 @@ impl Host {
     /// Looks after the publisher, or tries to become it.
     fn turn(&mut self) -> Result<(), Failed> {
         if let Some(publisher) = &self.publisher {
-            tell(publisher);
+            tell(publisher.lines());
             if publisher.is_finished() {
                 self.end();
                 self.say("another one publishes by a newer configuration: standing by");
@@ -207,8 +207,7 @@ impl Host {
     fn end(&mut self) {
         if let Some(publisher) = self.publisher.take() {
             publisher.stop();
-            tell(&publisher);
-            publisher.join();
+            tell(publisher.join());
         }
     }
 
@@ -221,8 +220,8 @@ impl Host {
 }
 
 /// Logs what the publisher has to say.
-fn tell(publisher: &Handle) {
-    for (level, text) in publisher.lines() {
+fn tell(lines: Vec<(Level, String)>) {
+    for (level, text) in lines {
         match level {
             Level::Info => tracing::info!("{text}"),
             Level::Warn => tracing::warn!("{text}"),

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::bell::{Bell, Fifo};
 use super::carried::Carried;
-use super::configuration::{Configuration, store_took};
+use super::configuration::{Configuration, Name, store_took};
 use super::cursor::{self, Cursor, Who};
 use super::eye::{Eye, Next};
 use super::file::Ring;
@@ -272,6 +272,22 @@ impl<M: Memory> Reader<M> {
 }
 
 impl Reader {
+    /// Nobody will find this file again: what is still in it is counted as lost in the books that the heir carries. How many
+    /// events of each subscriber. Without an heir that is in no books.
+    pub fn bury(&mut self, heir: Option<&mut Reader>) -> Vec<(Name, u64)> {
+        let mut gone = Ledger::read(&self.ring).with_carried();
+        let mut lost = Vec::new();
+        for held in gone.subscribers.iter_mut().filter(|held| held.active) {
+            let books = &mut held.books;
+            lost.push((held.name.clone(), std::mem::take(&mut books.in_ring)));
+            books.lost = books.lost.saturating_add(lost.last().map_or(0, |(_, events)| *events));
+        }
+        if let Some(heir) = heir {
+            Carried::add(heir.ring.view(), self.ring.number(), &gone);
+        }
+        lost
+    }
+
     /// Removes the file, if nobody else uses it and it is [drained](Reader::drained), and carries its books forward to the
     /// heir. Whether it did.
     ///
