@@ -210,6 +210,8 @@ mod tests {
         let contained = Who { namespace: b"pid:[1]".to_vec(), ..a.clone() };
         assert!(a.is_beside(&b) && !a.is(&b));
         assert!(!a.is_beside(&contained) && !a.is(&contained));
+        let long = |end| Who::new(format!("/{}/{end}", "x".repeat(400)).as_bytes(), b"/pid");
+        assert!(long("a").is(&long("a")) && !long("a").is(&long("b")));
     }
 
     #[test]

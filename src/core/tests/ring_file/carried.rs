@@ -131,3 +131,20 @@ fn heartbeats_of_a_file_that_is_removed_are_heartbeats_in_its_heirs_books() {
     let Books { delivered, heartbeats, .. } = ledger.subscribers[0].books;
     assert_eq!((delivered, heartbeats), (3 + 2, 1));
 }
+
+#[test]
+fn what_is_in_a_file_that_nobody_finds_again_is_lost_in_its_heirs_books() {
+    let dir = Dir::new("buried");
+    let lease = Lease::try_take(&dir.0).unwrap().unwrap();
+    let mut first = drained(&dir, &lease, 8, &["kafka", "other"], 10);
+    let three = Cursor { acked: Seq(3), ..Cursor::default() };
+    first.store(Who::Named(0), Stream(0), three);
+    let mut second = drained(&dir, &lease, 16, &["kafka"], 5);
+    let lost = first.bury(Some(&mut second));
+    let lost: Vec<_> = lost.iter().map(|(name, events)| (name.as_str(), *events)).collect();
+    assert_eq!(lost, [("kafka", 7), ("other", 0)]);
+    assert_eq!(books(&second, "kafka"), (3 + 3, 1 + 7, 1, 0));
+    assert_eq!(second.ring().carried_last(), first.ring().number());
+    assert_eq!(first.bury(None).len(), 2, "in no books");
+    assert_eq!(books(&second, "kafka"), (3 + 3, 1 + 7, 1, 0));
+}
