@@ -212,6 +212,9 @@ mod tests {
         assert!(!a.is_beside(&contained) && !a.is(&contained));
         let long = |end| Who::new(format!("/{}/{end}", "x".repeat(400)).as_bytes(), b"/pid");
         assert!(long("a").is(&long("a")) && !long("a").is(&long("b")));
+        let longer = Who::new(&[b'c'; 4096], &[b'p'; 4096]);
+        let place = longer.write();
+        assert!(place.len() == BYTES && Who::read(&place).unwrap().is(&longer), "it is cut to fit");
     }
 
     #[test]
