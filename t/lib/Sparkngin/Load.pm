@@ -13,13 +13,14 @@ use Sparkngin::Poll qw(poll pause_until);
 our $ISSUER = "$Sparkngin::BUILD/issuer";
 my $FILLER = join('', 0 .. 9, 'a' .. 'z') x 13;
 my $loads = 0;
+my $next = 'a';    # after z comes aa
 
 # new($t, rate => 2000, connections => 32, topic => 'load.a', topics => 1, bodies => 0, levels => 0, count => n, requests => file,
 # ports => [...]): starts at once. Ids are unique among all loads of a test, and so is the topic unless it is given.
 sub new {
     my ($class, $t, %opt) = @_;
     my $self = bless {
-        t => $t, prefix => chr(ord('a') + $loads), log => "$t->{dir}/load.$loads", events => [], faults => [],
+        t => $t, prefix => $next++, log => "$t->{dir}/load.$loads", events => [], faults => [],
         topics => 1, %opt,
     }, $class;
     $loads++;
