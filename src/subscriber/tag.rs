@@ -41,6 +41,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_gate_that_there_is_stands_for_none() {
+        let mut gates = crate::gate::Gates::<()>::new(1);
+        let all: Vec<_> = std::iter::from_fn(|| gates.add()).collect();
+        assert_eq!(all.len(), usize::from(u16::MAX));
+        for gate in all.last().copied().into_iter().map(Some).chain([None]) {
+            let tag = Tag { ticket: 1, gate, lent: true };
+            assert_eq!(Tag::unpack(tag.pack()), tag);
+        }
+    }
+
+    #[test]
     fn a_tag_comes_back_from_its_number_and_the_next_ticket_is_one_more() {
         for gate in [None, Some(GateNo(0)), Some(GateNo(u16::MAX - 1))] {
             for lent in [false, true] {

@@ -33,7 +33,8 @@ use Sparkngin::Port 'free_port';
 our @EXPORT = qw(poll pause_until encode alive children);
 
 our $ROOT = abs_path(dirname(__FILE__) . '/../..');
-our $BUILD = $ENV{SPARKNGIN_BUILD} // "$ROOT/build";
+# Not for the programs, which tell of what is no setting of theirs.
+our $BUILD = delete $ENV{SPARKNGIN_BUILD} // "$ROOT/build";
 our ($NGINX) = grep { defined && -x } $ENV{TEST_NGINX}, '/usr/sbin/nginx', '/usr/local/sbin/nginx', '/usr/local/nginx/sbin/nginx';
 our $PROGRAM = "$BUILD/sparkngin";
 our $PYTHON = '/usr/bin/python3';    # Debian's: that one has Debian's pyzmq
