@@ -166,7 +166,8 @@ mod tests {
             }
             assert!(slabs.held() <= 2 * SLAB, "{n}");
         }
-        assert!(slabs.spare.len() <= 2);
+        assert!(slabs.spare.iter().all(|bytes| bytes.capacity() == SLAB));
+        assert!((1..=2).contains(&slabs.spare.len()));
         slabs.leave(9990, 10);
         assert_eq!((slabs.held(), slabs.slabs.len()), (0, 0));
     }
@@ -195,5 +196,6 @@ mod tests {
         );
         slabs.leave(8, 2);
         assert_eq!((slabs.held(), slabs.spare.len(), small.from), (0, 1, 0));
+        assert_eq!(slabs.spare[0].capacity(), SLAB, "not the large one");
     }
 }
