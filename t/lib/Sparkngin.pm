@@ -33,8 +33,7 @@ use Sparkngin::Port 'free_port';
 our @EXPORT = qw(poll pause_until encode alive children);
 
 our $ROOT = abs_path(dirname(__FILE__) . '/../..');
-# Not for the programs, which tell of what is no setting of theirs.
-our $BUILD = delete $ENV{SPARKNGIN_BUILD} // "$ROOT/build";
+our $BUILD = $ENV{TEST_BUILD} // "$ROOT/build";
 our ($NGINX) = grep { defined && -x } $ENV{TEST_NGINX}, '/usr/sbin/nginx', '/usr/local/sbin/nginx', '/usr/local/nginx/sbin/nginx';
 our $PROGRAM = "$BUILD/sparkngin";
 our $PYTHON = '/usr/bin/python3';    # Debian's: that one has Debian's pyzmq
